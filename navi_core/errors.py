@@ -321,7 +321,13 @@ class OutputNamesError(RequestError):
     """An output was asked for that the signature does not have, or twice."""
 
     def __init__(
-        self, output: str, *, expected: tuple[str, ...], duplicate: bool = False, model: str = "", signature: str = ""
+        self,
+        output: str,
+        *,
+        expected: tuple[str, ...],
+        duplicate: bool = False,
+        model: str = "",
+        signature: str = "",
     ) -> None:
         got = f"'{output}' twice" if duplicate else f"'{output}'"
         super().__init__(

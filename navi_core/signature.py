@@ -134,7 +134,9 @@ def why_not_batchable(inputs: Mapping[str, TensorSpec], outputs: Mapping[str, Te
     return ""
 
 
-def check_tensor(spec: TensorSpec, array: Array, *, model: str = "", signature: str = "", role: str = "input") -> None:
+def check_tensor(
+    spec: TensorSpec, array: Array, *, model: str = "", signature: str = "", role: str = "input"
+) -> None:
     """Check one array against its spec.
 
     Raises
@@ -148,7 +150,13 @@ def check_tensor(spec: TensorSpec, array: Array, *, model: str = "", signature: 
         got = str(array.dtype)
     if got != spec.dtype:
         raise TensorMismatchError(
-            tensor=spec.name, what="dtype", expected=spec.dtype, got=got, model=model, signature=signature, role=role
+            tensor=spec.name,
+            what="dtype",
+            expected=spec.dtype,
+            got=got,
+            model=model,
+            signature=signature,
+            role=role,
         )
     if not spec.accepts_shape(array.shape):
         raise TensorMismatchError(
@@ -191,7 +199,9 @@ def check_inputs(
     specs = signature.inputs
     if len(inputs) != len(specs) or any(name not in specs for name in inputs):
         missing = tuple(
-            name for name, spec in specs.items() if name not in inputs and not spec.optional and spec.default is None
+            name
+            for name, spec in specs.items()
+            if name not in inputs and not spec.optional and spec.default is None
         )
         extra = tuple(name for name in inputs if name not in specs)
         if missing or extra:

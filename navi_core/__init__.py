@@ -1,0 +1,227 @@
+"""navi: a model serving host that is a Python plugin framework.
+
+Everything that a user or a plugin of any kind needs is a name of this package. Names are imported
+when they are first used, so that ``import navi_core`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from navi_core.clock import Clock, ManualClock, MonotonicClock
+    from navi_core.config.records import (
+        BatchingSettings,
+        HostConfig,
+        ModelConfig,
+        ModelSettings,
+        SignatureSettings,
+        TensorSettings,
+        TlsSettings,
+        TransportSettings,
+        VersionPolicySettings,
+        WarmupSettings,
+    )
+    from navi_core.contracts.artifact import Artifact
+    from navi_core.contracts.converter import BoundConverter, Converter, Plan, RowSpec
+    from navi_core.contracts.events import RequestFinished, StateChanged
+    from navi_core.contracts.planes import (
+        Admin,
+        DataPlane,
+        ModelHandle,
+        ServableState,
+        ServiceContext,
+        ServiceOptions,
+        Signal,
+        VersionStatus,
+    )
+    from navi_core.contracts.runtime import LoadOptions, RunContext, Runtime, Servable
+    from navi_core.contracts.serve_flags import ServeFlag
+    from navi_core.contracts.service import (
+        Call,
+        HttpRoute,
+        Operation,
+        Response,
+        RpcKind,
+        RpcMethod,
+        Service,
+        StreamError,
+    )
+    from navi_core.contracts.source import Emit, ModelSource, VersionChoice, WatchedModel
+    from navi_core.contracts.transport import (
+        Address,
+        BodyBudget,
+        HttpMatch,
+        Router,
+        TlsFiles,
+        Transport,
+        TransportOptions,
+    )
+    from navi_core.errors import (
+        ConfigError,
+        DeadlineExceededError,
+        DecodeError,
+        DrainingError,
+        ErrorCode,
+        InferenceError,
+        InputNamesError,
+        InvalidRequestError,
+        LabelNotFoundError,
+        LifecycleError,
+        MemoryBudgetError,
+        ModelConflictError,
+        ModelError,
+        ModelLoadError,
+        ModelNotFoundError,
+        ModelNotReadyError,
+        NaviError,
+        OutputNamesError,
+        OverloadError,
+        PluginConflictError,
+        PluginError,
+        PluginLoadError,
+        PluginNotFoundError,
+        QueueFullError,
+        RequestCancelledError,
+        RequestError,
+        RequestTooLargeError,
+        SignatureNotFoundError,
+        StaleRequestError,
+        TensorMismatchError,
+        UnsupportedError,
+        VersionNotFoundError,
+    )
+    from navi_core.hookspecs import hookimpl
+    from navi_core.host import Host
+    from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
+    from navi_core.signature import (
+        DEFAULT_SIGNATURE,
+        Signature,
+        TensorSpec,
+        check_inputs,
+        check_outputs,
+        format_shape,
+        why_not_batchable,
+    )
+    from navi_core.tensors import DType, dtype_of, numpy_dtype, string_array
+    from navi_core.types import Array, NamedArrays, Parameters
+
+_MODULES: Final = {
+    "navi_core.clock": ("Clock", "ManualClock", "MonotonicClock"),
+    "navi_core.config.records": (
+        "BatchingSettings",
+        "HostConfig",
+        "ModelConfig",
+        "ModelSettings",
+        "SignatureSettings",
+        "TensorSettings",
+        "TlsSettings",
+        "TransportSettings",
+        "VersionPolicySettings",
+        "WarmupSettings",
+    ),
+    "navi_core.contracts.artifact": ("Artifact",),
+    "navi_core.contracts.converter": ("BoundConverter", "Converter", "Plan", "RowSpec"),
+    "navi_core.contracts.events": ("RequestFinished", "StateChanged"),
+    "navi_core.contracts.planes": (
+        "Admin",
+        "DataPlane",
+        "ModelHandle",
+        "ServableState",
+        "ServiceContext",
+        "ServiceOptions",
+        "Signal",
+        "VersionStatus",
+    ),
+    "navi_core.contracts.runtime": ("LoadOptions", "RunContext", "Runtime", "Servable"),
+    "navi_core.contracts.serve_flags": ("ServeFlag",),
+    "navi_core.contracts.service": (
+        "Call",
+        "HttpRoute",
+        "Operation",
+        "Response",
+        "RpcKind",
+        "RpcMethod",
+        "Service",
+        "StreamError",
+    ),
+    "navi_core.contracts.source": ("Emit", "ModelSource", "VersionChoice", "WatchedModel"),
+    "navi_core.contracts.transport": (
+        "Address",
+        "BodyBudget",
+        "HttpMatch",
+        "Router",
+        "TlsFiles",
+        "Transport",
+        "TransportOptions",
+    ),
+    "navi_core.errors": (
+        "ConfigError",
+        "DeadlineExceededError",
+        "DecodeError",
+        "DrainingError",
+        "ErrorCode",
+        "InferenceError",
+        "InputNamesError",
+        "InvalidRequestError",
+        "LabelNotFoundError",
+        "LifecycleError",
+        "MemoryBudgetError",
+        "ModelConflictError",
+        "ModelError",
+        "ModelLoadError",
+        "ModelNotFoundError",
+        "ModelNotReadyError",
+        "NaviError",
+        "OutputNamesError",
+        "OverloadError",
+        "PluginConflictError",
+        "PluginError",
+        "PluginLoadError",
+        "PluginNotFoundError",
+        "QueueFullError",
+        "RequestCancelledError",
+        "RequestError",
+        "RequestTooLargeError",
+        "SignatureNotFoundError",
+        "StaleRequestError",
+        "TensorMismatchError",
+        "UnsupportedError",
+        "VersionNotFoundError",
+    ),
+    "navi_core.hookspecs": ("hookimpl",),
+    "navi_core.host": ("Host",),
+    "navi_core.messages": ("InferenceRequest", "InferenceResponse", "ModelRef"),
+    "navi_core.signature": (
+        "DEFAULT_SIGNATURE",
+        "Signature",
+        "TensorSpec",
+        "check_inputs",
+        "check_outputs",
+        "format_shape",
+        "why_not_batchable",
+    ),
+    "navi_core.tensors": ("DType", "dtype_of", "numpy_dtype", "string_array"),
+    "navi_core.types": ("Array", "NamedArrays", "Parameters"),
+}
+
+_MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604 - the names are those of the table above; a test compares both with the imports
+    *_MODULE_OF
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        msg = f"module 'navi_core' has no attribute '{name}'"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULE_OF])

@@ -1,0 +1,1 @@
+"""The command line: arguments become a configuration and a host, nothing else."""

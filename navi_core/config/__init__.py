@@ -1,0 +1,1 @@
+"""Configuration: typed records, and how texts become them."""

@@ -1,0 +1,286 @@
+"""DataPlane and Admin: what services may ask of the host, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from navi_core.contracts.artifact import Artifact
+from navi_core.errors import ErrorCode
+from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
+from navi_core.signature import Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from types import TracebackType
+
+    from navi_core.config.records import ModelConfig
+
+__all__ = [
+    "Admin",
+    "DataPlane",
+    "ModelHandle",
+    "ServableState",
+    "ServiceContext",
+    "ServiceOptions",
+    "Signal",
+    "VersionStatus",
+]
+
+
+class ServableState(StrEnum):
+    """The public states of a version; they only move forward. An error stands beside END."""
+
+    START = "START"
+    LOADING = "LOADING"
+    AVAILABLE = "AVAILABLE"
+    UNLOADING = "UNLOADING"
+    END = "END"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionStatus:
+    """One version's state, as status calls show it.
+
+    Parameters
+    ----------
+    version
+        The version's number.
+    state
+        Where it is in its life.
+    error_code, error_message
+        Why it ended, where it ended badly.
+    labels
+        The version labels that point here.
+    """
+
+    version: int
+    state: ServableState
+    error_code: ErrorCode = ErrorCode.OK
+    error_message: str = ""
+    labels: tuple[str, ...] = ()
+
+
+class ModelHandle(Protocol):
+    """The right to use one version for a while: it stays loaded until the handle is left.
+
+    A context manager; short-lived, one per request.
+    """
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """The resolved version."""
+        ...
+
+    @property
+    def platform(self) -> str:
+        """The runtime's name and the artifact's kind, ``onnx_onnx``..."""
+        ...
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """What clients send and get: the model's signatures, a converter's where one is bound."""
+        ...
+
+    def model_signature(self, name: str) -> Signature:
+        """Return the model's own signature behind a converter's; the same one where there is none.
+
+        Raises
+        ------
+        SignatureNotFoundError
+            There is none of that name.
+        """
+        ...
+
+    async def infer(self, request: InferenceRequest) -> InferenceResponse:
+        """Run one request on this version.
+
+        Raises
+        ------
+        NaviError
+            Typed; see :mod:`navi_core.errors`.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class DataPlane(Protocol):
+    """What services see of the host. On the loop; no call blocks."""
+
+    def acquire(self, ref: ModelRef) -> ModelHandle:
+        """Resolve a reference to a version that is available now.
+
+        Raises
+        ------
+        ModelNotFoundError, VersionNotFoundError, LabelNotFoundError, ModelNotReadyError
+            It cannot be resolved.
+        """
+        ...
+
+    async def infer(self, ref: ModelRef, request: InferenceRequest) -> InferenceResponse:
+        """Acquire, infer, release."""
+        ...
+
+    def models(self) -> Sequence[str]:
+        """Return the names of all configured models, in order."""
+        ...
+
+    def status(self, model: str) -> Sequence[VersionStatus]:
+        """Return every version that is known, oldest first.
+
+        Raises
+        ------
+        ModelNotFoundError
+            No such model.
+        """
+        ...
+
+    def is_live(self) -> bool:
+        """Tell whether the process is worth keeping."""
+        ...
+
+    def is_ready(self, model: str | None = None) -> bool:
+        """Tell whether the host (every configured model), or one model, can answer now.
+
+        False while draining.
+
+        Raises
+        ------
+        ModelNotFoundError
+            ``model`` is given and unknown.
+        """
+        ...
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have ``callback`` called, on the loop, after states or readiness changed; returns the undo."""
+        ...
+
+    def render_metrics(self, accept: str = "") -> tuple[str, bytes]:
+        """Return content type and body of the metrics page, in the format that ``accept`` asks for."""
+        ...
+
+
+class Admin(Protocol):
+    """What admin operations may do; given only to handlers that passed the authorisation check."""
+
+    async def load(self, config: ModelConfig) -> None:
+        """Start to serve a model; returns once a version is available.
+
+        Raises
+        ------
+        ModelConflictError
+            The name is taken.
+        ModelLoadError
+            No version could be loaded.
+        """
+        ...
+
+    async def unload(self, model: str) -> None:
+        """Stop to serve a model; returns once its versions are unloaded.
+
+        Raises
+        ------
+        ModelNotFoundError
+            No such model.
+        """
+        ...
+
+    async def replace(self, artifact: Artifact) -> None:
+        """Serve ``artifact`` as its model's only version, in one step; in-flight work finishes on the old one.
+
+        Raises
+        ------
+        ModelLoadError
+            It cannot be loaded; the old version serves on.
+        """
+        ...
+
+    async def apply_config(self, models: Sequence[ModelConfig]) -> None:
+        """Serve exactly these models: all or nothing, the last good configuration is kept.
+
+        Raises
+        ------
+        ConfigError
+            The set is refused as a whole; nothing changed.
+        ModelLoadError
+            A new model could not be loaded; nothing changed.
+        """
+        ...
+
+    async def rescan(self, model: str | None = None) -> None:
+        """Have the sources look again now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOptions:
+    """The host-wide settings that concern protocols.
+
+    Parameters
+    ----------
+    default_deadline_ms
+        Deadline of HTTP requests that bring none (TensorFlow Serving's 30 000); 0: none.
+    max_tensor_bytes
+        The largest tensor that a request may describe (a broadcast value expands).
+    metrics_paths
+        Paths that serve the metrics page.
+    tables
+        The service's own table in the configuration, by service name.
+    """
+
+    default_deadline_ms: float = 30_000.0
+    max_tensor_bytes: int = 2**31 - 1
+    metrics_paths: tuple[str, ...] = ("/metrics",)
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+class Signal(Protocol):
+    """A wake-up call: ``set`` from the loop, ``wait`` for it (and clear it). For streams that watch."""
+
+    def set(self) -> None:
+        """Wake the waiter; any number of sets before a wait count once."""
+        ...
+
+    def wait(self) -> Awaitable[None]:
+        """Wait for a set, then clear it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceContext:
+    """What a service is built from.
+
+    Parameters
+    ----------
+    plane
+        The data plane.
+    admin
+        Admin operations; the router refuses ADMIN handlers where they are not allowed.
+    now
+        The monotonic clock, in seconds.
+    options
+        Settings that concern protocols.
+    rpc_services
+        Names of all RPC services of the host (``package.Service``), filled before the first call.
+    new_signal
+        Makes a wake-up call for a stream that watches, so that services import no event loop.
+    """
+
+    plane: DataPlane
+    admin: Admin
+    now: Callable[[], float]
+    new_signal: Callable[[], Signal]
+    options: ServiceOptions = field(default_factory=ServiceOptions)
+    rpc_services: Callable[[], Sequence[str]] = tuple

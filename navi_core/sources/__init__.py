@@ -1,0 +1,1 @@
+"""Model sources: each says which versions of which models are wanted."""

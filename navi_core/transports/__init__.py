@@ -1,0 +1,1 @@
+"""Listeners: each moves bytes between clients and services."""
