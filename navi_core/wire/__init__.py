@@ -1,1 +1,1 @@
-"""Wire codecs: bytes and JSON to named arrays and back. No sockets, no services."""
+"""Wire formats: protobuf messages and tensor codecs. No sockets, no services."""
