@@ -1,0 +1,188 @@
+"""ConverterConformance passes a right converter and catches every kind of wrong one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from navi_core.contracts.converter import BoundConverter, Plan, RowSpec
+from navi_core.errors import DecodeError
+from navi_core.signature import Signature, TensorSpec
+from navi_core.tensors import DType
+from navi_core.testing.converter import ConverterConformance
+
+WIDTH = 3
+ROW_BYTES = 4 * WIDTH
+
+
+def payload(rows):
+    array = np.asarray(rows, dtype="<f4").reshape(-1, WIDTH)
+    return bytes([len(array)]) + array.tobytes()
+
+
+def request(*payloads):
+    array = np.empty(len(payloads), dtype=object)
+    array[:] = payloads
+    return {"examples": array}
+
+
+class ToyBound(BoundConverter):
+    """Each payload is a count byte and that many rows of three float32."""
+
+    signature = Signature(
+        inputs={"examples": TensorSpec(name="examples", dtype=DType.STRING, shape=(None,))},
+        outputs={},
+        source="converter",
+    )
+
+    def plan(self, inputs):
+        payloads = inputs["examples"].tolist()
+        counts = []
+        for row, item in enumerate(payloads):
+            if not item:
+                raise DecodeError("toy: expected a count", offset=0, row=row)
+            if len(item) != 1 + item[0] * ROW_BYTES:
+                raise DecodeError("toy: wrong length", offset=len(item), row=row)
+            counts.append(item[0])
+        num_rows = sum(counts)
+        return Plan(
+            num_rows=num_rows,
+            row_ends=np.cumsum(counts, dtype=np.int64),
+            size_bytes=num_rows * ROW_BYTES,
+            rows={"x": RowSpec(DType.FLOAT32, (WIDTH,))},
+            payload=payloads,
+        )
+
+    def fill(self, plan, out):
+        start = 0
+        for item in plan.payload:
+            out["x"][start : start + item[0]] = np.frombuffer(item, "<f4", offset=1).reshape(-1, WIDTH)
+            start += item[0]
+
+
+GOOD_INPUTS = [
+    request(payload([[1, 2, 3]])),
+    request(payload([[4, 5, 6], [np.nan, 8, 9]]), payload([]), payload([[10, 11, 12]])),
+]
+EXPECTED = [
+    {"x": np.array([[1, 2, 3]], np.float32)},
+    {"x": np.array([[4, 5, 6], [np.nan, 8, 9], [10, 11, 12]], np.float32)},
+]
+
+
+class TestToyConverter(ConverterConformance):
+    plugin_module = "navi_core.contracts.converter"
+
+    @pytest.fixture
+    def bound(self):
+        return ToyBound()
+
+    @pytest.fixture
+    def good_inputs(self):
+        return GOOD_INPUTS
+
+    @pytest.fixture
+    def expected(self):
+        return EXPECTED
+
+
+class _WritesOneRowTooMany(ToyBound):
+    def fill(self, plan, out):
+        whole = out["x"].base
+        super().fill(plan, out)
+        whole[-2] = 7.0
+
+
+class _LeavesRowsUnwritten(ToyBound):
+    def fill(self, plan, out):
+        super().fill(plan, {"x": out["x"][:0]} if plan.num_rows == 1 else out)
+
+
+class _TakesTruncatedPayloads(ToyBound):
+    def plan(self, inputs):
+        padded = [
+            item if item and len(item) == 1 + item[0] * ROW_BYTES else payload([])
+            for item in inputs["examples"].tolist()
+        ]
+        return super().plan(request(*padded))
+
+
+class _RaisesOtherErrors(ToyBound):
+    def plan(self, inputs):
+        try:
+            return super().plan(inputs)
+        except DecodeError as error:
+            raise IndexError(str(error)) from None
+
+
+class _MiscountsBytes(ToyBound):
+    def plan(self, inputs):
+        return dataclasses.replace(super().plan(inputs), size_bytes=1)
+
+
+class _KeepsStateInFill(ToyBound):
+    fills = 0
+
+    def fill(self, plan, out):
+        super().fill(plan, out)
+        self.fills += 1
+        if self.fills > 3:
+            out["x"][...] = self.fills
+
+
+class _WritesItsInputs(ToyBound):
+    def plan(self, inputs):
+        plan = super().plan(inputs)
+        inputs["examples"][...] = b""
+        return plan
+
+
+class _ReversesPayloads(ToyBound):
+    def fill(self, plan, out):
+        super().fill(dataclasses.replace(plan, payload=plan.payload[::-1]), out)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "law"),
+    [
+        (_WritesOneRowTooMany, "test_fill_writes_every_element_of_its_rows_and_nothing_else"),
+        (_LeavesRowsUnwritten, "test_fill_gives_the_expected_tensors"),
+        (_MiscountsBytes, "test_plan_counts_rows_and_bytes"),
+        (_TakesTruncatedPayloads, "test_truncated_payloads_are_refused_by_plan"),
+        (_RaisesOtherErrors, "test_truncated_payloads_are_refused_by_plan"),
+        (_RaisesOtherErrors, "test_damaged_payloads_are_filled_or_refused"),
+        (_RaisesOtherErrors, "test_random_bytes_are_filled_or_refused"),
+        (_KeepsStateInFill, "test_plans_and_fills_run_side_by_side"),
+        (_KeepsStateInFill, "test_a_batch_is_its_requests_one_after_the_other"),
+        (_WritesItsInputs, "test_plan_and_fill_leave_the_inputs_alone"),
+        (_ReversesPayloads, "test_one_request_with_the_payloads_of_two_gives_the_rows_of_both"),
+    ],
+)
+def test_suite__catches_a_wrong_converter(wrong, law):
+    arguments = [wrong(), GOOD_INPUTS]
+    if law in ("test_fill_gives_the_expected_tensors", "test_plan_counts_rows_and_bytes"):
+        arguments.append(EXPECTED)
+    with pytest.raises((AssertionError, ValueError, pytest.fail.Exception)):
+        getattr(ConverterConformance(), law)(*arguments)
+
+
+def test_suite__names_the_seed_of_a_failure():
+    with pytest.raises(pytest.fail.Exception, match=r"IndexError instead of DecodeError.*seed 20221220"):
+        ConverterConformance().test_damaged_payloads_are_filled_or_refused(_RaisesOtherErrors(), GOOD_INPUTS)
+
+
+def test_suite__takes_a_format_whose_prefixes_are_payloads():
+    class Lenient(ConverterConformance):
+        truncation_is_refused = False
+
+    Lenient().test_truncated_payloads_are_refused_by_plan(_TakesTruncatedPayloads(), GOOD_INPUTS)
+
+
+def test_suite__skips_damage_without_payload_bytes():
+    class Numeric(ToyBound):
+        pass
+
+    with pytest.raises(pytest.skip.Exception):
+        ConverterConformance().test_damaged_payloads_are_filled_or_refused(Numeric(), [{"x": np.zeros(2)}])
