@@ -1,0 +1,141 @@
+"""When is a version directory complete? Pure rules over what was seen in it, and when.
+
+A directory that is still being copied must not be loaded. Two rules exist: the writer leaves a
+**marker** file when done, or the directory is **stable**: no name, size or mtime in it changed between
+two looks at least ``stable_ms`` apart. Stability is measured on the monotonic clock of the looks, so
+neither a jump of the wall clock nor mtimes in the past or future matter. Only the very first look at a
+model asks the wall clock: a directory whose newest mtime is older than ``stable_ms`` counts at once, so
+that a restart does not wait.
+
+Once complete stays complete: what was loaded is not loaded again because a file was touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+__all__ = ["CompletenessRule", "Entry", "Observation", "Tree", "next_look", "observe"]
+
+_NANOSECONDS_PER_MS: Final = 1_000_000
+
+
+class Entry(NamedTuple):
+    """One name in a directory tree, as one look saw it.
+
+    Directories are entries too (the root's relative name is ``.``): a copy that keeps the files' own
+    mtimes still touches the directories that it writes into.
+    """
+
+    name: str
+    """Relative to the version directory, with ``/``."""
+    size_bytes: int
+    """0 for a directory."""
+    mtime_ns: int
+    """Since the epoch, by the clock of whoever wrote it."""
+    is_file: bool = True
+
+
+Tree: TypeAlias = frozenset[Entry]
+"""Everything below one version directory, and the directory itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletenessRule:
+    """What a model's version directories must show before they count.
+
+    Parameters
+    ----------
+    kind
+        ``stable`` or ``marker``.
+    stable_ms
+        Read for ``stable``.
+    marker
+        Name of a file at the top of the version directory; read for ``marker``.
+    """
+
+    kind: Literal["stable", "marker"] = "stable"
+    stable_ms: float = 2000.0
+    marker: str = "_SUCCESS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What is remembered of one version directory between looks.
+
+    Parameters
+    ----------
+    tree
+        What the last look saw; empty once complete, to keep nothing that is not needed.
+    since
+        When ``tree`` was first seen like this, in seconds on the monotonic clock.
+    complete
+        It counts.
+    """
+
+    tree: Tree
+    since: float
+    complete: bool
+
+
+def observe(
+    previous: Observation | None,
+    tree: Tree,
+    rule: CompletenessRule,
+    *,
+    now: float,
+    wall_ns: int | None = None,
+) -> Observation:
+    """Judge one look at a version directory.
+
+    Parameters
+    ----------
+    previous
+        The last look's result; None: never seen before.
+    tree
+        What is there now.
+    rule
+        What it must show.
+    now
+        When the look **began**, in seconds on the monotonic clock.
+    wall_ns
+        The wall clock, in nanoseconds since the epoch, at the first look at the model; None later on.
+    """
+    if previous is not None and previous.complete:
+        return previous
+    changed = previous is None or previous.tree != tree
+    since = now if changed or previous is None else previous.since
+    return _judged(tree, since, complete=_is_complete(tree, rule, since=since, now=now, wall_ns=wall_ns))
+
+
+def next_look(observation: Observation, rule: CompletenessRule) -> float | None:
+    """Return when an incomplete directory could count, in seconds on the monotonic clock.
+
+    None: a look of its own is no use. It is complete already, waits for a marker, or holds no file yet.
+    """
+    if observation.complete or rule.kind == "marker" or not _has_files(observation.tree):
+        return None
+    return observation.since + rule.stable_ms / 1000.0
+
+
+def _judged(tree: Tree, since: float, *, complete: bool) -> Observation:
+    return Observation(tree=frozenset() if complete else tree, since=since, complete=complete)
+
+
+def _is_complete(
+    tree: Tree, rule: CompletenessRule, *, since: float, now: float, wall_ns: int | None
+) -> bool:
+    if rule.kind == "marker":
+        return any(entry.is_file and entry.name == rule.marker for entry in tree)
+    if not _has_files(tree):  # made, but nothing copied yet: no model has an empty directory
+        return False
+    if (now - since) * 1000.0 >= rule.stable_ms:
+        return True
+    if wall_ns is None:
+        return False
+    newest_ns = max(entry.mtime_ns for entry in tree)
+    return wall_ns - newest_ns >= rule.stable_ms * _NANOSECONDS_PER_MS
+
+
+def _has_files(tree: Tree) -> bool:
+    return any(entry.is_file for entry in tree)
