@@ -29,7 +29,10 @@ __all__ = [
 
 PositiveInt = Annotated[int, Meta(ge=1)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]
-NonNegativeFloat = Annotated[float, Meta(ge=0)]
+# the upper bound keeps infinity away from timers, which cannot wait that long
+NonNegativeFloat = Annotated[float, Meta(ge=0, le=1e9)]
+PositiveFloat = Annotated[float, Meta(gt=0, le=1e9)]
+MessageBytes = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^/:\x00-\x1f]+$")]
 
@@ -195,7 +198,7 @@ class ModelConfig(ModelSettings, frozen=True, kw_only=True):
         Refuse a version that is larger; None: no limit.
     """
 
-    path: str
+    path: Annotated[str, Meta(min_length=1)]
     name: Name | None = None
     versions: VersionPolicySettings = VersionPolicySettings()
     labels: dict[str, int] = {}
@@ -307,12 +310,12 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     poll_interval_s: NonNegativeFloat = 1.0
     meta_json: str | None = None
     modelsync_command: str | None = None
-    modelsync_timeout_s: Annotated[float, Meta(gt=0)] = 300.0
-    max_message_bytes: PositiveInt = 2**31 - 1
+    modelsync_timeout_s: PositiveFloat = 300.0
+    max_message_bytes: MessageBytes = 2**31 - 1
     memory_budget_bytes: PositiveInt | None = None
     run_threads: PositiveInt | None = None
     load_threads: PositiveInt = 2
-    load_retry_interval_s: Annotated[float, Meta(gt=0)] = 5.0
+    load_retry_interval_s: PositiveFloat = 5.0
     max_load_retries: NonNegativeInt = 5
     default_deadline_ms: NonNegativeFloat = 30_000.0
     compat_metrics: tuple[Literal["navi", "tensorflow"], ...] = ()
