@@ -1,0 +1,1 @@
+"""A plugin whose hook function takes an argument that there is not."""

@@ -1,0 +1,1 @@
+"""A plugin that registers a class which implements nothing."""

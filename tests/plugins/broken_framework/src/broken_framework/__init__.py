@@ -1,0 +1,1 @@
+"""A plugin whose framework is not installed."""

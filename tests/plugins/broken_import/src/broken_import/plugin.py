@@ -1,0 +1,3 @@
+"""Raises at import."""
+
+raise RuntimeError("the moon is in the wrong phase")

@@ -1,0 +1,1 @@
+"""A plugin that needs a core which does not exist yet."""

@@ -1,0 +1,1 @@
+"""A converter of a stranger: lines of comma-separated numbers."""

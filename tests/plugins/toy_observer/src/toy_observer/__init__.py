@@ -1,0 +1,1 @@
+"""An observer of a stranger: keeps what it is told."""

@@ -1,0 +1,1 @@
+"""A runtime of a stranger: scales its input."""

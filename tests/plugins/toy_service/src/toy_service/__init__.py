@@ -1,0 +1,1 @@
+"""A service of a stranger: the sum of what the model answers."""

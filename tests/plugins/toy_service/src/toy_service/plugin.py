@@ -1,0 +1,85 @@
+"""Registers the service ``toy_sum``: numbers in, the sum of the model's answers out, as text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from navi_core import (
+    Call,
+    DecodeError,
+    ErrorCode,
+    HttpRoute,
+    InferenceRequest,
+    ModelRef,
+    NaviError,
+    Operation,
+    Response,
+    RpcKind,
+    RpcMethod,
+    Service,
+    ServiceContext,
+    hookimpl,
+)
+
+_RPC_STATUS = {ErrorCode.INVALID_ARGUMENT: 3, ErrorCode.NOT_FOUND: 5, ErrorCode.UNAVAILABLE: 14}
+_HTTP_STATUS = {ErrorCode.INVALID_ARGUMENT: 400, ErrorCode.NOT_FOUND: 404, ErrorCode.UNAVAILABLE: 503}
+
+
+class ToySum(Service):
+    """``POST /toy/MODEL`` and ``/toy.Toy/Sum``: the body is ``MODEL 1 2 3`` or ``1 2 3``."""
+
+    name = "toy_sum"
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._plane = context.plane
+
+    @classmethod
+    def create(cls, context: ServiceContext) -> Service:
+        """Build the service."""
+        return cls(context)
+
+    def rpc_methods(self) -> Mapping[str, RpcMethod]:
+        """Return the one RPC."""
+        return {"/toy.Toy/Sum": RpcMethod(kind=RpcKind.UNARY, handler=self._rpc, operation=Operation.INFER)}
+
+    def http_routes(self) -> Sequence[HttpRoute]:
+        """Return the one route."""
+        pattern = re.compile(r"/toy/(?P<model>[^/]+)")
+        return (HttpRoute(verb="POST", pattern=pattern, handler=self._http, operation=Operation.INFER),)
+
+    async def _rpc(self, call: Call) -> Response:
+        model, _, numbers = bytes(call.body).partition(b" ")
+        try:
+            return Response(status=0, body=await self._sum(model.decode(), numbers, call))
+        except NaviError as error:
+            return Response(status=_RPC_STATUS.get(error.code, 13), message=error.message)
+
+    async def _http(self, call: Call) -> Response:
+        try:
+            return Response(status=200, body=await self._sum(call.match["model"], bytes(call.body), call))
+        except NaviError as error:
+            return Response(status=_HTTP_STATUS.get(error.code, 500), body=error.message.encode())
+
+    async def _sum(self, model: str, numbers: bytes, call: Call) -> bytes:
+        try:
+            x = np.array([float(text) for text in numbers.split()], np.float32)
+        except ValueError:
+            raise DecodeError("expected numbers between blanks", model=model) from None
+        response = await self._plane.infer(
+            ModelRef(model),
+            InferenceRequest(
+                inputs={"x": x}, deadline=call.deadline, service=self.name, transport=call.transport
+            ),
+        )
+        total = sum(float(array.sum()) for array in response.outputs.values())
+        response.release()
+        return f"{total:g}".encode()
+
+
+@hookimpl
+def navi_register_services() -> Sequence[type[Service]]:
+    """Register the service."""
+    return [ToySum]

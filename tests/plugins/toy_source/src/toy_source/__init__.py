@@ -1,0 +1,1 @@
+"""A source of a stranger: versions that a JSON file lists."""

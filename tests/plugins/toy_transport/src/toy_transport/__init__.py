@@ -1,0 +1,1 @@
+"""A transport of a stranger: a line, a length and a body over TCP."""
