@@ -56,7 +56,11 @@ class HttpMatch:
 
 
 class Router(Protocol):
-    """Where transports find handlers. The handlers come wrapped: authorised, refused while draining."""
+    """Where transports find handlers. The handlers come wrapped: authorised, refused while draining.
+
+    A refusal is a :class:`~navi_core.errors.NaviError` that is raised when the handler is *called*;
+    the transport words it. What the awaitable raises is a bug of the service's.
+    """
 
     def rpc(self, path: str) -> RpcMethod | None:
         """Return the method at ``/package.Service/Method``; None: no such method."""

@@ -1,0 +1,152 @@
+"""HostRouter: where transports find the handlers of every service, authorised and drained in one place.
+
+This is the only authorisation check of the host: it is keyed by what a handler does
+(:class:`~navi_core.contracts.service.Operation`), not by its path, and every transport and every
+alias passes through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from navi_core.contracts.service import Call, Handler, HttpRoute, Operation, Response, RpcMethod, Service
+from navi_core.contracts.transport import HttpMatch
+from navi_core.errors import DrainingError, ErrorCode, NaviError, PluginConflictError
+
+__all__ = ["HostRouter"]
+
+_NO_SUCH_PATH: Final = HttpMatch(route=None)
+_EVERY_VERB: Final = "*"
+
+
+@dataclass(slots=True)
+class _Gate:
+    """What handlers may run now; shared by all handlers of one router."""
+
+    allows_admin: bool
+    is_draining: bool = False
+
+
+class HostRouter:
+    """The services of one host, behind one door.
+
+    Implements :class:`~navi_core.contracts.transport.Router`.
+
+    Parameters
+    ----------
+    services
+        Their HTTP routes are tried in this order.
+    allow_admin
+        Let ADMIN operations through.
+
+    Raises
+    ------
+    PluginConflictError
+        Two services offer one RPC, or one HTTP route; the text names both.
+    """
+
+    def __init__(self, services: Iterable[Service], *, allow_admin: bool = False) -> None:
+        self._gate: Final = _Gate(allow_admin)
+        self._rpcs: Final[dict[str, RpcMethod]] = {}
+        self._routes: Final[list[HttpRoute]] = []
+        self._fallbacks: Final[list[HttpRoute]] = []
+        owners: dict[object, str] = {}
+        for service in services:
+            for path, method in service.rpc_methods().items():
+                _claim(owners, path, f"the RPC {path}", service.name)
+                self._rpcs[path] = replace(method, handler=_guard(self._gate, method))
+            for route in service.http_routes():
+                guarded = replace(route, handler=_guard(self._gate, route))
+                if route.fallback:
+                    self._fallbacks.append(guarded)
+                    continue
+                key = (route.verb, route.pattern.pattern, route.pattern.flags, route.with_query)
+                _claim(owners, key, f"the route {route.verb} {route.pattern.pattern}", service.name)
+                self._routes.append(guarded)
+
+    @property
+    def is_draining(self) -> bool:
+        """True once :meth:`begin_drain` was called."""
+        return self._gate.is_draining
+
+    def begin_drain(self) -> None:
+        """Refuse INFER operations from now on; what runs, runs on."""
+        self._gate.is_draining = True
+
+    def rpc(self, path: str) -> RpcMethod | None:
+        """Return the method at ``/package.Service/Method``; None: no such method."""
+        return self._rpcs.get(path)
+
+    def rpc_paths(self) -> Sequence[str]:
+        """Return every RPC path, in the order of the services."""
+        return tuple(self._rpcs)
+
+    def rpc_services(self) -> Sequence[str]:
+        """Return the name of every RPC service (``package.Service``), each once."""
+        return tuple(dict.fromkeys(path.rpartition("/")[0].removeprefix("/") for path in self._rpcs))
+
+    def http(self, verb: str, path: str, query: str) -> HttpMatch:
+        """Match a raw path and query.
+
+        The first route that matches wins, fallback routes after all others. A path that matches
+        with other verbs only gives those verbs.
+        """
+        target = f"{path}?{query}" if query else path
+        allowed: list[str] = []
+        for route, groups in _matching(self._routes, path, target):
+            if route.verb in (verb, _EVERY_VERB):
+                return HttpMatch(route=route, groups=groups)
+            allowed.append(route.verb)
+        for route, groups in _matching(self._fallbacks, path, target):
+            if route.verb in (verb, _EVERY_VERB):
+                return HttpMatch(route=route, groups=groups)
+        return HttpMatch(route=None, allowed=tuple(sorted(set(allowed)))) if allowed else _NO_SUCH_PATH
+
+
+def _matching(
+    routes: Sequence[HttpRoute], path: str, target: str
+) -> Iterator[tuple[HttpRoute, dict[str, str]]]:
+    for route in routes:
+        found = route.pattern.fullmatch(target if route.with_query else path)
+        if found is not None:
+            yield route, {name: text for name, text in found.groupdict().items() if text is not None}
+
+
+def _claim(owners: dict[object, str], key: object, what: str, service: str) -> None:
+    owner = owners.setdefault(key, service)
+    if owner != service:
+        raise PluginConflictError(
+            f"services '{owner}' and '{service}' both offer {what}: disable one of them"
+        )
+
+
+def _guard(gate: _Gate, target: RpcMethod | HttpRoute) -> Handler:
+    """Wrap a handler.
+
+    The wrapper is a plain function that returns the handler's awaitable: a refusal is raised when it
+    is called and everything a handler raises comes later, so transports can tell the two apart, and
+    the way of a request has no coroutine more than it needs.
+    """
+    handler, operation = target.handler, target.operation
+    if operation is Operation.READ:
+        return handler
+
+    def infer(call: Call) -> Awaitable[Response]:
+        if gate.is_draining:
+            raise DrainingError
+        return handler(call)
+
+    def admin(call: Call) -> Awaitable[Response]:
+        if not gate.allows_admin:
+            raise NaviError(
+                "admin operations are not allowed on this host",
+                code=ErrorCode.PERMISSION_DENIED,
+                reason="admin_not_allowed",
+            )
+        if gate.is_draining:
+            raise DrainingError
+        return handler(call)
+
+    return admin if operation is Operation.ADMIN else infer
