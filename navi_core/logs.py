@@ -1,0 +1,137 @@
+"""Logs: where events go and how they look.
+
+Modules log through ``structlog.get_logger(__name__)``: event names are constant snake_case words, everything
+else is a key. Nothing is configured on import. The command line calls :func:`configure_logging` once;
+a program that serves in process keeps its own configuration, or calls :func:`use_stdlib_logging` to
+have navi's events go where its ``logging`` goes.
+
+All events, structlog's and the standard library's, pass one handler: they never mix within a line
+and have one form.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, Literal, TextIO, TypeAlias
+
+import msgspec
+import structlog
+
+__all__ = ["LOG_FORMATS", "LOG_LEVELS", "LogFormat", "configure_logging", "use_stdlib_logging"]
+
+LogFormat: TypeAlias = Literal["auto", "console", "json"]
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+LOG_FORMATS: Final[tuple[LogFormat, ...]] = ("auto", "console", "json")
+
+_NOISY: Final = ("aiohttp.access", "aiohttp.server", "aiohttp.web", "asyncio", "concurrent", "grpc")
+"""Libraries whose info lines repeat what navi's own events and metrics say."""
+
+
+def configure_logging(
+    *, level: str = "info", log_format: LogFormat = "auto", stream: TextIO | None = None
+) -> None:
+    """Send every event of the process to ``stream``.
+
+    Replaces an earlier configuration, and the root logger's handlers: for programs that own their
+    process.
+
+    Parameters
+    ----------
+    level
+        One of ``LOG_LEVELS``: nothing below it is written.
+    log_format
+        ``console``: for people, coloured on a terminal; ``json``: one object a line; ``auto``:
+        console when the stream is a terminal, JSON otherwise.
+    stream
+        None: stderr.
+
+    Raises
+    ------
+    ValueError
+        An unknown level or form.
+    """
+    if level not in LOG_LEVELS:
+        msg = f"log level: expected one of {', '.join(LOG_LEVELS)}, got '{level}'"
+        raise ValueError(msg)
+    if log_format not in LOG_FORMATS:
+        msg = f"log format: expected one of {', '.join(LOG_FORMATS)}, got '{log_format}'"
+        raise ValueError(msg)
+    stream = sys.stderr if stream is None else stream
+    watched = stream.isatty()
+    form = ("console" if watched else "json") if log_format == "auto" else log_format
+    number = logging.getLevelNamesMapping()[level.upper()]
+
+    shared = _shared_processors()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_rendering(form, colors=watched),
+            ],
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+        )
+    )
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(number)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    logging.captureWarnings(capture=True)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
+def use_stdlib_logging() -> None:
+    """Send navi's events to the ``logging`` loggers of the same names, unless structlog is configured already.
+
+    structlog's own default prints everything to stdout, which a library must not do. The program's handlers
+    and levels apply; the keys stand behind the event, as ``key=value``.
+    """
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
+def _shared_processors() -> Sequence[structlog.typing.Processor]:
+    """Return what every event passes, whoever logged it."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _rendering(form: str, *, colors: bool) -> Sequence[structlog.typing.Processor]:
+    if form == "console":
+        return [structlog.dev.ConsoleRenderer(colors=colors)]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)]
+
+
+def _to_json(event: Any, **_: Any) -> str:
+    """Write one event as one line; what JSON has no form for is written by its ``str``."""
+    try:
+        return msgspec.json.encode(event, enc_hook=str).decode()
+    except (TypeError, ValueError, UnicodeEncodeError, RecursionError):
+        # keys that are no texts, lone surrogates: slower, but never an event lost
+        return json.dumps({str(key): str(value) for key, value in event.items()})
