@@ -14,13 +14,18 @@ import threading
 from collections.abc import Callable
 from functools import cached_property
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from navi_core.errors import DecodeError
+from navi_core.types import Bytes
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor_pool import DescriptorPool
     from google.protobuf.message import Message
 
-__all__ = ["DescriptorSet", "lazy_messages"]
+__all__ = ["DescriptorSet", "lazy_messages", "parse_message"]
+
+M = TypeVar("M", bound="Message")
 
 
 class DescriptorSet:
@@ -110,3 +115,32 @@ def lazy_messages(messages: DescriptorSet, namespace: dict[str, Any]) -> Callabl
         return found
 
     return attribute
+
+
+def parse_message(kind: type[M], body: Bytes, *, tensor: str = "") -> M:
+    """Parse a serialized message.
+
+    Parameters
+    ----------
+    kind
+        The message's class.
+    body
+        Its bytes.
+    tensor
+        The tensor that it describes, for the error.
+
+    Raises
+    ------
+    DecodeError
+        The bytes are no such message.
+    """
+    from google.protobuf.message import DecodeError as ProtobufDecodeError  # noqa: PLC0415 - as above
+
+    message = kind()
+    try:
+        message.ParseFromString(body if isinstance(body, bytes) else bytes(body))
+    except ProtobufDecodeError as error:
+        what = f"input '{tensor}'" if tensor else "message"
+        name = kind.DESCRIPTOR.full_name
+        raise DecodeError(f"{what}: expected a {name}, got bytes that are none", tensor=tensor) from error
+    return message

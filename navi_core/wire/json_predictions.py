@@ -1,0 +1,183 @@
+"""Named arrays -> JSON answers of TensorFlow Serving's REST API.
+
+The format's own rules: a single output stands without its name; floats are the shortest decimal
+that reads back as the same value *of their own width* (0.2 stays 0.2 in float32), always with a point or an
+exponent; ``NaN``, ``Infinity`` and ``-Infinity`` are bare words; a string output is base64 where
+its name ends in ``_bytes``, else its bytes stand as they are, UTF-8 or not.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from navi_core.errors import InvalidRequestError
+from navi_core.tensors import DType, dtype_of, string_array
+from navi_core.types import Array
+from navi_core.wire.tf_dtypes import tf_type_name
+
+__all__ = ["encode_predictions", "shortest_decimals"]
+
+_BYTES_SUFFIX: Final = "_bytes"
+
+_PLAIN: Final = frozenset(
+    {
+        DType.FLOAT32,
+        DType.FLOAT64,
+        DType.INT8,
+        DType.INT16,
+        DType.INT32,
+        DType.INT64,
+        DType.UINT8,
+        DType.UINT32,
+        DType.UINT64,
+        DType.BOOL,
+    }
+)
+"""What is written as JSON numbers and booleans; strings aside, TensorFlow Serving refuses all else."""
+
+_FEW: Final = 32
+"""Up to so many values are faster one by one."""
+
+_LARGEST_EXACT_POWER: Final = 22
+"""10**22 is the largest power of ten that a double holds exactly."""
+
+
+def encode_predictions(outputs: Mapping[str, Array], *, row_form: bool) -> bytes:
+    """Encode the answer to a predict request.
+
+    Parameters
+    ----------
+    outputs
+        Name -> array.
+    row_form
+        Answer with ``predictions``, one entry a row, instead of ``outputs``.
+
+    Returns
+    -------
+    body
+        JSON text. It is not strict JSON where a float is not finite or a string is not UTF-8.
+
+    Raises
+    ------
+    InvalidRequestError
+        An element type has no JSON form; or, in row form, the outputs have no common number of rows.
+    """
+    if not outputs:
+        raise InvalidRequestError("Cannot convert empty tensor map to JSON")
+    if row_form:
+        _check_rows(outputs)
+    values = {name: _values(name, array) for name, array in outputs.items()}
+    if len(values) == 1:
+        (answer,) = values.values()
+    elif row_form:
+        names = tuple(values)
+        answer = [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    else:
+        answer = values
+    document = {"predictions" if row_form else "outputs": answer}
+    if all(map(_is_strict, outputs.values())):
+        return msgspec.json.encode(document)
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
+
+
+def _check_rows(outputs: Mapping[str, Array]) -> None:
+    num_rows: int | None = None
+    for name, array in outputs.items():
+        if not array.ndim:
+            raise InvalidRequestError(f"Tensor name: {name} has no shape information ", tensor=name)
+        if num_rows is not None and array.shape[0] != num_rows:
+            raise InvalidRequestError(
+                f"Tensor name: {name} has inconsistent batch size: {array.shape[0]} expecting: {num_rows}",
+                tensor=name,
+            )
+        num_rows = array.shape[0]
+
+
+def _is_strict(array: Array) -> bool:
+    """Tell whether the array's values make strict JSON."""
+    if array.dtype.kind == "f":
+        return bool(np.isfinite(array).all())
+    if array.dtype.kind in "OSU":
+        return all(_is_utf8(item) for item in string_array(array).flat)
+    return True
+
+
+def _is_utf8(item: bytes) -> bool:
+    try:
+        item.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _values(name: str, array: Array) -> Any:
+    """Return an array as nested lists of what JSON has."""
+    dtype = dtype_of(array)
+    if dtype is DType.STRING:
+        texts = np.empty(array.shape, dtype=object)
+        as_base64 = name.endswith(_BYTES_SUFFIX)
+        flat = texts.reshape(-1)
+        for index, item in enumerate(string_array(array).flat):
+            flat[index] = (
+                {"b64": base64.b64encode(item).decode()}
+                if as_base64
+                else item.decode("utf-8", "surrogateescape")
+            )
+        return texts.tolist()
+    if dtype not in _PLAIN and array.size:
+        raise InvalidRequestError(
+            f"Failed to write JSON value for tensor type: {tf_type_name(dtype)}", tensor=name
+        )
+    return (shortest_decimals(array) if dtype is DType.FLOAT32 else array).tolist()
+
+
+def shortest_decimals(array: Array) -> Array:
+    """Return the doubles whose shortest decimal is that of the given float32 values.
+
+    Parameters
+    ----------
+    array
+        Any shape, float32.
+
+    Returns
+    -------
+    doubles
+        Same shape, float64: ``repr`` of each is the shortest text that reads back as the float32.
+
+    Notes
+    -----
+    Rounds to 6, 7, 8 and 9 significant digits until the value reads back. A decimal ``n / 10**k`` whose parts are exact
+    doubles (n below 2**53, k up to 22) is rounded once, by the division, so its ``repr`` is that
+    decimal. The few values outside that range go one by one.
+    """
+    values = np.asarray(array, dtype=np.float32).reshape(-1)
+    with np.errstate(all="ignore"):  # zeros, infinities and NaN: their digits are not looked at
+        out = values.astype(np.float64)
+        finite = np.flatnonzero(np.isfinite(values) & (values != 0))
+        if finite.size > _FEW:
+            finite = _shorten(values, out, finite)
+    for index in finite:
+        out[index] = float(np.format_float_scientific(values[index], unique=True))
+    return out.reshape(np.shape(array))
+
+
+def _shorten(values: Array, out: Array, indices: Array) -> Array:
+    """Write the shortest decimals of ``values[indices]`` to ``out``; return the indices that are left."""
+    exponents = np.floor(np.log10(np.abs(out[indices])))
+    near = (exponents <= _LARGEST_EXACT_POWER + 5) & (exponents >= 8 - _LARGEST_EXACT_POWER)
+    far, pending, exponents = indices[~near], indices[near], exponents[near]
+    for digits in (6, 7, 8, 9):
+        places = digits - 1 - exponents
+        scale = 10.0 ** np.abs(places)
+        wanted = values[pending].astype(np.float64)
+        rounded = np.where(places >= 0, np.rint(wanted * scale) / scale, np.rint(wanted / scale) * scale)
+        done = rounded.astype(np.float32) == values[pending]
+        out[pending[done]] = rounded[done]
+        pending, exponents = pending[~done], exponents[~done]
+    return np.concatenate([far, pending])

@@ -1,0 +1,208 @@
+"""PredictRequest -> named arrays, named arrays -> PredictResponse.
+
+Like `navi_core.wire.tensor_proto`, the request's decoder walks messages that are written the plain
+way, so that tensors become views of the body, and leaves all others to protobuf's parser.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from navi_core.types import Array, Bytes, NamedArrays
+from navi_core.wire import tf_serving
+from navi_core.wire.descriptors import parse_message
+from navi_core.wire.tensor_proto import (
+    DEFAULT_MAX_TENSOR_BYTES,
+    array_of_message,
+    decode_tensor,
+    encode_tensor,
+    varint,
+)
+
+if TYPE_CHECKING:
+    from navi_core.wire.tf_serving import ModelSpec, PredictRequest
+
+__all__ = ["DecodedPredictRequest", "decode_predict_request", "encode_predict_response"]
+
+_TAG_MODEL_SPEC: Final = 0x0A
+_TAG_INPUT: Final = 0x12
+_TAG_OUTPUT_FILTER: Final = 0x1A
+_TAG_ENTRY_KEY: Final = 0x0A
+_TAG_ENTRY_VALUE: Final = 0x12
+
+_PIECES_FROM_BYTES: Final = 1 << 16
+"""Values of at least so many bytes stay a piece of their own; smaller ones are copied together."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedPredictRequest:
+    """A PredictRequest with its tensors decoded.
+
+    Parameters
+    ----------
+    model_spec
+        As sent; None: the request has none.
+    inputs
+        Name -> array, see `navi_core.wire.tensor_proto.decode_tensor`.
+    output_filter
+        As sent.
+    """
+
+    model_spec: ModelSpec | None
+    inputs: dict[str, Array]
+    output_filter: tuple[str, ...]
+
+
+class _NotPlainError(Exception):
+    """The message is not written the plain way: protobuf has to parse it."""
+
+
+def decode_predict_request(
+    body: Bytes, *, max_tensor_bytes: int = DEFAULT_MAX_TENSOR_BYTES
+) -> DecodedPredictRequest:
+    """Decode a serialized PredictRequest.
+
+    Parameters
+    ----------
+    body
+        The message. Arrays may be views of it.
+    max_tensor_bytes
+        The most bytes that all its tensors together may become.
+
+    Raises
+    ------
+    DecodeError
+        It is no PredictRequest, or one of its tensors cannot be decoded; then ``tensor`` names it.
+    """
+    try:
+        spec, entries, output_filter = _split(body)
+    except (_NotPlainError, IndexError, UnicodeDecodeError):
+        return _decode_any(parse_message(tf_serving.PredictRequest, body), max_tensor_bytes)
+    inputs: dict[str, Array] = {}
+    left = max_tensor_bytes
+    for name, (start, end) in entries.items():
+        array = decode_tensor(body, start, end, name=name, max_tensor_bytes=left)
+        left -= array.nbytes
+        inputs[name] = array
+    model_spec = None if spec is None else parse_message(tf_serving.ModelSpec, spec)
+    return DecodedPredictRequest(model_spec, inputs, output_filter)
+
+
+def _decode_any(message: PredictRequest, max_tensor_bytes: int) -> DecodedPredictRequest:
+    inputs: dict[str, Array] = {}
+    left = max_tensor_bytes
+    for name, tensor in message.inputs.items():
+        array = array_of_message(tensor, name=name, max_tensor_bytes=left)
+        left -= array.nbytes
+        inputs[name] = array
+    model_spec = message.model_spec if message.HasField("model_spec") else None
+    return DecodedPredictRequest(model_spec, inputs, tuple(message.output_filter))
+
+
+def _split(body: Bytes) -> tuple[bytes | None, dict[str, tuple[int, int]], tuple[str, ...]]:
+    """Find the parts of a plainly written request.
+
+    Returns
+    -------
+    model_spec, inputs, output_filter
+        The serialized ModelSpec (None: absent); name -> (start, end) of its TensorProto; names.
+
+    Raises
+    ------
+    _NotPlainError, IndexError, UnicodeDecodeError
+        Something is unusual, or wrong.
+    """
+    spec: bytes | None = None
+    entries: dict[str, tuple[int, int]] = {}
+    output_filter: list[str] = []
+    pos, end = 0, len(body)
+    while pos < end:
+        tag = body[pos]
+        start, stop = _run(body, pos + 1, end)
+        if tag == _TAG_INPUT:
+            if body[start] != _TAG_ENTRY_KEY:
+                raise _NotPlainError
+            key_start, key_stop = _run(body, start + 1, stop)
+            if key_stop >= stop or body[key_stop] != _TAG_ENTRY_VALUE:
+                raise _NotPlainError
+            value_start, value_stop = _run(body, key_stop + 1, stop)
+            name = bytes(body[key_start:key_stop]).decode()
+            if value_stop != stop or name in entries:
+                raise _NotPlainError
+            entries[name] = (value_start, value_stop)
+        elif tag == _TAG_MODEL_SPEC and spec is None:
+            spec = bytes(body[start:stop])
+        elif tag == _TAG_OUTPUT_FILTER:
+            output_filter.append(bytes(body[start:stop]).decode())
+        else:
+            raise _NotPlainError
+        pos = stop
+    return spec, entries, tuple(output_filter)
+
+
+def _run(body: Bytes, pos: int, limit: int) -> tuple[int, int]:
+    """Read a length at ``pos``; return where its bytes start and stop."""
+    length = shift = 0
+    while (byte := body[pos]) >= 0x80:
+        length |= (byte & 0x7F) << shift
+        shift += 7
+        pos += 1
+        if shift > 28:
+            raise _NotPlainError
+    pos += 1
+    stop = pos + (length | byte << shift)
+    if stop > limit:
+        raise _NotPlainError
+    return pos, stop
+
+
+def encode_predict_response(
+    outputs: NamedArrays, *, model: str, version: int, signature: str, as_content: bool = False
+) -> tuple[list[Bytes], bool]:
+    """Encode a PredictResponse.
+
+    Parameters
+    ----------
+    outputs
+        Name -> array.
+    model, version, signature
+        What answered: the response's ``model_spec``.
+    as_content
+        Write tensors as ``tensor_content``.
+
+    Returns
+    -------
+    pieces
+        The message, in pieces to be written one after the other.
+    has_views
+        Some pieces are views of ``outputs``, which must not change until they are written.
+    """
+    pieces: list[Bytes] = []
+    small: list[Bytes] = []
+    for name, array in outputs.items():
+        tensor = encode_tensor(array, as_content=as_content)
+        size_bytes = sum(map(len, tensor))
+        key = name.encode()
+        entry = b"\x0a" + varint(len(key)) + key + b"\x12" + varint(size_bytes)
+        small += (b"\x0a", varint(len(entry) + size_bytes), entry)
+        for piece in tensor:
+            if isinstance(piece, memoryview) and len(piece) >= _PIECES_FROM_BYTES:
+                pieces += (b"".join(small), piece)
+                small.clear()
+            else:
+                small.append(piece)
+    has_views = bool(pieces)
+    small.append(_encoded_model_spec(model, version, signature))
+    pieces.append(b"".join(small))
+    return pieces, has_views
+
+
+@lru_cache(maxsize=256)
+def _encoded_model_spec(model: str, version: int, signature: str) -> bytes:
+    """Return field 2 of a PredictResponse."""
+    spec = tf_serving.ModelSpec(name=model, signature_name=signature)
+    spec.version.value = version
+    data = spec.SerializeToString()
+    return b"\x12" + varint(len(data)) + data
