@@ -65,6 +65,14 @@ class TensorSpec:
         """The shape without its leading (batch) dimension; None when the rank is unknown."""
         return None if self.shape is None else self.shape[1:]
 
+    @property
+    def is_per_request(self) -> bool:
+        """Whether the tensor belongs to a request as a whole: optional, without a row dimension.
+
+        A request that brings it runs alone, however well the others batch.
+        """
+        return self.optional and (not self.shape or isinstance(self.shape[0], int))
+
     def accepts_shape(self, shape: Sequence[int]) -> bool:
         """Tell whether a concrete shape fits this spec. Symbols are taken as any size."""
         if self.shape is None:
@@ -112,8 +120,9 @@ def why_not_batchable(inputs: Mapping[str, TensorSpec], outputs: Mapping[str, Te
     """Say why requests for these tensors cannot be joined; empty when they can.
 
     They can when every input and output has a dynamic leading dimension, named by one symbol
-    wherever the format names it.
+    wherever the format names it. Optional inputs without a row dimension do not count.
     """
+    inputs = {name: spec for name, spec in inputs.items() if not spec.is_per_request}
     if not inputs:
         return "it has no inputs"
     symbols: dict[str, str] = {}
@@ -217,7 +226,7 @@ def check_inputs(
     first = ""
     for name, array in inputs.items():
         check_tensor(specs[name], array, model=model, signature=signature_name)
-        if not signature.batchable:
+        if not signature.batchable or specs[name].is_per_request:
             continue
         if array.ndim == 0:
             raise TensorMismatchError(

@@ -65,7 +65,8 @@ class Operation(StrEnum):
 
 
 async def _no_messages() -> AsyncIterator[Bytes]:
-    for message in ():
+    none: tuple[Bytes, ...] = ()
+    for message in none:
         yield message
 
 

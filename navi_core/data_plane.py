@@ -1,0 +1,401 @@
+"""The data plane: one way from a request to an answer - resolve, check or plan, queue, answer.
+
+Services see it through :class:`~navi_core.contracts.planes.DataPlane`. It knows no protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import Final, Self
+
+import structlog
+
+from navi_core.batcher import Answer, Batcher, Prepared
+from navi_core.contracts.converter import Plan
+from navi_core.contracts.events import RequestFinished
+from navi_core.contracts.planes import VersionStatus
+from navi_core.errors import (
+    ErrorCode,
+    InferenceError,
+    LifecycleError,
+    NaviError,
+    SignatureNotFoundError,
+    TensorMismatchError,
+)
+from navi_core.manager import ServableManager, VersionRecord
+from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
+from navi_core.metrics import Metrics, SignatureMetrics
+from navi_core.observers import Observers
+from navi_core.served import LoadedVersion, ServedSignature
+from navi_core.signature import DEFAULT_SIGNATURE, Signature, check_inputs, check_outputs, format_shape
+from navi_core.types import Array, NamedArrays, Parameters
+
+__all__ = ["Handle", "HostDataPlane", "own_outputs", "prepare"]
+
+log = structlog.get_logger(__name__)
+
+_NO_PARAMETERS: Final[Parameters] = MappingProxyType({})
+_NO_INPUTS: Final[NamedArrays] = MappingProxyType({})
+
+
+def prepare(loaded: LoadedVersion, request: InferenceRequest) -> Prepared:
+    """Check a request against a version and plan it.
+
+    Raises
+    ------
+    RequestError
+        An unknown signature or output, wrong inputs, a malformed payload.
+    """
+    model = loaded.artifact.name
+    name = request.signature or DEFAULT_SIGNATURE
+    served = loaded.signatures.get(name)
+    if served is None:
+        raise SignatureNotFoundError(name, model=model, known=tuple(loaded.signatures))
+    parameters = _NO_PARAMETERS
+    wanted = loaded.servable.batch_parameters
+    if wanted and request.parameters:
+        parameters = {key: value for key, value in request.parameters.items() if key in wanted}
+    if served.converter is not None and not _is_models_own(served, request.inputs):
+        return _plan(served, request, model, parameters)
+    signature = served.model
+    outputs = check_outputs(signature, request.outputs, model=model, signature_name=name)
+    inputs = request.inputs
+    num_rows = check_inputs(signature, inputs, model=model, signature_name=name)
+    alone = num_rows is None or any(signature.inputs[each].is_per_request for each in inputs)
+    key = None
+    if not alone:
+        shapes = tuple(array.shape[1:] for array in inputs.values()) if served.has_dynamic_rows else ()
+        key = (name, outputs, tuple(inputs), shapes, tuple(sorted(parameters.items())))
+    return Prepared(
+        served=served,
+        outputs=outputs,
+        inputs=inputs,
+        plan=None,
+        num_rows=num_rows or 0,
+        size_bytes=max(request.body_bytes, sum(array.nbytes for array in inputs.values())),
+        key=key,
+        parameters=parameters,
+        deadline=request.deadline,
+    )
+
+
+def _is_models_own(served: ServedSignature, inputs: NamedArrays) -> bool:
+    """Tell whether a request already has the model's own tensors, so that the converter is bypassed."""
+    own, client = served.model.inputs, served.client.inputs
+    return all(name in own for name in inputs) and any(name not in client for name in inputs)
+
+
+def _plan(served: ServedSignature, request: InferenceRequest, model: str, parameters: Parameters) -> Prepared:
+    assert served.converter is not None  # noqa: S101 - the caller has looked
+    client = served.client
+    asked = check_outputs(client, request.outputs, model=model, signature_name=served.name)
+    # A converter may build its outputs from others of the model: then all of them are computed.
+    outputs = asked if all(name in served.model.outputs for name in asked) else tuple(served.model.outputs)
+    check_inputs(client, request.inputs, model=model, signature_name=served.name)
+    plan = served.converter.plan(request.inputs)
+    _check_plan(served, plan, model)
+    key = None
+    if served.model.batchable:
+        key = (served.name, outputs, "converter", tuple(plan.rows.items()), tuple(sorted(parameters.items())))
+    return Prepared(
+        served=served,
+        outputs=outputs,
+        inputs=_NO_INPUTS,
+        plan=plan,
+        num_rows=plan.num_rows,
+        size_bytes=request.body_bytes + plan.size_bytes,
+        key=key,
+        parameters=parameters,
+        deadline=request.deadline,
+    )
+
+
+def _check_plan(served: ServedSignature, plan: Plan, model: str) -> None:
+    """See that what the converter will fill is what the model takes."""
+    for name, row in plan.rows.items():
+        spec = served.model.inputs.get(name)
+        shape = (plan.num_rows, *row.shape)
+        if spec is None or spec.dtype != row.dtype:
+            msg = f"the converter fills '{name}' as {row.dtype}, which model '{model}' does not take"
+            raise LifecycleError(msg)
+        if not spec.accepts_shape(shape):
+            raise TensorMismatchError(
+                tensor=name,
+                what="shape",
+                expected=format_shape(spec.shape),
+                got=format_shape(shape),
+                model=model,
+                signature=served.name,
+            )
+
+
+class Handle:
+    """The right to use one version: a :class:`~navi_core.contracts.planes.ModelHandle`."""
+
+    __slots__ = ("_loaded", "_plane", "_record", "_released")
+
+    def __init__(self, plane: HostDataPlane, record: VersionRecord) -> None:
+        if record.loaded is None:
+            msg = (
+                f"a handle of version {record.version} of model '{record.artifact.name}', which is not loaded"
+            )
+            raise LifecycleError(msg)
+        self._plane = plane
+        self._record = record
+        self._loaded = record.loaded
+        self._released = False
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self._record.artifact.name
+
+    @property
+    def version(self) -> int:
+        """The resolved version."""
+        return self._record.version
+
+    @property
+    def platform(self) -> str:
+        """The runtime's name and the artifact's kind."""
+        return f"{self._loaded.runtime}_{self._loaded.kind}"
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """What clients send and get."""
+        return {name: served.client for name, served in self._loaded.signatures.items()}
+
+    def model_signature(self, name: str) -> Signature:
+        """Return the model's own signature; raises SignatureNotFoundError."""
+        served = self._loaded.signatures.get(name or DEFAULT_SIGNATURE)
+        if served is None:
+            raise SignatureNotFoundError(name, model=self.model, known=tuple(self._loaded.signatures))
+        return served.model
+
+    async def infer(self, request: InferenceRequest) -> InferenceResponse:
+        """Run one request on this version; raises typed errors."""
+        batcher = self._record.batcher
+        if batcher is None:
+            msg = f"version {self.version} of model '{self.model}' was used after its handle was given back"
+            raise LifecycleError(msg)
+        return await self._plane.run(self._loaded, batcher, request)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._released:
+            self._released = True
+            self._plane.manager.release(self._record)
+
+
+class HostDataPlane:
+    """What services see of one host: a :class:`~navi_core.contracts.planes.DataPlane`.
+
+    Parameters
+    ----------
+    manager
+        The loaded versions.
+    metrics, observers
+        Who is told.
+    now
+        The monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self, manager: ServableManager, *, metrics: Metrics, observers: Observers, now: Callable[[], float]
+    ) -> None:
+        self.manager: Final = manager
+        self._metrics = metrics
+        self._observers = observers
+        self._now = now
+        self._is_draining = False
+        self._callbacks: dict[object, Callable[[], None]] = {}
+        manager.on_change(self._changed)
+
+    # --- inference -------------------------------------------------------------------------------
+
+    def acquire(self, ref: ModelRef) -> Handle:
+        """Resolve a reference to a version that is available now; raises ModelError."""
+        return Handle(self, self.manager.acquire(ref))
+
+    async def infer(self, ref: ModelRef, request: InferenceRequest) -> InferenceResponse:
+        """Acquire, infer, release; raises typed errors."""
+        started = self._now()
+        try:
+            handle = self.acquire(ref)
+        except NaviError as error:
+            self._metrics.unresolved_request(
+                request.service,
+                request.transport,
+                request.method,
+                error.code,
+                error.reason,
+                self._now() - started,
+            )
+            raise
+        with handle:
+            return await handle.infer(request)
+
+    async def run(
+        self, loaded: LoadedVersion, batcher: Batcher, request: InferenceRequest
+    ) -> InferenceResponse:
+        """Run one request on a version that a handle keeps loaded; for :class:`Handle`."""
+        started = self._now()
+        code, reason = ErrorCode.OK, ""
+        prepared: Prepared | None = None
+        answer: Answer | None = None
+        try:
+            prepared = prepare(loaded, request)
+            answer = await batcher.submit(prepared)
+        except NaviError as error:
+            code, reason = error.code, error.reason
+            raise
+        except Exception as error:  # a converter's bug, or ours: the client gets an answer, the log the rest
+            code = ErrorCode.INTERNAL
+            model = loaded.artifact.name
+            log.exception("request_failed_unexpectedly", model=model, version=loaded.artifact.version)
+            raise InferenceError(
+                f"the request failed inside the host: {type(error).__name__}", model=model
+            ) from error
+        except BaseException:
+            code = ErrorCode.CANCELLED
+            raise
+        finally:
+            self._record(loaded, request, prepared, answer, code, reason, self._now() - started)
+        return self._respond(loaded, request, prepared, answer)
+
+    def _respond(
+        self, loaded: LoadedVersion, request: InferenceRequest, prepared: Prepared, answer: Answer
+    ) -> InferenceResponse:
+        outputs = answer.outputs
+        if request.outputs and tuple(outputs) != request.outputs:
+            outputs = {name: outputs[name] for name in request.outputs}
+        metrics = self._signature_metrics(loaded, prepared.served.name)
+        return InferenceResponse(
+            outputs=outputs,
+            model=loaded.artifact.name,
+            version=loaded.artifact.version,
+            signature=prepared.served.name,
+            release=_Release(answer, metrics, self._now),
+        )
+
+    def _signature_metrics(self, loaded: LoadedVersion, signature: str) -> SignatureMetrics:
+        return self._metrics.for_signature(loaded.artifact.name, loaded.artifact.version, signature)
+
+    def _record(
+        self,
+        loaded: LoadedVersion,
+        request: InferenceRequest,
+        prepared: Prepared | None,
+        answer: Answer | None,
+        code: ErrorCode,
+        reason: str,
+        total_seconds: float,
+    ) -> None:
+        """Count one request; its signature is a label only if the model has it."""
+        name = prepared.served.name if prepared else (request.signature or DEFAULT_SIGNATURE)
+        known = name if name in loaded.signatures else "_unknown_"
+        num_rows = prepared.num_rows if prepared else 0
+        self._signature_metrics(loaded, known).request_finished(
+            request.service, request.transport, request.method, code, reason, total_seconds, num_rows
+        )
+        if not self._observers.any_request_finished:
+            return
+        self._observers.request_finished(
+            RequestFinished(
+                model=loaded.artifact.name,
+                version=loaded.artifact.version,
+                signature=name,
+                service=request.service,
+                transport=request.transport,
+                method=request.method,
+                code=code,
+                reason=reason,
+                num_rows=num_rows,
+                batch_rows=answer.batch_rows if answer else 0,
+                queue_seconds=answer.queue_seconds if answer else 0.0,
+                run_seconds=answer.run_seconds if answer else 0.0,
+                total_seconds=total_seconds,
+            )
+        )
+
+    # --- what there is -----------------------------------------------------------------------------
+
+    def models(self) -> Sequence[str]:
+        """Return the names of all configured models, in order."""
+        return self.manager.names()
+
+    def status(self, model: str) -> Sequence[VersionStatus]:
+        """Return every known version, oldest first; raises ModelNotFoundError."""
+        return self.manager.status(model)
+
+    def is_live(self) -> bool:
+        """Tell whether the process is worth keeping."""
+        return True
+
+    def is_ready(self, model: str | None = None) -> bool:
+        """Tell whether the host, or one model, can answer now; False while draining."""
+        if model is not None:
+            return self.manager.is_available(model) and not self._is_draining
+        return not self._is_draining and all(self.manager.is_available(name) for name in self.manager.names())
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have ``callback`` called after states or readiness changed; returns the undo."""
+        token = object()
+        self._callbacks[token] = callback
+
+        def undo() -> None:
+            self._callbacks.pop(token, None)
+
+        return undo
+
+    def begin_drain(self) -> None:
+        """Be ready no more."""
+        self._is_draining = True
+        self._changed()
+
+    def _changed(self) -> None:
+        for callback in list(self._callbacks.values()):
+            callback()
+
+    def render_metrics(self, accept: str = "") -> tuple[str, bytes]:
+        """Return content type and body of the metrics page."""
+        return self._metrics.render(accept)
+
+
+class _Release:
+    """Gives an answer's buffers back, once, and notes how long encoding took."""
+
+    __slots__ = ("_answer", "_metrics", "_now", "_started")
+
+    def __init__(self, answer: Answer, metrics: SignatureMetrics, now: Callable[[], float]) -> None:
+        self._answer: Answer | None = answer
+        self._metrics = metrics
+        self._now = now
+        self._started = now()
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether the outputs may be views of buffers that will be reused."""
+        return self._answer is not None and self._answer.lease is not None
+
+    def __call__(self) -> None:
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        self._metrics.encoded(self._now() - self._started)
+        if answer.lease is not None:
+            answer.lease.release()
+
+
+def own_outputs(response: InferenceResponse) -> dict[str, Array]:
+    """Return outputs that are the caller's to keep and to change, and release the response."""
+    release = response.release
+    pooled = isinstance(release, _Release) and release.is_pooled
+    outputs = {name: array.copy() if pooled else array for name, array in response.outputs.items()}
+    release()
+    return outputs

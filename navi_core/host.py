@@ -1,0 +1,335 @@
+"""Host: builds everything from one configuration; starts, drains and stops it in order.
+
+Start: plugins -> manager and data plane -> services and router -> listeners -> sources. Ports are open at
+once; the host is ready when every model has a version. Stop: not ready -> new work refused -> what was taken
+finishes -> listeners close -> versions unload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from navi_core.admin import HostAdmin
+from navi_core.budget import MemoryBudget
+from navi_core.buffers import BufferPool
+from navi_core.config.checks import check_config
+from navi_core.config.records import HostConfig
+from navi_core.contracts.planes import ServiceContext, ServiceOptions
+from navi_core.contracts.service import Service
+from navi_core.contracts.transport import Address
+from navi_core.data_plane import HostDataPlane, own_outputs
+from navi_core.errors import LifecycleError, NaviError
+from navi_core.host_thread import BlockingHost
+from navi_core.in_process import as_arrays
+from navi_core.listeners import Listeners
+from navi_core.manager import ServableManager
+from navi_core.messages import InferenceRequest, ModelRef
+from navi_core.metrics import Metrics
+from navi_core.observers import Observers
+from navi_core.plugins import discover
+from navi_core.registry import Registry
+from navi_core.routing import HostRouter
+from navi_core.signature import DEFAULT_SIGNATURE
+from navi_core.types import Array
+from navi_core.watching import Watcher
+
+__all__ = ["Host"]
+
+log = structlog.get_logger(__name__)
+
+
+class _LoopSignal:
+    """A :class:`~navi_core.contracts.planes.Signal` on this loop."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        self._event.clear()
+
+
+class Host:
+    """One serving host, in this process.
+
+    ``async with Host(config) as host`` starts it on the running loop and waits for its models; ``with
+    Host(config) as host`` starts it on a loop thread of its own and gives a
+    :class:`~navi_core.host_thread.BlockingHost`, whose methods any thread may call. Several hosts may live
+    in one process. Without transports in the configuration nothing listens.
+
+    Parameters
+    ----------
+    config
+        What to serve and how.
+    registry
+        Plugins to use; None: those that are installed.
+
+    Examples
+    --------
+    >>> from navi_core import Host, HostConfig, ModelConfig
+    >>> config = HostConfig(models=(ModelConfig(path="models/web_click"),))
+    >>> async def main():
+    ...     async with Host(config) as host:
+    ...         return await host.predict("web_click", {"x": [[1.0, 2.0]]})
+    """
+
+    def __init__(self, config: HostConfig | None = None, *, registry: Registry | None = None) -> None:
+        self.config = config or HostConfig()
+        check_config(self.config)
+        self._registry = registry
+        self._thread: BlockingHost | None = None
+        self._parts: _Parts | None = None
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the ports and begin to load; :meth:`wait_ready` waits for the models.
+
+        Raises
+        ------
+        ConfigError, PluginError
+            The configuration cannot be used; nothing stays open.
+        """
+        if self._parts is not None:
+            msg = "the host is running already"
+            raise LifecycleError(msg)
+        registry = self._registry or Registry(discover())
+        parts = _Parts(self.config, registry)
+        try:
+            await parts.open()
+        except BaseException:
+            await parts.close()
+            raise
+        self._parts = parts
+
+    async def wait_ready(self) -> None:
+        """Return once every configured model has a version that can answer.
+
+        Raises
+        ------
+        ModelLoadError
+            A model has none, and none is coming.
+        """
+        manager = self._running.manager
+        await asyncio.gather(*(manager.wait_available(name) for name in manager.names()))
+
+    async def drain(self, timeout_s: float | None = None) -> None:
+        """Refuse new work and finish what was taken, within the time (the configured one by default)."""
+        parts = self._parts
+        if parts is None:
+            return
+        parts.plane.begin_drain()
+        parts.router.begin_drain()
+        await parts.listeners.drain(self.config.drain_timeout_s if timeout_s is None else timeout_s)
+
+    async def stop(self, drain_timeout_s: float | None = None) -> None:
+        """Drain, close and unload. Idempotent."""
+        if self._parts is None:
+            return
+        await self.drain(drain_timeout_s)
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            await parts.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        try:
+            await self.wait_ready()
+        except BaseException:
+            await self.stop(0.0)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def __enter__(self) -> BlockingHost:
+        self._thread = BlockingHost(self)
+        return self._thread.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.__exit__(kind, error, trace)
+
+    # --- use ------------------------------------------------------------------------------------
+
+    async def predict(
+        self,
+        model: str,
+        inputs: Mapping[str, Any],
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        signature: str = "",
+        outputs: Sequence[str] = (),
+        parameters: Mapping[str, bool | int | float | str] | None = None,
+        timeout_s: float | None = None,
+    ) -> dict[str, Array]:
+        """Run one request, in process, batched with everybody else's.
+
+        Parameters
+        ----------
+        model
+            The model's name.
+        inputs
+            Name -> array, or anything that becomes one of the signature's dtype. Strings may be ``str`` or
+            ``bytes``. Arrays must not change until the answer has come.
+        version, label
+            Which version; neither: the newest.
+        signature
+            Empty: the default one.
+        outputs
+            Names to compute; empty: all.
+        parameters
+            Reach the runtime.
+        timeout_s
+            None: as long as it takes.
+
+        Returns
+        -------
+        outputs
+            Name -> array, the caller's own.
+
+        Raises
+        ------
+        NaviError
+            Typed; see :mod:`navi_core.errors`.
+        """
+        plane = self._running.plane
+        with plane.acquire(ModelRef(model, version, label)) as handle:
+            client = handle.signatures.get(signature or DEFAULT_SIGNATURE)
+            own = None if client is None else handle.model_signature(signature)
+            request = InferenceRequest(
+                inputs=as_arrays(inputs, client, own),
+                signature=signature,
+                outputs=tuple(outputs),
+                parameters=parameters or {},
+                deadline=None if timeout_s is None else time.monotonic() + timeout_s,
+            )
+            return own_outputs(await handle.infer(request))
+
+    @property
+    def addresses(self) -> Mapping[str, Sequence[Address]]:
+        """Transport name -> where it listens."""
+        return self._running.listeners.addresses
+
+    @property
+    def plane(self) -> HostDataPlane:
+        """The data plane."""
+        return self._running.plane
+
+    @property
+    def admin(self) -> HostAdmin:
+        """Admin operations."""
+        return self._running.admin
+
+    @property
+    def router(self) -> HostRouter:
+        """The handlers of every service: what a foreign server that hosts navi routes to."""
+        return self._running.router
+
+    @property
+    def is_running(self) -> bool:
+        """Whether :meth:`start` succeeded and :meth:`stop` was not called."""
+        return self._parts is not None
+
+    @property
+    def _running(self) -> _Parts:
+        if self._parts is None:
+            msg = "the host is not running: use it inside 'with' or 'async with', or call start()"
+            raise LifecycleError(msg)
+        return self._parts
+
+
+class _Parts:
+    """Everything that one running host is made of."""
+
+    def __init__(self, config: HostConfig, registry: Registry) -> None:
+        now = time.monotonic
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+        self.config = config
+        self.registry = registry
+        self.threads = ThreadPoolExecutor(
+            config.run_threads or max(4, 2 * cores), thread_name_prefix="navi-run"
+        )
+        self.metrics = Metrics(compat=config.compat_metrics)
+        self.budget = MemoryBudget(config.memory_budget_bytes)
+        observers = Observers(registry.plugins)
+        self.manager = ServableManager(
+            registry,
+            config,
+            pool=BufferPool(),
+            threads=self.threads,
+            metrics=self.metrics,
+            observers=observers,
+            max_concurrent_batches=max(2, cores),
+        )
+        self.plane = HostDataPlane(self.manager, metrics=self.metrics, observers=observers, now=now)
+        self.watcher = Watcher(registry, self.manager, poll_interval_s=config.poll_interval_s, now=now)
+        self.admin = HostAdmin(self.manager, self.watcher)
+        self.listeners = Listeners(registry, config, budget=self.budget, now=now)
+        self.metrics.set_gauge_source(self._gauges)
+        self.metrics.set_budget_source(lambda: self.budget.in_use_bytes)
+        self.router = HostRouter(self._services(), allow_admin=config.admin)
+
+    def _services(self) -> list[Service]:
+        config, registry = self.config, self.registry
+        context = ServiceContext(
+            plane=self.plane,
+            admin=self.admin,
+            now=time.monotonic,
+            new_signal=_LoopSignal,
+            options=ServiceOptions(
+                default_deadline_ms=config.default_deadline_ms,
+                max_tensor_bytes=config.max_message_bytes,
+                tables=config.service_options,
+            ),
+            rpc_services=lambda: self.router.rpc_services(),  # noqa: PLW0108 - the router is made from the services
+        )
+        names = registry.services().keys() if config.services is None else config.services
+        return [registry.service(name).create(context) for name in names]
+
+    def _gauges(self) -> Iterable[tuple[str, int, str, int, int, int, int]]:
+        for model, version, batcher in self.manager.batchers():
+            queue = batcher.queue
+            yield model, version, "", batcher.in_flight, queue.num_requests, queue.num_rows, queue.size_bytes
+
+    async def open(self) -> None:
+        """Check the rest of the configuration, open the ports, begin to look for models."""
+        for name in self.config.runtimes:
+            self.registry.runtime(name)
+        for name in self.config.converters:
+            self.registry.converter(name)
+        for model in self.config.models:
+            self.manager.add_model(model)
+            self.watcher.watch(model)
+        await self.listeners.start(self.router)
+        if self.config.prometheus_port is not None:
+            await self.listeners.start_metrics(self.router, self.config.prometheus_port)
+        self.watcher.start()
+
+    async def close(self) -> None:
+        """Close whatever is open."""
+        await self.listeners.stop()
+        await self.watcher.stop()
+        try:
+            await self.manager.close()
+        except NaviError:
+            log.exception("manager_close_failed")
+        self.threads.shutdown(wait=False, cancel_futures=True)
