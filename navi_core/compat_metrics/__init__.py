@@ -1,0 +1,1 @@
+"""Other servers' metric families, under their exact names, for dashboards that exist already."""
