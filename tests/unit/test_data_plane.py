@@ -1,0 +1,183 @@
+"""From a request to a prepared one: names, dtypes, shapes, keys, and the converter's part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from navi_core.batching import BatchPolicy
+from navi_core.contracts.artifact import Artifact
+from navi_core.contracts.converter import BoundConverter, Plan, RowSpec
+from navi_core.contracts.runtime import Servable
+from navi_core.data_plane import prepare
+from navi_core.errors import (
+    InputNamesError,
+    LifecycleError,
+    OutputNamesError,
+    SignatureNotFoundError,
+    TensorMismatchError,
+)
+from navi_core.messages import InferenceRequest
+from navi_core.served import LoadedVersion, ServedSignature
+from navi_core.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
+from navi_core.tensors import DType
+
+
+def spec(name, *shape, dtype=DType.FLOAT32, **more):
+    return TensorSpec(name=name, dtype=dtype, shape=shape, **more)
+
+
+SIGNATURE = Signature(
+    inputs={
+        "x": spec("x", "batch", None),
+        "mask": spec("mask", "batch", dtype=DType.BOOL, optional=True),
+        "threshold": spec("threshold", optional=True),
+    },
+    outputs={"y": spec("y", "batch"), "z": spec("z", "batch", 2)},
+    batchable=True,
+)
+
+
+class Nothing(Servable):
+    signatures = {}
+    batch_parameters = frozenset({"temperature"})
+
+    def run(self, signature, inputs, outputs, ctx):
+        raise AssertionError("never run")
+
+
+class Bytes(BoundConverter):
+    signature = Signature(
+        inputs={"examples": spec("examples", None, dtype=DType.STRING)},
+        outputs=SIGNATURE.outputs,
+        batchable=True,
+    )
+    rows = {"x": RowSpec(DType.FLOAT32, (3,))}
+
+    def plan(self, inputs):
+        count = len(inputs["examples"])
+        return Plan(num_rows=2 * count, row_ends=np.arange(count), size_bytes=24 * count, rows=self.rows)
+
+    def fill(self, plan, out):
+        raise AssertionError("never filled")
+
+
+def loaded(signature=SIGNATURE, converter=None):
+    client = converter.signature if converter else signature
+    served = ServedSignature(name=DEFAULT_SIGNATURE, model=signature, client=client, converter=converter)
+    return LoadedVersion(
+        artifact=Artifact(name="m", version=1, path=Path("m")),
+        servable=Nothing(),
+        runtime="r",
+        kind="k",
+        converter="",
+        signatures={DEFAULT_SIGNATURE: served},
+        policy=BatchPolicy(),
+    )
+
+
+def request(**fields):
+    fields.setdefault("inputs", {"x": np.zeros((2, 3), np.float32)})
+    return InferenceRequest(**fields)
+
+
+def floats(*shape):
+    return np.zeros(shape, np.float32)
+
+
+def test_rows_size_and_outputs():
+    prepared = prepare(loaded(), request(body_bytes=1000))
+
+    assert (prepared.num_rows, prepared.size_bytes, prepared.outputs) == (2, 1000, ("y", "z"))
+
+
+@pytest.mark.parametrize(
+    ("other", "together"),
+    [
+        (request(inputs={"x": floats(7, 3)}), True),
+        (request(inputs={"x": floats(2, 4)}), False),
+        (request(outputs=("y",)), False),
+        (request(outputs=("z", "y")), False),
+        (request(inputs={"x": floats(2, 3), "mask": np.zeros(2, bool)}), False),
+        (request(parameters={"temperature": 0.5}), False),
+        (request(parameters={"other": 1}), True),
+    ],
+)
+def test_what_batches_together(other, together):
+    version = loaded()
+
+    assert (prepare(version, request()).key == prepare(version, other).key) is together
+
+
+def test_an_optional_input_without_rows_runs_its_request_alone():
+    prepared = prepare(loaded(), request(inputs={"x": floats(2, 3), "threshold": np.float32(1).reshape(())}))
+
+    assert prepared.key is None
+
+
+def test_only_parameters_that_the_servable_reads_reach_it():
+    prepared = prepare(loaded(), request(parameters={"temperature": 0.5, "secret": 1}))
+
+    assert dict(prepared.parameters) == {"temperature": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "text"),
+    [
+        ({"signature": "other"}, SignatureNotFoundError, "expected one of {serving_default}, got 'other'"),
+        ({"outputs": ("q",)}, OutputNamesError, "expected some of {y, z}, got 'q'"),
+        ({"outputs": ("y", "y")}, OutputNamesError, "got 'y' twice"),
+        ({"inputs": {}}, InputNamesError, "missing {x}"),
+        ({"inputs": {"x": floats(1, 1), "w": floats(1)}}, InputNamesError, "unknown {w}"),
+        ({"inputs": {"x": np.zeros((2, 3))}}, TensorMismatchError, "expected dtype float32, got float64"),
+        ({"inputs": {"x": floats(2)}}, TensorMismatchError, r"expected shape \(batch, \?\), got \(2,\)"),
+        (
+            {"inputs": {"x": floats(2, 3), "mask": np.zeros(3, bool)}},
+            TensorMismatchError,
+            "expected rows 2 as in 'x', got 3",
+        ),
+        ({"inputs": {"x": np.zeros((1, 1), "M8[s]")}}, TensorMismatchError, "got datetime64"),
+    ],
+)
+def test_what_is_refused(fields, error, text):
+    with pytest.raises(error, match=text):
+        prepare(loaded(), request(**fields))
+
+
+def payloads(count):
+    return {"examples": np.array([b"p"] * count, dtype=object)}
+
+
+def test_a_converter_plans_the_rows():
+    prepared = prepare(loaded(converter=Bytes()), request(inputs=payloads(3), body_bytes=10))
+
+    assert (prepared.num_rows, prepared.size_bytes, dict(prepared.inputs)) == (6, 82, {})
+    assert prepared.plan is not None
+
+
+def test_the_models_own_inputs_bypass_the_converter():
+    prepared = prepare(loaded(converter=Bytes()), request())
+
+    assert prepared.plan is None
+    assert prepared.num_rows == 2
+
+
+def test_a_converter_refuses_inputs_that_are_neither():
+    with pytest.raises(InputNamesError, match="expected {examples}"):
+        prepare(loaded(converter=Bytes()), request(inputs={"w": floats(1)}))
+
+
+def test_rows_that_the_model_cannot_take_are_refused_before_they_are_filled():
+    narrow = Signature(inputs={"x": spec("x", 1, 3)}, outputs=SIGNATURE.outputs)
+
+    with pytest.raises(TensorMismatchError, match=r"expected shape \(1, 3\), got \(2, 3\)"):
+        prepare(loaded(narrow, Bytes()), request(inputs=payloads(1)))
+
+
+def test_a_converter_that_fills_what_the_model_does_not_take_is_a_bug():
+    other = Signature(inputs={"w": spec("w", None, 3)}, outputs=SIGNATURE.outputs, batchable=True)
+
+    with pytest.raises(LifecycleError, match="fills 'x'"):
+        prepare(loaded(other, Bytes()), request(inputs=payloads(1)))
