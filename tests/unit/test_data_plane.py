@@ -131,7 +131,7 @@ def test_only_parameters_that_the_servable_reads_reach_it():
         ({"outputs": ("y", "y")}, OutputNamesError, "got 'y' twice"),
         ({"inputs": {}}, InputNamesError, "missing {x}"),
         ({"inputs": {"x": floats(1, 1), "w": floats(1)}}, InputNamesError, "unknown {w}"),
-        ({"inputs": {"x": np.zeros((2, 3))}}, TensorMismatchError, "expected dtype float32, got float64"),
+        ({"inputs": {"x": np.zeros((2, 3))}}, TensorMismatchError, r"expected dtype float32, got float64"),
         ({"inputs": {"x": floats(2)}}, TensorMismatchError, r"expected shape \(batch, \?\), got \(2,\)"),
         (
             {"inputs": {"x": floats(2, 3), "mask": np.zeros(3, bool)}},
@@ -165,7 +165,7 @@ def test_the_models_own_inputs_bypass_the_converter():
 
 
 def test_a_converter_refuses_inputs_that_are_neither():
-    with pytest.raises(InputNamesError, match="expected {examples}"):
+    with pytest.raises(InputNamesError, match=r"expected \{examples\}"):
         prepare(loaded(converter=Bytes()), request(inputs={"w": floats(1)}))
 
 
@@ -179,5 +179,5 @@ def test_rows_that_the_model_cannot_take_are_refused_before_they_are_filled():
 def test_a_converter_that_fills_what_the_model_does_not_take_is_a_bug():
     other = Signature(inputs={"w": spec("w", None, 3)}, outputs=SIGNATURE.outputs, batchable=True)
 
-    with pytest.raises(LifecycleError, match="fills 'x'"):
+    with pytest.raises(LifecycleError, match=r"fills 'x'"):
         prepare(loaded(other, Bytes()), request(inputs=payloads(1)))
