@@ -1,0 +1,200 @@
+"""Everything that is run on this repository, by name: ``nox -l`` lists it, ``nox`` runs what CI runs.
+
+The sessions of every day share one environment, ``.nox/develop``, with the core, every plugin and all
+tools in it: making it is the slowest part. Sessions about what users install make fresh ones.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.sessions = ["lint", "types", "tests", "tests_nojit", "packaging", "docs"]
+nox.options.error_on_missing_interpreters = True
+
+ROOT = Path(__file__).parent
+DEVELOP = ROOT / ".nox" / "develop"
+CORE = nox.project.load_toml(ROOT / "pyproject.toml")
+PLUGINS = {path.parent.name: path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))}
+
+# One constraints file for every installation, given to pip in the way that its subprocesses see too.
+ENVIRON = {"PIP_CONSTRAINT": str(ROOT / "constraints.txt"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+
+def _groups(*names: str) -> list[str]:
+    """Return the requirements of dependency groups of the core, and of the plugins that have them."""
+    return [
+        requirement
+        for folder in (ROOT, *PLUGINS.values())
+        for requirement in _own_groups(nox.project.load_toml(folder / "pyproject.toml"), *names)
+    ]
+
+
+def _own_groups(project: dict[str, Any], *names: str) -> Sequence[str]:
+    present = [name for name in names if name in project.get("dependency-groups", {})]
+    return nox.project.dependency_groups(project, *present) if present else ()
+
+
+def _editable() -> list[str]:
+    """Return pip's arguments for the core and every plugin, with all of their extras."""
+    arguments = ["-e", str(ROOT)]
+    for folder in PLUGINS.values():
+        project = nox.project.load_toml(folder / "pyproject.toml")["project"]
+        extras = ",".join(sorted(project.get("optional-dependencies", {})))
+        arguments += ["-e", f"{folder}[{extras}]" if extras else str(folder)]
+    return arguments
+
+
+def _python(environment: Path) -> str:
+    return str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")
+
+
+def _make(session: nox.Session, environment: Path, *requirements: str) -> str:
+    """Make an environment with some packages in it and return its python."""
+    python = _python(environment)
+    if not Path(python).exists():
+        session.run(sys.executable, "-m", "venv", str(environment), external=True)
+    session.run(
+        python, "-m", "pip", "install", "--quiet", *requirements, env=ENVIRON, external=True, silent=False
+    )
+    return python
+
+
+_up_to_date: list[str] = []  # the shared environment's python, once this run of nox has installed into it
+
+
+def _develop(session: nox.Session) -> str:
+    """Return the python of the shared environment, which the first session of a run brings up to date."""
+    if not _up_to_date:
+        groups = _groups("tests", "lint", "types", "protos")
+        _up_to_date.append(_make(session, DEVELOP, *_editable(), *groups))
+    return _up_to_date[0]
+
+
+def _run(session: nox.Session, module: str, *arguments: str, **environ: str) -> None:
+    """Run a module with the shared environment's python."""
+    session.run(_develop(session), "-m", module, *arguments, env={**ENVIRON, **environ}, external=True)
+
+
+def _sources() -> list[str]:
+    return ["navi_core", *(str(folder / "src" / name) for name, folder in PLUGINS.items())]
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Check format, style and spelling."""
+    _run(session, "ruff", "format", "--check", ".")
+    _run(session, "ruff", "check", ".")
+    _run(session, "codespell_lib")
+
+
+@nox.session(venv_backend="none")
+def types(session: nox.Session) -> None:
+    """Check types, strictly: the core and every plugin."""
+    _run(session, "mypy", *_sources())
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """Test the core and every plugin in one environment."""
+    _run(
+        session,
+        "pytest",
+        "tests",
+        *(str(folder / "tests") for folder in PLUGINS.values()),
+        "--ignore=tests/docs",
+        "--ignore=tests/packaging",
+        *session.posargs,
+    )
+
+
+@nox.session(venv_backend="none")
+def tests_nojit(session: nox.Session) -> None:
+    """Test the kernels as the plain Python that they are, without the compiler."""
+    kernels = sorted(ROOT.glob("plugins/*/tests/**/test_*kernel*.py")) + sorted(
+        ROOT.glob("tests/**/test_*kernel*.py")
+    )
+    if not kernels:
+        session.skip("there are no kernels")
+    _run(session, "pytest", *map(str, kernels), *session.posargs, NUMBA_DISABLE_JIT="1")
+
+
+@nox.session(venv_backend="none")
+def packaging(session: nox.Session) -> None:
+    """Build each wheel, install it alone in a fresh environment, and have the host list it."""
+    _run(session, "pytest", "tests/packaging", "-m", "network", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def docs(session: nox.Session) -> None:
+    """Test the documentation against the code."""
+    _run(session, "pytest", "tests/docs", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("name", list(PLUGINS), ids=list(PLUGINS))
+def plugin(session: nox.Session, name: str) -> None:
+    """Test one plugin in an environment of its own, from its wheel."""
+    folder = PLUGINS[name]
+    project = nox.project.load_toml(folder / "pyproject.toml")
+    extras = ",".join(sorted(project["project"].get("optional-dependencies", {})))
+    environment = ROOT / ".nox" / f"plugin-{name}"
+    shutil.rmtree(environment, ignore_errors=True)
+    tool = _make(session, environment, "pip")
+    wheels = session.create_tmp()
+    build = ("-m", "pip", "wheel", "--quiet", "--no-deps", "-w", wheels, str(ROOT), str(folder))
+    session.run(tool, *build, env=ENVIRON, external=True)
+    found = {wheel.name.split("-")[0]: str(wheel) for wheel in Path(wheels).glob("*.whl")}
+    own = f"{found[name]}[{extras}]" if extras else found[name]
+    python = _make(
+        session,
+        environment,
+        found["navi_core"],
+        own,
+        *_own_groups(CORE, "tests"),
+        *_own_groups(project, "tests"),
+    )
+    session.run(python, "-m", "pytest", str(folder / "tests"), *session.posargs, external=True)
+
+
+@nox.session(venv_backend="none")
+def conformance(session: nox.Session) -> None:
+    """Run the shared suites over every runtime, converter and transport."""
+    _run(session, "pytest", "-m", "conformance", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def clients(session: nox.Session) -> None:
+    """Point clients that others wrote at a running host."""
+    environment = ROOT / ".nox" / "clients"
+    python = _make(session, environment, *_editable(), *_groups("tests", "clients"))
+    session.run(python, "-m", "pytest", "tests/clients", *session.posargs, external=True)
+
+
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks that pytest times; the others are scripts of their own in ``benchmarks/``."""
+    _run(session, "pytest", "benchmarks", "--benchmark-only", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def demo(session: nox.Session) -> None:
+    """Run the demo once."""
+    _run(session, "navi_core", "demo", "--once", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def regenerate(session: nox.Session) -> None:
+    """Make generated files again from ``specs/``; a difference to what is committed is an error."""
+    scripts: Sequence[Path] = sorted(ROOT.glob("tools/build_*.py"))
+    python = _develop(session)
+    for script in scripts:
+        session.run(python, str(script), *session.posargs, external=True)
+    session.run("git", "diff", "--exit-code", "--stat", external=True)
