@@ -148,13 +148,13 @@ def parse_json_tolerantly(body: Bytes) -> Any:
         # A value begins at pos, in `container` (under `key`, if that is an object).
         value: Any
         opener = text[pos : pos + 1]
+        if len(stack) >= MAX_DEPTH and opener in (b"[", b"{"):
+            raise _error(f"Nested deeper than {MAX_DEPTH} levels.", pos)
         flat = _flat_array(text, pos)
         if flat is not None:
             value, pos = flat
             _store(container, key, value)
         elif opener in (b"[", b"{"):
-            if len(stack) >= MAX_DEPTH:
-                raise _error(f"Nested deeper than {MAX_DEPTH} levels.", pos)
             value = [] if opener == b"[" else {}
             pos = _skip(text, pos + 1)
             _store(container, key, value)
@@ -246,10 +246,12 @@ def _number(found: re.Match[bytes], text: bytes) -> int | float:
     if found["special"]:
         special = float("nan") if found["special"] == b"NaN" else float("inf")
         return -special if found["minus"] else special
-    if _UNFINISHED_FRACTION.match(text, found.start()):
-        raise _error("Miss fraction part in number.", found.end())
-    if not found["exponent"] and _UNFINISHED_EXPONENT.match(text, found.end()):
-        raise _error("Miss exponent in number.", found.end())
+    fraction = _UNFINISHED_FRACTION.match(text, found.start())
+    if fraction:
+        raise _error("Miss fraction part in number.", fraction.end())
+    exponent = None if found["exponent"] else _UNFINISHED_EXPONENT.match(text, found.end())
+    if exponent:
+        raise _error("Miss exponent in number.", exponent.end())
     token = found["number"]
     if not found["fraction"] and not found["exponent"] and len(token) <= _MAX_INT_DIGITS:
         return int(token)

@@ -176,18 +176,11 @@ def _decode_plain(body: Bytes, start: int, end: int, max_tensor_bytes: int) -> A
         return None
     if size_bytes > max_tensor_bytes:
         return None
-    if dtype.kind == "b":
-        return _bools(np.frombuffer(body, np.uint8, num_elements, pos)).reshape(dims)
     array = np.frombuffer(body, dtype, num_elements, pos).reshape(dims)
+    if dtype.kind == "b" and array.view(np.uint8).max() > 1:
+        return None
     array.flags.writeable = False
     return array
-
-
-def _bools(flags: Array) -> Array:
-    """Read bytes as bools: any other than 0 is True, as in C. A view where they are 0 and 1 already."""
-    out: Array = flags.view(np.bool_) if flags.size and flags.max() <= 1 else flags != 0
-    out.flags.writeable = False
-    return out
 
 
 def array_of_message(
@@ -268,8 +261,10 @@ def _from_content(content: bytes, kind: TfType, num_elements: int, name: str) ->
             f"input '{name}': tensor_content: expected {num_elements * dtype.itemsize} bytes, got {len(content)}",
             tensor=name,
         )
-    if dtype.kind == "b":
-        return _bools(np.frombuffer(content, np.uint8))
+    if dtype.kind == "b" and max(content) > 1:
+        raise DecodeError(
+            f"input '{name}': tensor_content: expected bools of 0 and 1, got {max(content)}", tensor=name
+        )
     return np.frombuffer(content, dtype)
 
 

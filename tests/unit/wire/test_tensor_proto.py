@@ -289,11 +289,12 @@ def test_decode__content_of_strings_with_wrong_lengths(content):
         decoded(message.SerializeToString())
 
 
-def test_decode__content_of_bools_takes_any_byte():
-    message = message_of(DType.BOOL, (4,), tensor_content=b"\x00\x01\x02\xff")
-    found = decoded(message.SerializeToString())
-    assert found.tolist() == [False, True, True, True]
-    assert found.tobytes() == b"\x00\x01\x01\x01"
+def test_decode__content_of_bools_is_zeros_and_ones():
+    message = message_of(DType.BOOL, (3,), tensor_content=b"\x00\x01\x01")
+    assert decoded(message.SerializeToString()).tolist() == [False, True, True]
+    message = message_of(DType.BOOL, (3,), tensor_content=b"\x00\x01\x02")
+    with pytest.raises(DecodeError, match="expected bools of 0 and 1, got 2"):
+        decoded(message.SerializeToString())
 
 
 @pytest.mark.parametrize("number", [0, 11, 20, 21, 29, 33, 34, 101, 2**31 - 1, -1])
