@@ -98,6 +98,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "manager",
             "metric_cells",
             "metric_families",
+            "metric_recorders",
             "metrics",
             "observers",
             "overrides",
