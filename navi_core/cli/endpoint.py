@@ -1,0 +1,207 @@
+"""Where a running host is: the ``--url`` of client commands, and the client that speaks to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+from urllib.parse import urlsplit
+
+import click
+
+from navi_core.errors import ConfigError
+from navi_core.signature import Signature
+from navi_core.types import Array, NamedArrays
+
+__all__ = [
+    "Client",
+    "Endpoint",
+    "ModelVersion",
+    "Prediction",
+    "Target",
+    "connect",
+    "endpoint_options",
+    "parse_url",
+    "read_endpoint",
+]
+
+DEFAULT_PORTS: Final = {"grpc": 8500, "http": 8501}
+_SCHEMES: Final = {
+    "grpc": ("grpc", False),
+    "grpcs": ("grpc", True),
+    "http": ("http", False),
+    "https": ("http", True),
+}
+_BARE: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^/:\[\]]+)(:\d+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One listener of a running host.
+
+    Parameters
+    ----------
+    protocol
+        Which client to use.
+    host, port
+        Where it listens.
+    tls
+        Whether the connection is encrypted.
+    ca, certificate, key
+        PEM files: who signed the server's certificate, and who we are.
+    timeout_s
+        How long an answer may take.
+    """
+
+    protocol: Literal["grpc", "http"]
+    host: str
+    port: int
+    tls: bool = False
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    timeout_s: float = 30.0
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request is for: a model, perhaps one version of it, and a signature."""
+
+    model: str
+    version: int | None = None
+    label: str | None = None
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One version's state."""
+
+    model: str
+    version: int | None
+    state: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer; ``version`` is None where the protocol does not say it."""
+
+    outputs: Mapping[str, Array]
+    version: int | None
+
+
+class Client(Protocol):
+    """What commands ask of a running host, or of a model that they loaded themselves."""
+
+    def models(self, names: Sequence[str]) -> Sequence[ModelVersion]:
+        """Return the versions of these models; of all when none is named."""
+        ...
+
+    def signatures(self, target: Target) -> Mapping[str, Signature]:
+        """Return the signatures of the version that a request would go to."""
+        ...
+
+    def predict(self, target: Target, inputs: NamedArrays) -> Prediction:
+        """Send one request."""
+        ...
+
+
+def parse_url(text: str, **rest: Any) -> Endpoint:
+    """Return the endpoint of a ``--url``: ``host:port`` is gRPC.
+
+    Raises
+    ------
+    ConfigError
+        It is no URL of a scheme that navi speaks.
+    """
+    if "://" not in text:
+        if _BARE.fullmatch(text) is None:
+            raise ConfigError(f"expected HOST:PORT or a URL, got '{text}'", path="--url")
+        text = f"grpc://{text}"
+    parts = urlsplit(text)
+    if parts.scheme not in _SCHEMES:
+        raise ConfigError(
+            f"expected one of {', '.join(f'{each}://' for each in _SCHEMES)}, got '{parts.scheme}://'",
+            path="--url",
+        )
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if not parts.hostname or port == -1 or parts.path not in ("", "/") or parts.query or parts.username:
+        raise ConfigError(f"expected {parts.scheme}://HOST:PORT, got '{text}'", path="--url")
+    protocol, tls = _SCHEMES[parts.scheme]
+    return Endpoint(
+        protocol="grpc" if protocol == "grpc" else "http",
+        host=parts.hostname,
+        port=DEFAULT_PORTS[protocol] if port is None else port,
+        tls=tls,
+        **rest,
+    )
+
+
+def connect(endpoint: Endpoint) -> AbstractContextManager[Client]:
+    """Return a client for an endpoint; the library that it needs is imported now."""
+    if endpoint.protocol == "grpc":
+        from navi_core.cli.client_grpc import GrpcClient  # noqa: PLC0415 - only who speaks gRPC imports it
+
+        return GrpcClient(endpoint)
+    from navi_core.cli.client_rest import RestClient  # noqa: PLC0415 - see above
+
+    return RestClient(endpoint)
+
+
+def endpoint_options(default_url: str) -> list[click.Option]:
+    """Return the options that say where the host is; :func:`read_endpoint` reads them."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    return [
+        click.Option(
+            ["--url"],
+            default=default_url,
+            show_default=True,
+            metavar="URL",
+            help="HOST:PORT or grpc://HOST:PORT for gRPC, http://HOST:PORT for REST; grpcs:// and https:// with TLS.",
+        ),
+        click.Option(
+            ["--timeout", "timeout_s"],
+            type=click.FloatRange(min=0, min_open=True, max=1e6),
+            default=30.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long an answer may take.",
+        ),
+        click.Option(["--tls-ca"], type=file, metavar="FILE", help="PEM: who signed the host's certificate."),
+        click.Option(["--tls-cert"], type=file, metavar="FILE", help="PEM: our certificate, for mutual TLS."),
+        click.Option(["--tls-key"], type=file, metavar="FILE", help="PEM: its key."),
+    ]
+
+
+def read_endpoint(values: Mapping[str, Any]) -> Endpoint:
+    """Return the endpoint that the options say.
+
+    Raises
+    ------
+    ConfigError
+        They contradict each other, or the URL is wrong.
+    """
+    if (values["tls_cert"] is None) != (values["tls_key"] is None):
+        raise ConfigError("expected both or neither", path="--tls-cert and --tls-key")
+    endpoint = parse_url(
+        values["url"],
+        ca=values["tls_ca"],
+        certificate=values["tls_cert"],
+        key=values["tls_key"],
+        timeout_s=values["timeout_s"],
+    )
+    if (endpoint.ca or endpoint.certificate) and not endpoint.tls:
+        raise ConfigError("expected grpcs:// or https:// with TLS files", path="--url")
+    return endpoint

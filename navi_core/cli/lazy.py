@@ -1,0 +1,88 @@
+"""A click group whose commands are imported when they run, and which plugins add commands to."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+import click
+
+from navi_core.cli.state import BUILT_IN, cli_state
+
+__all__ = ["LazyGroup"]
+
+
+def normalise(word: str) -> str:
+    """Accept both ``--model_dir`` and ``--model-dir``: Navi's scripts use both."""
+    return word.replace("_", "-")
+
+
+class LazyGroup(click.Group):
+    """The built-in commands by name, then those of plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names: the built-in ones in the order of their table, then the plugins'."""
+        return [*BUILT_IN, *sorted(cli_state(ctx).registry.commands(frozenset(BUILT_IN)))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported now; None: there is none of that name."""
+        name = normalise(cmd_name)
+        if name in BUILT_IN:
+            module = importlib.import_module(BUILT_IN[name][0])
+            command: click.Command | None = module.make_command(cli_state(ctx))
+        else:
+            commands = cli_state(ctx).registry.commands(frozenset(BUILT_IN))
+            command = commands.get(cmd_name) or commands.get(name)
+        if command is not None:
+            _add_debug(command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is answered with the one that was probably meant."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            close = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            hint = f", did you mean '{close[0]}'?" if close else ""
+            ctx.fail(f"No such command '{name}'{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands from what is known without importing any."""
+        names = self.list_commands(ctx)
+        limit = formatter.width - 6 - max(map(len, names))
+        plugins = cli_state(ctx).registry.commands(frozenset(BUILT_IN))
+        rows = [
+            (name, BUILT_IN[name][1] if name in BUILT_IN else plugins[name].get_short_help_str(limit))
+            for name in names
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what it returns is not an exit status, whoever wrote it."""
+        super().invoke(ctx)
+
+
+def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        cli_state(ctx).debug = True
+
+
+def debug_option() -> click.Option:
+    """Return ``--debug``, which every command has."""
+    return click.Option(
+        ["--debug"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_set_debug,
+        help="Show the traceback of an error.",
+    )
+
+
+def _add_debug(command: click.Command) -> None:
+    if not any("--debug" in parameter.opts for parameter in command.params):
+        command.params.append(debug_option())

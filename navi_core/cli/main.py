@@ -1,0 +1,72 @@
+"""``navi-host``: the entry point. Imports no command, no plugin and nothing heavy by itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+
+import click
+
+from navi_core.cli.failures import EXIT_BAD_USAGE, report
+from navi_core.cli.lazy import LazyGroup, debug_option, normalise
+from navi_core.cli.state import CliState
+from navi_core.logs import configure_logging
+
+__all__ = ["main", "run"]
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"navi-core {importlib.metadata.version('navi-core')}")
+        ctx.exit()
+
+
+def make_group() -> LazyGroup:
+    """Return the command line."""
+    return LazyGroup(
+        "navi-host",
+        help="Serve machine-learning models, and look at what is served.",
+        context_settings={"token_normalize_func": normalise, "help_option_names": ["-h", "--help"]},
+        params=[
+            click.Option(
+                ["--version"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_print_version,
+                help="Show the version.",
+            ),
+            debug_option(),
+        ],
+    )
+
+
+def run(args: Sequence[str], state: CliState | None = None) -> int:
+    """Run one command and return its exit status: 0 fine, 1 failed, 2 bad usage or configuration.
+
+    Parameters
+    ----------
+    args
+        The arguments, without the program's name.
+    state
+        None: a new one, with the installed plugins.
+    """
+    state = CliState() if state is None else state
+    # structlog's own default writes to stdout, where results go; serve asks for more than warnings later
+    configure_logging(level="warning", log_format="console")
+    if not args:
+        args = ["--help"]
+        status = EXIT_BAD_USAGE
+    else:
+        status = 0
+    try:
+        ended = make_group().main(args=list(args), prog_name="navi-host", standalone_mode=False, obj=state)
+    except (Exception, KeyboardInterrupt) as error:  # the one place where a command's errors end
+        return report(error, debug=state.debug)
+    return ended if isinstance(ended, int) and ended else status
+
+
+def main() -> None:
+    """Run the command that the process's arguments name, and exit."""
+    sys.exit(run(sys.argv[1:]))

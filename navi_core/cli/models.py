@@ -1,0 +1,39 @@
+"""``navi-host models``: what a running host serves."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from navi_core.cli.endpoint import connect, endpoint_options, read_endpoint
+from navi_core.cli.show import json_option, print_json, print_table
+from navi_core.cli.state import CliState
+
+__all__ = ["make_command"]
+
+
+def make_command(state: CliState) -> click.Command:
+    """Return the command."""
+    del state
+
+    def models(name: tuple[str, ...], as_json: bool, **values: Any) -> None:
+        with connect(read_endpoint(values)) as client:
+            rows = [asdict(each) for each in client.models(name)]
+        if as_json:
+            print_json(rows)
+        else:
+            columns = ["model", "version", "state", *(["error"] if any(row["error"] for row in rows) else [])]
+            print_table(columns, rows)
+
+    return click.Command(
+        "models",
+        callback=models,
+        params=[
+            click.Argument(["name"], nargs=-1, required=False),
+            *endpoint_options("http://127.0.0.1:8501"),
+            json_option(),
+        ],
+        help="List models, versions and states of a running host: the models named, or all of them over http://.",
+    )

@@ -1,0 +1,168 @@
+"""``navi-host predict``: one request, to a running host or to a model on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from navi_core.cli.endpoint import Client, Target, connect, endpoint_options, read_endpoint
+from navi_core.cli.failures import CommandError
+from navi_core.cli.json_values import to_json_value
+from navi_core.cli.predict_inputs import read_arrays, read_json, read_payloads
+from navi_core.cli.show import print_json
+from navi_core.cli.state import CliState
+from navi_core.errors import ConfigError, SignatureNotFoundError
+from navi_core.signature import DEFAULT_SIGNATURE, Signature
+from navi_core.tensors import DType, dtype_of, string_array
+from navi_core.types import Array, NamedArrays
+
+__all__ = ["make_command", "save_arrays"]
+
+
+def make_command(state: CliState) -> click.Command:
+    """Return the command."""
+
+    def predict(
+        model: str | None,
+        version: int | None,
+        label: str | None,
+        signature: str,
+        output: Path | None,
+        **values: Any,
+    ) -> None:
+        local: Path | None = values["local"]
+        if version is not None and label is not None:
+            raise ConfigError("expected one of them", path="--version and --label")
+        if model is None:
+            if local is None:
+                raise ConfigError("missing, expected the name of a model", path="MODEL")
+            model = _name_of(local)
+        target = Target(model, version, label, signature)
+        with _open(state, values, model) as client:
+            known = client.signatures(target)
+            name = signature or DEFAULT_SIGNATURE
+            if name not in known:
+                raise SignatureNotFoundError(name, model=model, known=tuple(known))
+            answer = client.predict(target, _inputs(values, known[name]))
+        if output is not None:
+            save_arrays(output, answer.outputs)
+            return
+        outputs = {each: to_json_value(array) for each, array in answer.outputs.items()}
+        print_json({"model": model, "version": answer.version, "signature": name, "outputs": outputs})
+
+    return click.Command(
+        "predict",
+        callback=predict,
+        params=_options(),
+        help=(
+            "Send one request to MODEL and print the answer as JSON. The inputs come from --json, from --input "
+            "files or from --payload files; without any of them, JSON is read from stdin."
+        ),
+    )
+
+
+def _options() -> list[click.Parameter]:
+    file = click.Path(dir_okay=False, path_type=Path)
+    return [
+        click.Argument(["model"], required=False),
+        click.Option(
+            ["--json", "json_text"],
+            metavar="TEXT",
+            help='{"instances": ...}, {"inputs": ...}, or an object of inputs; @FILE reads a file, - stdin.',
+        ),
+        click.Option(
+            ["--input", "arrays"],
+            multiple=True,
+            metavar="[NAME=]FILE",
+            help="An input from FILE.npy, or all inputs from FILE.npz.",
+        ),
+        click.Option(
+            ["--payload", "payloads"],
+            multiple=True,
+            metavar="FILE",
+            help="The bytes of FILE as one element of the model's string input.",
+        ),
+        click.Option(["--version"], type=click.IntRange(min=0), help="The version; default: the newest."),
+        click.Option(["--label"], help="The version with this label."),
+        click.Option(["--signature"], default="", metavar="NAME", help="Default: serving_default."),
+        click.Option(["--output"], type=file, metavar="FILE.npz", help="Write the outputs to FILE instead."),
+        click.Option(
+            ["--local"],
+            type=click.Path(exists=True, path_type=Path),
+            metavar="PATH",
+            help="Load the model from PATH (a model or version directory, or a file) instead of asking a host.",
+        ),
+        *endpoint_options("127.0.0.1:8500"),
+    ]
+
+
+def _name_of(path: Path) -> str:
+    from navi_core.loading import artifact_at  # noqa: PLC0415 - clients of running hosts load nothing
+
+    return artifact_at(path).name
+
+
+def _open(state: CliState, values: Mapping[str, Any], model: str) -> AbstractContextManager[Client]:
+    local: Path | None = values["local"]
+    if local is None:
+        return connect(read_endpoint(values))
+    from navi_core.cli.client_local import LocalModel  # noqa: PLC0415 - see above
+
+    return LocalModel(local, state.registry, name=model, timeout_s=values["timeout_s"])
+
+
+def _inputs(values: Mapping[str, Any], signature: Signature) -> NamedArrays:
+    """Return the tensors of one request; files may be combined, JSON stands alone.
+
+    Raises
+    ------
+    ConfigError
+        JSON beside files, an input twice, or a file that cannot be read.
+    """
+    arrays, payloads, text = values["arrays"], values["payloads"], values["json_text"]
+    if not arrays and not payloads:
+        return read_json("-" if text is None else text, signature)
+    if text is not None:
+        raise ConfigError("expected no --input and --payload beside it", path="--json")
+    from_arrays = read_arrays(arrays, signature)
+    from_payloads = read_payloads(payloads, signature) if payloads else {}
+    for name in from_payloads:
+        if name in from_arrays:
+            raise ConfigError(f"expected each input once, got '{name}' again", path="--payload")
+    return {**from_arrays, **from_payloads}
+
+
+def save_arrays(path: Path, arrays: NamedArrays) -> None:
+    """Write arrays to an .npz file that ``numpy.load`` reads without pickle.
+
+    Strings become NumPy's fixed-width bytes; bfloat16 and the float8 kinds, which the format does not have,
+    float32.
+
+    Raises
+    ------
+    CommandError
+        A string ends in a zero byte, which NumPy would drop.
+    OSError
+        The file cannot be written.
+    """
+    plain = {name: _plain(name, array) for name, array in arrays.items()}
+    with path.open("wb") as stream:  # a path would get the suffix .npz appended
+        np.savez(stream, **plain)  # type: ignore[arg-type]  # names of tensors are never allow_pickle's values
+
+
+def _plain(name: str, array: Array) -> Array:
+    dtype = dtype_of(array)
+    if dtype is DType.STRING:
+        strings = string_array(array)
+        if any(item.endswith(b"\x00") for item in strings.flat):
+            msg = f"output '{name}' has strings that end in a zero byte, which .npz files cannot keep"
+            raise CommandError(msg)
+        return strings.astype(np.bytes_)
+    if dtype is DType.BFLOAT16 or dtype.startswith("float8"):
+        return array.astype(np.float32)
+    return array

@@ -1,0 +1,170 @@
+"""Runs a host until it is told to stop: loop, signals, address file.
+
+The first SIGTERM or SIGINT stops it in order: not ready, nothing new is taken, what was taken is finished
+within the drain timeout; exit 0. A second one ends the process at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from navi_core.errors import NaviError
+
+if TYPE_CHECKING:
+    from navi_core.contracts.transport import Address
+    from navi_core.host import Host
+
+__all__ = ["address_table", "run_host"]
+
+log = structlog.get_logger(__name__)
+
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_UNLOAD_TIMEOUT_S: Final = 15.0
+"""How long versions may take to unload, after the drain timeout."""
+
+_END_TIMEOUT_S: Final = 5.0
+"""How long the process may take to end once the host has stopped: a run that never returns holds a thread."""
+
+
+def run_host(host: Host, *, address_file: Path | None = None) -> None:
+    """Start a host, serve until a signal asks to stop, and stop in order.
+
+    For the main thread of a process that does nothing else: it handles SIGTERM and SIGINT, and ends the
+    process itself where a thread that never returns would keep it.
+
+    Parameters
+    ----------
+    host
+        Not started.
+    address_file
+        Where to write the addresses, once they are listened on.
+
+    Raises
+    ------
+    NaviError, OSError
+        The host could not start; nothing is left open.
+    """
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(host, address_file))
+    finally:
+        if address_file is not None:
+            address_file.unlink(missing_ok=True)
+
+
+async def _serve(host: Host, address_file: Path | None) -> None:
+    loop = asyncio.get_running_loop()
+    told_to_stop = asyncio.Event()
+
+    def stop(number: signal.Signals) -> None:
+        if told_to_stop.is_set():
+            log.warning("stopped_at_once", signal=number.name)
+            _exit_now(128 + number)
+        log.info("stopping", signal=number.name, drain_timeout_s=host.config.drain_timeout_s)
+        told_to_stop.set()
+
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, stop, number)
+    waiting = loop.create_task(told_to_stop.wait())
+    try:
+        if not await _first(loop.create_task(host.start()), waiting):
+            return
+        if address_file is not None:
+            _write_addresses(address_file, host.addresses)
+        log.info("serving", pid=os.getpid(), models=[model.model_name for model in host.config.models])
+        ready = loop.create_task(_note_readiness(host))
+        await waiting
+        await _cancelled(ready)
+    finally:
+        await _cancelled(waiting)
+        overdue = _end_process_in(host.config.drain_timeout_s + _UNLOAD_TIMEOUT_S, status=1)
+        await host.stop()
+        overdue.cancel()
+    log.info("stopped")
+    _end_process_in(_END_TIMEOUT_S, status=0)
+
+
+async def _first(start: asyncio.Task[None], waiting: asyncio.Task[bool]) -> bool:
+    """Wait for the start, unless a signal comes first; tell whether it is done."""
+    await asyncio.wait({start, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if not start.done():
+        await _cancelled(start)
+        return False
+    await start
+    return True
+
+
+async def _note_readiness(host: Host) -> None:
+    """Log when every model can answer, or that one cannot: the others serve on and loads are retried."""
+    try:
+        await host.wait_ready()
+    except NaviError as error:
+        log.error("not_ready", error=error.message)  # noqa: TRY400 - the text says it all, a traceback adds nothing
+    else:
+        log.info("ready")
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def address_table(addresses: Mapping[str, Sequence[Address]]) -> dict[str, list[dict[str, str | int]]]:
+    """Return transport name -> addresses, as the address file has them."""
+    return {
+        name: [
+            {"url": str(each), "scheme": each.scheme, "host": each.host, "port": each.port}
+            for each in listened
+        ]
+        for name, listened in addresses.items()
+    }
+
+
+def _write_addresses(path: Path, addresses: Mapping[str, Sequence[Address]]) -> None:
+    """Write the file in one step, so that whoever waits for it never reads half of it."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
+    ) as file:
+        json.dump({"pid": os.getpid(), "addresses": address_table(addresses)}, file)
+    Path(file.name).replace(path)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every platform
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _end_process_in(seconds: float, *, status: int) -> threading.Timer:
+    """End the process after a while, whatever its threads do."""
+    timer = threading.Timer(seconds, _give_up, (status,))
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _give_up(status: int) -> None:
+    names = [thread.name for thread in threading.enumerate() if not thread.daemon]
+    log.warning("threads_left_behind", threads=names)
+    _exit_now(status)
+
+
+def _exit_now(status: int) -> None:
+    logging.shutdown()
+    os._exit(status)

@@ -1,0 +1,126 @@
+"""``navi-host serve``: flags and files become a configuration, which a host serves."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import structlog
+
+from navi_core.cli.plugin_flags import plugin_flags, read_flags, serve_options
+from navi_core.cli.serve_config import BuiltConfig, build_config
+from navi_core.cli.state import CliState
+from navi_core.config.load import load_config
+from navi_core.config.records import HostConfig
+from navi_core.contracts.transport import Transport
+from navi_core.errors import ConfigError
+from navi_core.logs import configure_logging
+from navi_core.registry import Registry
+
+__all__ = ["make_command"]
+
+log = structlog.get_logger(__name__)
+
+
+def make_command(state: CliState) -> click.Command:
+    """Return the command, with the flags of the installed plugins."""
+    plugins, refused = plugin_flags(state.registry)
+
+    def serve(**values: Any) -> None:
+        file = values["config"]
+        base = load_config(file) if file else HostConfig()
+        values["model_dir"] = tuple(_named(path) for path in values["model_dir"])
+        carries = {name: kind.carries for name, kind in state.registry.transports().items()}
+        built = build_config(read_flags(values, plugins), base, carries)
+        _check_files(built.config)
+        foreign = _foreign_transport(state.registry, built.config)
+        configure_logging(level=values["log_level"], log_format=values["log_format"])
+        _note(built, refused)
+        if foreign is not None:
+            click.get_current_context().exit(_launch(foreign, built.config))
+        # the host's own imports (services, batching, metrics) are not worth waiting for before the flags are right
+        from navi_core.cli.run_host import run_host  # noqa: PLC0415 - see above
+        from navi_core.host import Host  # noqa: PLC0415 - see above
+
+        address_file = values["address_file"]
+        run_host(
+            Host(built.config, registry=state.registry),
+            address_file=Path(address_file) if address_file else None,
+        )
+
+    return click.Command(
+        "serve",
+        callback=serve,
+        params=[*serve_options(plugins)],
+        help="Serve models until SIGTERM or SIGINT. Long flags may be written with '-' or '_'.",
+    )
+
+
+def _named(path: str) -> str:
+    """Return a model directory's path so that its last part is the model's name, also for ``.``."""
+    return str(Path(path).resolve()) if Path(path).name in ("", "..") else path
+
+
+def _check_files(config: HostConfig) -> None:
+    for name, transport in config.transports.items():
+        if transport.tls is None:
+            continue
+        tls = transport.tls
+        for file in dict.fromkeys(
+            (tls.key, tls.certificate, *([tls.chain] if tls.chain else []), *tls.client_ca)
+        ):
+            if not Path(file).is_file():
+                raise ConfigError(
+                    f"expected a PEM file, got '{file}', which is none", path=f"transports.{name}.tls"
+                )
+
+
+def _foreign_transport(registry: Registry, config: HostConfig) -> type[Transport] | None:
+    """Return the transport whose server owns the process and imports navi; None: navi owns it.
+
+    Raises
+    ------
+    ConfigError
+        Such a transport is configured beside another.
+    PluginNotFoundError
+        A transport is not installed.
+    """
+    kinds = {name: registry.transport(name) for name in config.transports}
+    foreign = [name for name, kind in kinds.items() if kind.hosting == "hosts_us"]
+    if foreign and len(kinds) > 1:
+        others = ", ".join(f"'{name}'" for name in kinds if name != foreign[0])
+        msg = f"transport '{foreign[0]}' hosts navi itself, so it must be the only one, got {others}, too"
+        raise ConfigError(msg, path="--transport")
+    return kinds[foreign[0]] if foreign else None
+
+
+def _launch(kind: type[Transport], config: HostConfig) -> int:
+    """Hand the process to a foreign server, with the configuration in a file; return its exit status."""
+    with tempfile.TemporaryDirectory(prefix="navi-") as folder:
+        file = Path(folder) / "host.json"
+        said = _without_nothing(msgspec.to_builtins(config))
+        file.write_text(json.dumps(said), encoding="utf-8")
+        return kind().launch(file)
+
+
+def _without_nothing(value: Any) -> Any:
+    """Drop what was not said: a file has no word for it."""
+    if isinstance(value, dict):
+        return {key: _without_nothing(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_nothing(item) for item in value]
+    return value
+
+
+def _note(built: BuiltConfig, refused: dict[str, str]) -> None:
+    for flag, reason in built.ignored.items():
+        log.warning("flag_ignored", flag=flag, reason=reason)
+    for flag, reason in refused.items():
+        log.warning("plugin_flag_refused", flag=flag, reason=reason)
+    for model in built.config.models:
+        if "://" not in model.path and not Path(model.path).is_dir():
+            log.warning("model_directory_missing", model=model.model_name, path=model.path)

@@ -1,0 +1,65 @@
+"""What the commands of one invocation share: the registry, made when first asked for, and ``--debug``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from navi_core.registry import Registry
+
+__all__ = ["BUILT_IN", "CliState", "cli_state"]
+
+BUILT_IN: Final[dict[str, tuple[str, str]]] = {
+    "serve": ("navi_core.cli.serve", "Serve models over gRPC and REST."),
+    "plugins": ("navi_core.cli.plugins", "List what is installed, and what is wrong with it."),
+    "inspect": ("navi_core.cli.inspect", "Load a model and show how it would be served."),
+    "models": ("navi_core.cli.models", "List models, versions and states of a running host."),
+    "predict": ("navi_core.cli.predict", "Send one request to a running host, or to a model on disk."),
+}
+"""Command -> module, and the line that ``--help`` shows: it imports none of the modules.
+
+A module has ``make_command(state)``.
+"""
+
+
+def _discover() -> Registry:
+    from navi_core.plugins import discover  # noqa: PLC0415 - only commands that ask for plugins pay for them
+    from navi_core.registry import Registry  # noqa: PLC0415 - see above
+
+    registry = Registry(discover())
+    # asked here, with the names that are taken, so that every later question has the same answer
+    registry.commands(frozenset(BUILT_IN))
+    return registry
+
+
+class CliState:
+    """One invocation of the command line.
+
+    Parameters
+    ----------
+    make_registry
+        Makes the registry; a test hands in its own.
+    """
+
+    def __init__(self, make_registry: Callable[[], Registry] = _discover) -> None:
+        self._make_registry = make_registry
+        self._registry: Registry | None = None
+        self.debug = False
+
+    @property
+    def registry(self) -> Registry:
+        """The installed plugins."""
+        if self._registry is None:
+            self._registry = self._make_registry()
+        return self._registry
+
+
+def cli_state(ctx: click.Context) -> CliState:
+    """Return the state of an invocation."""
+    state = ctx.find_object(CliState)
+    if state is None:
+        state = ctx.find_root().obj = CliState()
+    return state
