@@ -1,0 +1,1 @@
+"""ONNX models on navi, run by ONNX Runtime."""
