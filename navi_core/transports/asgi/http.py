@@ -1,0 +1,258 @@
+"""One HTTP request over ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Final
+from urllib.parse import quote
+
+from navi_core.contracts.service import Call, Operation, Response
+from navi_core.errors import InvalidRequestError, NaviError, RequestTooLargeError
+from navi_core.transports.asgi.channel import Channel, ClientGoneError, Scope
+from navi_core.transports.asgi.skin import Skin, peer_of
+from navi_core.transports.body import BodyHold, closing_stream, join_body, run_on_written
+from navi_core.transports.http_rules import (
+    TIMEOUT_HEADER,
+    AnswerCompression,
+    EarlyAnswer,
+    answer_for_ending,
+    body_encoding,
+    body_refused,
+    encode_answer,
+    find_route,
+    header_lines,
+    internal_error,
+    refused,
+    request_deadline,
+)
+from navi_core.transports.in_flight import Ending, RunningCall
+from navi_core.transports.inflate import Encoding, Inflater
+
+__all__ = ["HttpExchange"]
+
+_NO_COMPRESSION: Final = AnswerCompression(enabled=False, min_bytes=0, level=1)
+
+_log = logging.getLogger(__name__)
+
+
+class HttpExchange:
+    """One request.
+
+    Parameters
+    ----------
+    skin
+        The application's.
+    scope, channel
+        The request's.
+    """
+
+    __slots__ = (
+        "_call",
+        "_channel",
+        "_closes",
+        "_hold",
+        "_is_head",
+        "_metadata",
+        "_response",
+        "_running",
+        "_skin",
+        "_version",
+    )
+
+    def __init__(self, skin: Skin, scope: Scope, channel: Channel) -> None:
+        raw: bytes = scope.get("raw_path") or quote(scope["path"], safe="/:!$&'()*+,;=@~").encode()
+        verb: str = scope["method"]
+        self._metadata: dict[str, str | bytes] = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        self._call = Call(
+            path=raw.partition(b"?")[0].decode("latin-1"),
+            query=scope.get("query_string", b"").decode("latin-1"),
+            verb=verb,
+            peer=peer_of(scope),
+            transport=skin.name,
+            metadata=self._metadata,
+        )
+        self._skin = skin
+        self._channel = channel
+        self._is_head = verb == "HEAD"
+        self._version: str = scope.get("http_version", "1.1")
+        self._hold = BodyHold(skin.options.budget)
+        self._closes = False
+        self._running: RunningCall | None = None
+        self._response: Response | None = None
+
+    async def run(self) -> None:
+        """Answer the request."""
+        try:
+            try:
+                response = await self._respond()
+                if response.stream is None:
+                    await self._write(response)
+                else:
+                    async with closing_stream(response.stream):
+                        await self._write_stream(response, response.stream)
+            except EarlyAnswer as early:
+                self._closes |= early.close
+                await self._write(early.response)
+        except ClientGoneError:
+            self._call.cancelled()
+        except asyncio.CancelledError:
+            self._call.cancelled()
+            raise
+        finally:
+            self._channel.close()
+            self._hold.release()
+            if self._response is not None:
+                run_on_written(self._response)
+            if self._running is not None:
+                self._skin.calls.end(self._running)
+
+    async def _respond(self) -> Response:
+        call, skin = self._call, self._skin
+        route = find_route(skin.router, call)
+        try:
+            encoding = body_encoding(self._header("content-encoding"))
+            call.deadline = request_deadline(self._header(TIMEOUT_HEADER) or None, skin.options.now())
+            call.body = await self._read_body(encoding)
+        except NaviError as error:
+            raise body_refused(error) from None
+        call.compression = encoding or ""
+        try:
+            awaitable = route.handler(call)
+        except NaviError as error:
+            raise refused(error) from None
+        self._running = running = skin.calls.begin(is_read=route.operation is Operation.READ)
+        self._channel.interrupt_when_gone(running)
+        timer = skin.watch_deadline(call, running)
+        try:
+            self._response = await awaitable
+        except asyncio.CancelledError:
+            raise self._why_cancelled(running) from None
+        except Exception:
+            _log.exception("handler of %s %s failed", call.verb, call.path)
+            raise internal_error() from None
+        finally:
+            if timer is not None:
+                timer.cancel()
+        return self._response
+
+    async def _read_body(self, encoding: Encoding | None) -> bytes:
+        options, call = self._skin.options, self._call
+        announced = self._announced_bytes()
+        if announced is not None and announced > options.max_message_bytes:
+            raise self._too_large()
+        if announced is not None and encoding is None:
+            self._hold.grow(announced)
+        inflater = None if encoding is None else self._inflater(encoding)
+        pieces: list[bytes] = []
+        while not self._channel.body_ended:
+            piece = await self._channel.next_piece()
+            call.wire_size_bytes += len(piece)
+            if call.wire_size_bytes > options.max_message_bytes:
+                raise self._too_large()
+            if inflater is None:
+                if announced is None or call.wire_size_bytes > announced:
+                    self._hold.grow(len(piece))
+                pieces.append(piece)
+                continue
+            for inflated in inflater.feed(piece):
+                self._hold.grow(len(inflated))
+                pieces.append(inflated)
+                await asyncio.sleep(0)  # inflating is work: others get their turn
+        if inflater is not None:
+            inflater.finish()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _inflater(self, encoding: Encoding) -> Inflater:
+        options = self._skin.options
+        return Inflater(
+            encoding,
+            max_inflated_bytes=min(options.max_inflated_bytes, options.max_message_bytes),
+            max_inflate_ratio=options.max_inflate_ratio,
+        )
+
+    def _announced_bytes(self) -> int | None:
+        text = self._header("content-length")
+        if not text:
+            return None
+        if not text.isascii() or not text.isdecimal() or len(text) > 18:
+            raise InvalidRequestError("content-length: expected a number of bytes")
+        return int(text)
+
+    def _header(self, name: str) -> str:
+        value = self._metadata.get(name, "")
+        return value if isinstance(value, str) else ""
+
+    def _too_large(self) -> RequestTooLargeError:
+        limit = self._skin.options.max_message_bytes
+        return RequestTooLargeError(f"request body: expected at most {limit} bytes, got more")
+
+    def _why_cancelled(self, running: RunningCall) -> BaseException:
+        ending = running.ending()
+        if ending is Ending.CLIENT_GONE:
+            task = asyncio.current_task()
+            # the server's own cancellation goes on; ours is over
+            return asyncio.CancelledError() if task is not None and task.cancelling() else ClientGoneError()
+        if ending is Ending.NOBODY:
+            _log.error("handler of %s raised CancelledError, nobody cancelled it", self._call.path)
+        self._call.cancelled()
+        return answer_for_ending(ending)
+
+    # --- writing -----------------------------------------------------------------------------
+
+    async def _write(self, response: Response) -> None:
+        own = self._skin.own
+        compression = AnswerCompression(
+            own.compression == "gzip", own.compression_min_bytes, own.compression_level
+        )
+        try:
+            lines, body = await encode_answer(response, self._header("accept-encoding"), compression)
+        except ValueError:
+            _log.exception("answer of %s cannot be written", self._call.path)
+            response = internal_error().response
+            lines, body = await encode_answer(response, "", _NO_COMPRESSION)
+        lines.append(("content-length", str(len(body))))
+        await self._channel.start(response.status, self._head(lines))
+        await self._channel.body(b"" if self._is_head else body, more=False)
+
+    async def _write_stream(self, response: Response, stream: AsyncIterator[bytes | memoryview]) -> None:
+        """Write chunk by chunk; the head goes out with the first, so that an early failure has a status."""
+        running = self._running
+        try:
+            lines = header_lines(response)
+            chunk = await anext(stream, None)
+        except asyncio.CancelledError:
+            if running is None:
+                raise
+            raise self._why_cancelled(running) from None
+        except Exception:
+            _log.exception("stream of %s failed", self._call.path)
+            raise internal_error() from None
+        await self._channel.start(response.status, self._head(lines))
+        try:
+            while chunk is not None and not self._is_head:
+                await self._channel.body(join_body(chunk), more=True)
+                chunk = await anext(stream, None)
+        except asyncio.CancelledError:
+            if running is None or running.ending() is Ending.CLIENT_GONE:
+                raise ClientGoneError from None
+            raise _CutOffError from None
+        except ClientGoneError:
+            raise
+        except Exception:
+            _log.exception("stream of %s failed", self._call.path)
+            raise _CutOffError from None
+        await self._channel.body(b"", more=False)
+
+    def _head(self, lines: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+        head = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]
+        if (self._closes or self._skin.is_draining) and self._version.startswith("1"):
+            head.append((b"connection", b"close"))
+        return head
+
+
+class _CutOffError(Exception):
+    """Ends the application without ending the body: the server resets, the client sees it is incomplete."""

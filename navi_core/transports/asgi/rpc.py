@@ -1,0 +1,289 @@
+"""One gRPC call over ASGI: headers, framed messages, trailers.
+
+The protocol is that of gRPC's ``PROTOCOL-HTTP2.md``; trailers need the server's extension
+``http.response.trailers``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from navi_core.contracts.service import Call, Headers, Operation, Response, RpcMethod, StreamError
+from navi_core.errors import DeadlineExceededError, ErrorCode, NaviError, UnsupportedError
+from navi_core.transports.answer_encoding import accepts_gzip, gzip_body
+from navi_core.transports.asgi.channel import Channel, ClientGoneError, Scope
+from navi_core.transports.asgi.framing import encode_prefix
+from navi_core.transports.asgi.inbound import Inbound
+from navi_core.transports.asgi.skin import Skin, peer_of
+from navi_core.transports.body import closing_stream, join_body, run_on_written
+from navi_core.transports.early_errors import GRPC_STATUS, INTERNAL_TEXT, grpc_status
+from navi_core.transports.in_flight import DRAINING_TEXT, Ending, RunningCall
+from navi_core.transports.inflate import Encoding, known_encoding
+from navi_core.transports.metadata import (
+    checked_metadata,
+    decode_binary,
+    encode_binary,
+    parse_timeout_s,
+    percent_encode,
+    status_text,
+)
+
+__all__ = ["RpcExchange", "is_grpc"]
+
+_ACCEPTED: Final = (b"grpc-accept-encoding", b"identity, deflate, gzip")
+_CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
+_RESERVED: Final = frozenset({"te", "content-type", "host"})
+
+_JOIN_BELOW_BYTES: Final = 1 << 16
+"""Prefix and message go out in one piece below this size; above, a copy costs more than an event."""
+
+_log = logging.getLogger(__name__)
+
+
+def is_grpc(content_type: bytes) -> bool:
+    """Tell whether a content type is gRPC's (and not gRPC-Web's)."""
+    return content_type[:16] == b"application/grpc" and content_type[16:17] in (b"", b"+", b";")
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A call that ends with another status than OK."""
+
+    status: int
+    message: str
+    trailers: Headers = ()
+
+
+_INTERNAL: Final = _Failure(GRPC_STATUS[ErrorCode.INTERNAL], INTERNAL_TEXT)
+
+
+def _refusal(error: NaviError) -> _Failure:
+    return _Failure(grpc_status(error), error.message)
+
+
+class RpcExchange:
+    """One call.
+
+    Parameters
+    ----------
+    skin
+        The application's.
+    scope, channel
+        The request's.
+    """
+
+    __slots__ = ("_accepts", "_call", "_channel", "_encoding", "_inbound", "_response", "_running", "_skin")
+
+    def __init__(self, skin: Skin, scope: Scope, channel: Channel) -> None:
+        self._skin = skin
+        self._channel = channel
+        self._call = Call(path=scope["path"], peer=peer_of(scope), transport=skin.name)
+        self._accepts = ""
+        self._encoding: Encoding | None = None
+        self._inbound: Inbound | None = None
+        self._response: Response | None = None
+        self._running: RunningCall | None = None
+
+    async def run(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Answer the call."""
+        try:
+            try:
+                failure = await self._answer(headers)
+            except NaviError as error:
+                failure = _refusal(error)
+            if failure is not None:
+                await self._write_failure(failure)
+        except ClientGoneError:
+            self._call.cancelled()
+        except asyncio.CancelledError:
+            self._call.cancelled()
+            raise
+        finally:
+            self._channel.close()
+            if self._inbound is not None:
+                self._inbound.release()
+            if self._response is not None:
+                run_on_written(self._response)
+            if self._running is not None:
+                self._skin.calls.end(self._running)
+
+    # --- before the handler ------------------------------------------------------------------
+
+    async def _answer(self, headers: Iterable[tuple[bytes, bytes]]) -> _Failure | None:
+        method = self._skin.router.rpc(self._call.path)
+        if method is None:
+            raise UnsupportedError(f"unknown method {self._call.path}")
+        self._read_headers(headers)
+        inbound = Inbound(self._channel, self._skin.options, self._encoding)
+        self._inbound = inbound
+        if method.kind.streams_requests:
+            self._call.messages = inbound
+        else:
+            await self._read_single(inbound)
+        awaitable = method.handler(self._call)
+        is_read = method.operation is Operation.READ
+        self._running = inbound.running = running = self._skin.calls.begin(is_read=is_read)
+        self._channel.interrupt_when_gone(running)
+        timer = self._skin.watch_deadline(self._call, running)
+        try:
+            self._response = response = await awaitable
+            return await self._write(method, response)
+        except ClientGoneError:
+            raise
+        except asyncio.CancelledError:
+            return self._cancelled(running)
+        except _AnswerTooLargeError as error:
+            return _refusal(error)
+        except Exception as error:
+            if inbound.refusal is not None and error is inbound.refusal:
+                return _refusal(inbound.refusal)
+            _log.exception("handler of %s failed", self._call.path)
+            return _INTERNAL
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _read_headers(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        metadata: dict[str, str | bytes] = {}
+        for raw_name, value in headers:
+            name = raw_name.decode("latin-1").lower()
+            if name == "grpc-timeout":
+                timeout_s = parse_timeout_s(value.decode("latin-1"))
+                self._call.deadline = self._skin.options.now() + timeout_s
+            elif name == "grpc-encoding":
+                self._encoding = _message_encoding(value.decode("latin-1"))
+            elif name == "grpc-accept-encoding":
+                self._accepts = value.decode("latin-1")
+            elif name in _RESERVED or name.startswith((":", "grpc-")):
+                continue
+            elif name.endswith("-bin"):
+                metadata[name] = decode_binary(name, value)
+            else:
+                metadata[name] = value.decode("latin-1")
+        self._call.metadata = metadata
+
+    async def _read_single(self, inbound: Inbound) -> None:
+        call = self._call
+        timeout_s = None if call.deadline is None else call.deadline - self._skin.options.now()
+        try:
+            async with asyncio.timeout(timeout_s):
+                call.body = await inbound.single()
+        except TimeoutError:
+            raise DeadlineExceededError("deadline exceeded", reason="admission") from None
+        call.wire_size_bytes = inbound.wire_size_bytes
+        call.compression = self._encoding or "" if inbound.was_compressed else ""
+
+    def _cancelled(self, running: RunningCall) -> _Failure:
+        match running.ending():
+            case Ending.CLIENT_GONE:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise asyncio.CancelledError  # the server's own cancellation
+                raise ClientGoneError
+            case Ending.DEADLINE:
+                self._call.cancelled()
+                return _Failure(GRPC_STATUS[ErrorCode.DEADLINE_EXCEEDED], "deadline exceeded")
+            case Ending.DRAINING:
+                self._call.cancelled()
+                return _Failure(GRPC_STATUS[ErrorCode.UNAVAILABLE], DRAINING_TEXT)
+            case _:
+                _log.error("handler of %s raised CancelledError, nobody cancelled it", self._call.path)
+                return _INTERNAL
+
+    # --- the answer --------------------------------------------------------------------------
+
+    async def _write(self, method: RpcMethod, response: Response) -> _Failure | None:
+        if response.status:
+            return _Failure(response.status, response.message, response.trailers)
+        trailers = [(b"grpc-status", b"0"), *_lines(response.trailers)]
+        head = [_CONTENT_TYPE, _ACCEPTED, *_lines(response.headers)]
+        own = self._skin.own
+        may_compress = own.compression == "gzip" and accepts_gzip(self._accepts)
+        if may_compress:
+            head.append((b"grpc-encoding", b"gzip"))
+        if not method.kind.streams_responses:
+            answer = join_body(response.body)
+            run_on_written(response)
+            pieces = self._framed(answer, may_compress=may_compress)
+            await self._channel.start(200, head, trailers=True)
+            for index, piece in enumerate(pieces):
+                await self._channel.body(piece, more=index + 1 < len(pieces))
+        else:
+            failure = await self._write_stream(response, head, may_compress=may_compress)
+            if failure is not None:
+                return failure
+            await self._channel.body(b"", more=False)
+        await self._channel.trailers(trailers)
+        return None
+
+    async def _write_stream(
+        self, response: Response, head: list[tuple[bytes, bytes]], *, may_compress: bool
+    ) -> _Failure | None:
+        await self._channel.start(200, head, trailers=True)
+        if response.stream is None:
+            return None
+        async with closing_stream(response.stream):
+            try:
+                async for message in response.stream:
+                    for piece in self._framed(join_body(message), may_compress=may_compress):
+                        await self._channel.body(piece, more=True)
+            except StreamError as error:
+                return _Failure(error.status, error.message, response.trailers)
+        return None
+
+    def _framed(self, message: bytes, *, may_compress: bool) -> list[bytes]:
+        limit = self._skin.options.max_message_bytes
+        if len(message) > limit:
+            raise _AnswerTooLargeError(len(message), limit)
+        compresses = may_compress and len(message) >= self._skin.own.compression_min_bytes
+        if compresses:
+            message = gzip_body(message, self._skin.own.compression_level)
+        prefix = encode_prefix(len(message), is_compressed=compresses)
+        return [prefix + message] if len(message) < _JOIN_BELOW_BYTES else [prefix, message]
+
+    async def _write_failure(self, failure: _Failure) -> None:
+        try:
+            extra = _lines(failure.trailers)
+        except ValueError:
+            _log.exception("trailers of an answer are not metadata")
+            failure, extra = _INTERNAL, []
+        status = [(b"grpc-status", str(failure.status).encode())]
+        if failure.message:
+            status.append((b"grpc-message", percent_encode(status_text(failure.message)).encode()))
+        if self._channel.has_started:
+            await self._channel.body(b"", more=False)
+            await self._channel.trailers([*status, *extra])
+        else:
+            # no message, no trailers of their own: the head has it all
+            await self._channel.start(200, [_CONTENT_TYPE, _ACCEPTED, *status, *extra])
+            await self._channel.body(b"", more=False)
+
+
+class _AnswerTooLargeError(NaviError):
+    """A service's message is larger than the configured limit."""
+
+    default_code = ErrorCode.RESOURCE_EXHAUSTED
+    default_reason = "message_size"
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(f"answer: expected at most {limit_bytes} bytes, got {size_bytes}")
+
+
+def _message_encoding(name: str) -> Encoding | None:
+    if name.strip().lower() == "identity":
+        return None
+    known = known_encoding(name)
+    if known is None:
+        raise UnsupportedError(f"grpc-encoding: expected identity, deflate or gzip, got '{name[:100]}'")
+    return known
+
+
+def _lines(pairs: Headers) -> list[tuple[bytes, bytes]]:
+    return [
+        (name.encode(), (encode_binary(value) if isinstance(value, bytes) else value).encode())
+        for name, value in checked_metadata(pairs)
+    ]

@@ -1,0 +1,48 @@
+"""What all requests of one ASGI application share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from navi_core.contracts.service import Call
+from navi_core.contracts.transport import Router, TransportOptions
+from navi_core.transports.asgi.channel import Scope
+from navi_core.transports.asgi.options import AsgiOptions
+from navi_core.transports.http_rules import DEADLINE_SLACK_S
+from navi_core.transports.in_flight import Ending, InFlight, RunningCall
+
+__all__ = ["Skin", "peer_of"]
+
+
+@dataclass(slots=True)
+class Skin:
+    """The router and the settings, and what runs.
+
+    Parameters
+    ----------
+    router, options, own
+        As the transport got them.
+    name
+        The transport's name, for ``call.transport``.
+    """
+
+    router: Router
+    options: TransportOptions
+    own: AsgiOptions
+    name: str
+    calls: InFlight = field(default_factory=InFlight)
+    is_draining: bool = False
+
+    def watch_deadline(self, call: Call, running: RunningCall) -> asyncio.TimerHandle | None:
+        """Interrupt a call some time after its deadline: no foreign server does it."""
+        if call.deadline is None:
+            return None
+        delay_s = call.deadline - self.options.now() + DEADLINE_SLACK_S
+        return asyncio.get_running_loop().call_later(delay_s, running.interrupt, Ending.DEADLINE)
+
+
+def peer_of(scope: Scope) -> str:
+    """Return the client's address, for logs; empty where the server does not know it."""
+    client = scope.get("client")
+    return f"{client[0]}:{client[1]}" if client else ""

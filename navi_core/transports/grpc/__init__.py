@@ -1,0 +1,1 @@
+"""The gRPC transport, on grpcio's asyncio server."""

@@ -1,0 +1,1 @@
+"""The HTTP/1.1 transport, on aiohttp's low-level server."""

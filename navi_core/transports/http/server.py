@@ -1,0 +1,131 @@
+"""aiohttp's low-level server: built from options, drained, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from navi_core.contracts.transport import Address, Router, TransportOptions
+from navi_core.errors import ConfigError
+from navi_core.transports.http.connection import Connection
+from navi_core.transports.http.exchange import Exchanges
+from navi_core.transports.http.options import HttpOptions
+from navi_core.transports.in_flight import InFlight
+from navi_core.transports.listener import bind_tcp, bind_unix, tls_context
+
+__all__ = ["HttpServer"]
+
+_BACKLOG: Final = 1024
+_READ_BUFFER_BYTES: Final = 1 << 18
+
+_SETTLE_S: Final = 0.1
+"""A client in a closed loop sends its next request within this time, and is told to close."""
+
+_LINGER_S: Final = 2.0
+"""After an early answer the rest of a body is read so long, so that the client gets to read the answer."""
+
+_STOP_GRACE_S: Final = 0.5
+
+
+class HttpServer:
+    """One running server.
+
+    Parameters
+    ----------
+    router, options
+        As the transport got them.
+    name
+        The transport's name.
+    """
+
+    def __init__(self, router: Router, options: TransportOptions, name: str) -> None:
+        own = options.options
+        self._own: Final = own if isinstance(own, HttpOptions) else HttpOptions()
+        self._options: Final = options
+        self._calls: Final = InFlight()
+        self._exchanges: Final = Exchanges(router, options, self._own, self._calls, name)
+        self._web: web.Server | None = None
+        self._listeners: Final[list[asyncio.Server]] = []
+
+    async def start(self) -> Sequence[Address]:
+        """Listen.
+
+        Raises
+        ------
+        ConfigError
+            An address or the TLS files cannot be used.
+        """
+        options, own = self._options, self._own
+        tls = None if options.tls is None else tls_context(options.tls)
+        sockets = list(bind_tcp(options.host, options.port, reuse_port=options.reuse_port))
+        port = sockets[0].getsockname()[1]
+        scheme = "http" if tls is None else "https"
+        addresses = [Address(scheme, options.host, port)]
+        if own.unix_socket is not None:
+            sockets.append(bind_unix(own.unix_socket))
+            addresses.append(Address("unix", own.unix_socket, 0))
+        loop = asyncio.get_running_loop()
+        self._web = manager = web.Server(self._exchanges, handler_cancellation=True)
+
+        def connect() -> Connection:
+            return Connection(
+                manager,
+                loop=loop,
+                access_log=None,  # type: ignore[arg-type]  # None turns it off, as web.AppRunner documents
+                auto_decompress=False,  # aiohttp's has no limits
+                keepalive_timeout=own.keepalive_timeout_s,
+                lingering_time=_LINGER_S,
+                max_line_size=own.max_line_bytes,
+                max_field_size=own.max_header_bytes,
+                max_headers=own.max_headers,
+                read_bufsize=_READ_BUFFER_BYTES,
+            )
+
+        try:
+            for sock in sockets:
+                create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
+                self._listeners.append(await create(connect, sock=sock, ssl=tls, backlog=_BACKLOG))
+        except OSError as error:
+            self._close_listeners()
+            for sock in sockets:
+                sock.close()
+            raise ConfigError(f"cannot listen on {options.host} port {port}: {error}") from None
+        return addresses
+
+    async def drain(self, timeout_s: float) -> None:
+        """Close the port, finish what runs, and tell clients to close their connections."""
+        if self._web is None:
+            return
+        self._exchanges.is_draining = True
+        # connections that the kernel has accepted already are taken over before the port closes
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        self._close_listeners()
+        if await self._calls.finish(timeout_s):
+            await asyncio.sleep(_SETTLE_S)
+            await self._calls.finish(_SETTLE_S)
+
+    async def stop(self) -> None:
+        """End what is left: handlers are cancelled and their clients told ``draining``."""
+        server, self._web = self._web, None
+        if server is None:
+            return
+        self._exchanges.is_draining = True
+        self._close_listeners()
+        await self._calls.abandon()
+        server.pre_shutdown()
+        await server.shutdown(_STOP_GRACE_S)
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        if self._own.unix_socket is not None:
+            with suppress(OSError):
+                Path(self._own.unix_socket).unlink()
