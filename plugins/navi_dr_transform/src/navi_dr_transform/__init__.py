@@ -1,0 +1,61 @@
+"""navi-dr-transform: Twitter's thrift BatchPredictionRequest as dense tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from navi_dr_transform.loading import RequestConverter
+
+__all__ = ["load_converter"]
+
+
+def load_converter(
+    version_dir: str | Path,
+    layout: str = "home",
+    *,
+    embedding_length: str = "truncate",
+    widths: Mapping[str, int] | None = None,
+    segdense_file: str = "",
+    all_config_file: str = "",
+) -> RequestConverter:
+    """Make a converter from the mapping files of a model's version, without a host.
+
+    Compiles or loads the kernels, so that converting is quick from the first call on.
+
+    Parameters
+    ----------
+    version_dir
+        The directory that holds ``all_config.json`` and the segdense file.
+    layout
+        Which tensors a request becomes; ``home`` is the only one.
+    embedding_length
+        ``truncate`` takes the first values of an embedding that is longer than its tensor is wide, as Navi
+        does; ``strict`` refuses it. A shorter one is refused in any case.
+    widths
+        Tensor name -> columns, instead of the layout's.
+    segdense_file, all_config_file
+        Other names of the mapping files.
+
+    Returns
+    -------
+    converter
+        ``converter.convert([payload, ...])`` answers ``(dict of name -> array, row_ends)``.
+
+    Raises
+    ------
+    ModelLoadError
+        A mapping file is missing or wrong, or an option is.
+    """
+    from navi_dr_transform.loading import open_converter  # noqa: PLC0415 - imports numba: only when used
+
+    return open_converter(
+        version_dir,
+        layout,
+        embedding_length=embedding_length,
+        widths=widths,
+        segdense_file=segdense_file,
+        all_config_file=all_config_file,
+    )

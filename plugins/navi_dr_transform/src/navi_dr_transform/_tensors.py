@@ -1,0 +1,250 @@
+"""Kernels for tensor.thrift: a GeneralTensor is opened where it lies, then copied into a row.
+
+The rules are those of ``_protocol``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from navi_dr_transform import wire
+from navi_dr_transform._accelerate import (
+    inner,
+    read_f64,
+    read_i32,
+    read_i64,
+    read_raw_f32,
+    read_raw_f64,
+    read_raw_i32,
+    read_raw_i64,
+    read_u8,
+)
+from navi_dr_transform._protocol import fixed_size, open_field, open_list, open_string, skip
+
+__all__ = ["check_length", "copy_values", "open_tensor"]
+
+
+@inner
+def element_type(member: int) -> int:
+    """Return the wire type of a typed tensor's elements."""
+    if member in (wire.TENSOR_FLOAT, wire.TENSOR_DOUBLE):
+        return wire.DOUBLE
+    if member == wire.TENSOR_INT32:
+        return wire.I32
+    if member == wire.TENSOR_INT64:
+        return wire.I64
+    if member == wire.TENSOR_BOOL:
+        return wire.BOOL
+    return wire.STRING
+
+
+@inner
+def element_form(member: int) -> int:
+    """Return how a typed tensor's elements lie in the payload."""
+    if member in (wire.TENSOR_FLOAT, wire.TENSOR_DOUBLE):
+        return wire.DOUBLES
+    if member == wire.TENSOR_INT32:
+        return wire.INTS
+    if member == wire.TENSOR_INT64:
+        return wire.LONGS
+    return wire.NOT_NUMBERS
+
+
+@inner
+def raw_form(data_type: int) -> tuple[int, int]:
+    """Return how a raw tensor's elements lie in the payload, and the bytes of each."""
+    if data_type == wire.RAW_FLOAT:
+        return wire.RAW_FLOATS, 4
+    if data_type == wire.RAW_DOUBLE:
+        return wire.RAW_DOUBLES, 8
+    if data_type == wire.RAW_INT32:
+        return wire.RAW_INTS, 4
+    if data_type == wire.RAW_INT64:
+        return wire.RAW_LONGS, 8
+    if data_type == wire.RAW_UINT8:
+        return wire.RAW_BYTES, 1
+    return wire.NOT_NUMBERS, 1
+
+
+@inner
+def skip_rest(payload: bytes, start: int, offset: int, wire_type: int, is_shape: int) -> tuple[int, int]:
+    """Pass over a field that has no values: the shape, which must be one, or an unknown field.
+
+    ``start`` is the field's first byte, ``offset`` its value's.
+    """
+    if not is_shape:
+        return skip(payload, offset, wire_type)
+    if wire_type != wire.LIST:
+        return wire.WRONG_TYPE, start
+    status, offset, count = open_list(payload, offset, wire.I64)
+    return status, offset + 8 * count
+
+
+@inner
+def open_raw(payload: bytes, offset: int) -> tuple[int, int, int, int, int]:
+    """Open a RawTypedTensor; answers as ``open_tensor``."""
+    data_type = wire.ABSENT
+    has_type = False
+    values = wire.ABSENT
+    size = 0
+    while True:
+        start = offset
+        status, offset, wire_type, field = open_field(payload, offset)
+        if status != wire.OK:
+            return status, offset, 0, 0, 0
+        if wire_type == wire.STOP:
+            if not has_type or values < 0:
+                return wire.MISSING_FIELD, start, 0, 0, 0
+            form, width = raw_form(data_type)
+            if size % width != 0:
+                return wire.RAW_SIZE, values, 0, 0, 0
+            return wire.OK, offset, form, values, size // width
+        if field == wire.RAW_DATA_TYPE:
+            if wire_type != wire.I32:
+                return wire.WRONG_TYPE, start, 0, 0, 0
+            if len(payload) - offset < 4:
+                return wire.TRUNCATED, offset, 0, 0, 0
+            data_type = read_i32(payload, offset)
+            has_type = True
+            offset += 4
+        elif field == wire.RAW_CONTENT:
+            if wire_type != wire.STRING:
+                return wire.WRONG_TYPE, start, 0, 0, 0
+            status, values, size = open_string(payload, offset)
+            if status != wire.OK:
+                return status, values, 0, 0, 0
+            offset = values + size
+        else:
+            status, offset = skip_rest(payload, start, offset, wire_type, field == wire.RAW_SHAPE)
+            if status != wire.OK:
+                return status, offset, 0, 0, 0
+
+
+@inner
+def open_typed(payload: bytes, offset: int, member: int) -> tuple[int, int, int, int, int]:
+    """Open a typed tensor (the union's ``member``); answers as ``open_tensor``."""
+    values = wire.ABSENT
+    count = 0
+    while True:
+        start = offset
+        status, offset, wire_type, field = open_field(payload, offset)
+        if status != wire.OK:
+            return status, offset, 0, 0, 0
+        if wire_type == wire.STOP:
+            if values < 0:
+                return wire.MISSING_FIELD, start, 0, 0, 0
+            return wire.OK, offset, element_form(member), values, count
+        if field == wire.VALUES:
+            if wire_type != wire.LIST:
+                return wire.WRONG_TYPE, start, 0, 0, 0
+            element = element_type(member)
+            status, values, count = open_list(payload, offset, element)
+            if status != wire.OK:
+                return status, values, 0, 0, 0
+            if element == wire.STRING:
+                status, offset = skip(payload, offset, wire_type)
+                if status != wire.OK:
+                    return status, offset, 0, 0, 0
+            else:
+                offset = values + count * fixed_size(element)
+        else:
+            status, offset = skip_rest(payload, start, offset, wire_type, field == wire.SHAPE)
+            if status != wire.OK:
+                return status, offset, 0, 0, 0
+
+
+@inner
+def open_tensor(payload: bytes, offset: int) -> tuple[int, int, int, int, int]:
+    """Open a GeneralTensor; its elements stay where they are.
+
+    Returns
+    -------
+    status, offset, form, values, count
+        ``form`` is how the elements lie (``wire.DOUBLES``...), ``values`` where the first one begins,
+        ``count`` their number. All ``count`` elements are inside the payload.
+    """
+    form = values = count = members = 0
+    while True:
+        start = offset
+        status, offset, wire_type, member = open_field(payload, offset)
+        if status != wire.OK:
+            return status, offset, 0, 0, 0
+        if wire_type == wire.STOP:
+            if members != 1:
+                return wire.NOT_ONE_MEMBER, start, 0, 0, 0
+            return wire.OK, offset, form, values, count
+        members += 1
+        if members > 1 or member < wire.TENSOR_RAW or member > wire.TENSOR_BINARY:
+            return wire.NOT_ONE_MEMBER, start, 0, 0, 0
+        if wire_type != wire.STRUCT:
+            return wire.WRONG_TYPE, start, 0, 0, 0
+        if member == wire.TENSOR_RAW:
+            status, offset, form, values, count = open_raw(payload, offset)
+        else:
+            status, offset, form, values, count = open_typed(payload, offset, member)
+        if status != wire.OK:
+            return status, offset, 0, 0, 0
+
+
+@inner
+def check_length(form: int, count: int, width: int, exact: int) -> int:
+    """Compare a tensor's length with the width of the embedding that it is for.
+
+    What holds no numbers has no length: it becomes zeros.
+    """
+    if form == wire.NOT_NUMBERS:
+        return wire.OK
+    if count < width:
+        return wire.EMBEDDING_SHORT
+    if exact and count > width:
+        return wire.EMBEDDING_LONG
+    return wire.OK
+
+
+@inner
+def copy_values(payload: bytes, form: int, values: int, out: Any, row: int) -> None:
+    """Write a tensor's first elements into a row of an embedding, as float32.
+
+    Parameters
+    ----------
+    payload
+        The request.
+    form
+        How the elements lie.
+    values
+        Where the first one begins; ``check_length`` has found at least as many as the row is wide.
+    out
+        (R, E) float32, C-contiguous, **written** in row ``row`` only.
+    row
+        0 <= row < R.
+    """
+    width = out.shape[1]
+    if form == wire.DOUBLES:
+        for column in range(width):
+            out[row, column] = np.float32(read_f64(payload, values + 8 * column))
+    elif form == wire.INTS:
+        for column in range(width):
+            out[row, column] = np.float32(np.float64(read_i32(payload, values + 4 * column)))
+    elif form == wire.LONGS:
+        for column in range(width):
+            out[row, column] = np.float32(np.float64(read_i64(payload, values + 8 * column)))
+    elif form == wire.RAW_FLOATS:
+        for column in range(width):
+            out[row, column] = read_raw_f32(payload, values + 4 * column)
+    elif form == wire.RAW_DOUBLES:
+        for column in range(width):
+            out[row, column] = np.float32(read_raw_f64(payload, values + 8 * column))
+    elif form == wire.RAW_INTS:
+        for column in range(width):
+            out[row, column] = np.float32(np.float64(read_raw_i32(payload, values + 4 * column)))
+    elif form == wire.RAW_LONGS:
+        for column in range(width):
+            out[row, column] = np.float32(np.float64(read_raw_i64(payload, values + 8 * column)))
+    elif form == wire.RAW_BYTES:
+        for column in range(width):
+            out[row, column] = np.float32(np.float64(read_u8(payload, values + column)))
+    else:
+        for column in range(width):
+            out[row, column] = np.float32(0.0)

@@ -1,0 +1,132 @@
+"""Which of a model's inputs takes which tensor of a layout, and how wide it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from navi_core import ModelLoadError, Signature, TensorSpec, format_shape
+from navi_dr_transform.layout import Kind, Layout
+
+__all__ = ["BoundInput", "bind_inputs", "layout_widths"]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundInput:
+    """One of the model's inputs and the tensor that it takes.
+
+    Parameters
+    ----------
+    name
+        The model's name for it.
+    kind
+        The layout's tensor.
+    width
+        Its columns.
+    """
+
+    name: str
+    kind: Kind
+    width: int
+
+
+def layout_widths(layout: Layout, widths: Mapping[str, int], where: str) -> dict[Kind, int]:
+    """Return every tensor's width: the options' where they name it, else the layout's.
+
+    Parameters
+    ----------
+    layout
+        The layout.
+    widths
+        Tensor name -> columns, from the options.
+    where
+        The model, for error texts.
+
+    Raises
+    ------
+    ModelLoadError
+        The options name a tensor that the layout does not have.
+    """
+    known = {tensor.name for tensor in layout.tensors.values()}
+    unknown = sorted(widths.keys() - known)
+    if unknown:
+        msg = f"{where}: option 'widths': expected some of {_names(known)}, got '{unknown[0]}'"
+        raise ModelLoadError(msg)
+    return {kind: widths.get(tensor.name, tensor.width) for kind, tensor in layout.tensors.items()}
+
+
+def bind_inputs(
+    layout: Layout, signature: Signature, widths: Mapping[str, int], where: str
+) -> tuple[BoundInput, ...]:
+    """Bind a model's inputs by name, or by position where no name is the layout's.
+
+    Inputs that may be left out (weights of older ONNX models are such inputs) are bound only where their
+    names match. A width is the model's where the model fixes it, else the options', else the layout's.
+
+    Parameters
+    ----------
+    layout
+        The layout.
+    signature
+        The model's own signature.
+    widths
+        Tensor name -> columns, from the options.
+    where
+        The model, for error texts.
+
+    Raises
+    ------
+    ModelLoadError
+        Some but not all names match, none matches and the number of inputs is none that the layout has an
+        order for, or an input's type or shape does not fit.
+    """
+    default_widths = layout_widths(layout, widths, where)
+    required = [spec for spec in signature.inputs.values() if not spec.optional and spec.default is None]
+    by_name = [
+        (spec, kind) for spec in signature.inputs.values() if (kind := layout.kind(spec.name)) is not None
+    ]
+    if by_name:
+        if any(layout.kind(spec.name) is None for spec in required):
+            raise _mismatch(layout, required, where)
+        pairs = by_name
+    else:
+        kinds = layout.positions.get(len(required))
+        if kinds is None:
+            raise _mismatch(layout, required, where)
+        pairs = list(zip(required, kinds, strict=True))
+    return tuple(_bind(layout, spec, kind, widths, default_widths[kind], where) for spec, kind in pairs)
+
+
+def _bind(
+    layout: Layout, spec: TensorSpec, kind: Kind, widths: Mapping[str, int], default_width: int, where: str
+) -> BoundInput:
+    tensor = layout.tensors[kind]
+    if spec.dtype is not tensor.dtype:
+        msg = f"{where}: input '{spec.name}': expected {tensor.dtype}, which '{tensor.name}' is, got {spec.dtype}"
+        raise ModelLoadError(msg)
+    if spec.shape is None:
+        return BoundInput(spec.name, kind, default_width)
+    if len(spec.shape) != 2:
+        msg = f"{where}: input '{spec.name}': expected shape (rows, columns), got {format_shape(spec.shape)}"
+        raise ModelLoadError(msg)
+    width = spec.shape[1]
+    if not isinstance(width, int):
+        return BoundInput(spec.name, kind, default_width)
+    if widths.get(tensor.name, width) != width or width < 1:
+        msg = f"{where}: input '{spec.name}': expected {default_width} columns, got {width} in the model"
+        raise ModelLoadError(msg)
+    return BoundInput(spec.name, kind, width)
+
+
+def _mismatch(layout: Layout, required: list[TensorSpec], where: str) -> ModelLoadError:
+    model = ", ".join(f"{spec.name} {spec.dtype} {format_shape(spec.shape)}" for spec in required)
+    names = [tensor.name for tensor in layout.tensors.values()]
+    counts = " or ".join(str(count) for count in layout.positions)
+    return ModelLoadError(
+        f"{where}: inputs: expected names of layout '{layout.name}' only ({', '.join(names)}), "
+        f"or none of them and {counts} inputs, got {len(required)}: {model}"
+    )
+
+
+def _names(names: set[str]) -> str:
+    return "{" + ", ".join(sorted(names)) + "}"
