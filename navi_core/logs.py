@@ -125,7 +125,17 @@ def _shared_processors() -> Sequence[structlog.typing.Processor]:
 def _rendering(form: str, *, colors: bool) -> Sequence[structlog.typing.Processor]:
     if form == "console":
         return [structlog.dev.ConsoleRenderer(colors=colors)]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)]
+    return [
+        structlog.processors.format_exc_info,
+        _in_order,
+        structlog.processors.JSONRenderer(serializer=_to_json),
+    ]
+
+
+def _in_order(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Put what every event has first: people read these lines, too."""
+    first = {key: event[key] for key in ("timestamp", "level", "logger", "event") if key in event}
+    return {**first, **event}
 
 
 def _to_json(event: Any, **_: Any) -> str:

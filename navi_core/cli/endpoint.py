@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
-from urllib.parse import urlsplit
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import click
 
@@ -28,14 +27,19 @@ __all__ = [
     "read_endpoint",
 ]
 
-DEFAULT_PORTS: Final = {"grpc": 8500, "http": 8501}
-_SCHEMES: Final = {
+Protocols: TypeAlias = Literal["grpc", "http"]
+
+DEFAULT_PORTS: Final[dict[Protocols, int]] = {"grpc": 8500, "http": 8501}
+_SCHEMES: Final[dict[str, tuple[Protocols, bool]]] = {
     "grpc": ("grpc", False),
     "grpcs": ("grpc", True),
     "http": ("http", False),
     "https": ("http", True),
 }
-_BARE: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^/:\[\]]+)(:\d+)?")
+_URL: Final = re.compile(
+    r"(?:(?P<scheme>[a-z]+)://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/:@?#\[\]]+)(?::(?P<port>[0-9]{1,9}))?/?"
+)
+_MAX_PORT: Final = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,7 @@ class Endpoint:
         How long an answer may take.
     """
 
-    protocol: Literal["grpc", "http"]
+    protocol: Protocols
     host: str
     port: int
     tls: bool = False
@@ -123,30 +127,19 @@ def parse_url(text: str, **rest: Any) -> Endpoint:
     ConfigError
         It is no URL of a scheme that navi speaks.
     """
-    if "://" not in text:
-        if _BARE.fullmatch(text) is None:
-            raise ConfigError(f"expected HOST:PORT or a URL, got '{text}'", path="--url")
-        text = f"grpc://{text}"
-    parts = urlsplit(text)
-    if parts.scheme not in _SCHEMES:
-        raise ConfigError(
-            f"expected one of {', '.join(f'{each}://' for each in _SCHEMES)}, got '{parts.scheme}://'",
-            path="--url",
-        )
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    if not parts.hostname or port == -1 or parts.path not in ("", "/") or parts.query or parts.username:
-        raise ConfigError(f"expected {parts.scheme}://HOST:PORT, got '{text}'", path="--url")
-    protocol, tls = _SCHEMES[parts.scheme]
-    return Endpoint(
-        protocol="grpc" if protocol == "grpc" else "http",
-        host=parts.hostname,
-        port=DEFAULT_PORTS[protocol] if port is None else port,
-        tls=tls,
-        **rest,
-    )
+    match = _URL.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"expected HOST:PORT or SCHEME://HOST:PORT, got '{text}'", path="--url")
+    scheme = match["scheme"] or "grpc"
+    if scheme not in _SCHEMES:
+        known = ", ".join(f"{each}://" for each in _SCHEMES)
+        raise ConfigError(f"expected one of {known}, got '{scheme}://'", path="--url")
+    protocol, tls = _SCHEMES[scheme]
+    port = DEFAULT_PORTS[protocol] if match["port"] is None else int(match["port"])
+    if port > _MAX_PORT:
+        raise ConfigError(f"expected a port of at most {_MAX_PORT}, got {port}", path="--url")
+    host = match["host"].strip("[]")
+    return Endpoint(protocol=protocol, host=host, port=port, tls=tls, **rest)
 
 
 def connect(endpoint: Endpoint) -> AbstractContextManager[Client]:

@@ -61,6 +61,13 @@ def test_json__one_object_a_line_with_every_key():
     }
 
 
+def test_json__begins_with_what_every_event_has():
+    stream = io.StringIO()
+    configure_logging(stream=stream)
+    structlog.get_logger("navi").info("a_b", alpha=1)
+    assert list(lines(stream)[0]) == ["timestamp", "level", "logger", "event", "alpha"]
+
+
 def test_auto__console_when_a_person_watches():
     stream = Terminal()
     configure_logging(stream=stream)
