@@ -37,6 +37,10 @@ def make_command(state: CliState) -> click.Command:
         carries = {name: kind.carries for name, kind in state.registry.transports().items()}
         built = build_config(read_flags(values, plugins), base, carries)
         _check_files(built.config)
+        address_file = Path(values["address_file"]) if values["address_file"] else None
+        if address_file is not None and not address_file.parent.is_dir():
+            msg = f"expected a file in a directory that exists, got '{address_file}'"
+            raise ConfigError(msg, path="--address-file")
         foreign = _foreign_transport(state.registry, built.config)
         configure_logging(level=values["log_level"], log_format=values["log_format"])
         _note(built, refused)
@@ -46,11 +50,7 @@ def make_command(state: CliState) -> click.Command:
         from navi_core.cli.run_host import run_host  # noqa: PLC0415 - see above
         from navi_core.host import Host  # noqa: PLC0415 - see above
 
-        address_file = values["address_file"]
-        run_host(
-            Host(built.config, registry=state.registry),
-            address_file=Path(address_file) if address_file else None,
-        )
+        run_host(Host(built.config, registry=state.registry), address_file=address_file)
 
     return click.Command(
         "serve",

@@ -1,0 +1,122 @@
+"""``navi-host`` as processes of their own, with the toy plugins installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+WAIT_S = 30.0
+
+
+class Served:
+    """A running ``navi-host serve``."""
+
+    def __init__(self, process: subprocess.Popen[str], address_file: Path, log: Path) -> None:
+        self.process = process
+        self._address_file = address_file
+        self._log = log
+
+    def events(self) -> list[dict]:
+        """Return what was logged so far."""
+        lines = self._log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    def wait_for(self, event: str) -> dict:
+        """Wait until an event is logged, and return it."""
+        end = time.monotonic() + WAIT_S
+        while time.monotonic() < end:
+            for entry in self.events():
+                if entry["event"] == event:
+                    return entry
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"no event {event!r} in:\n{self._log.read_text()}")
+
+    def port(self, transport: str) -> int:
+        """Return where a transport listens."""
+        return json.loads(self._address_file.read_text())["addresses"][transport][0]["port"]
+
+    @property
+    def grpc(self) -> str:
+        return f"127.0.0.1:{self.port('grpc')}"
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.port('http')}"
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and return the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(WAIT_S)
+
+
+@pytest.fixture
+def navi_host(toy_site):
+    """Run one command to its end."""
+    toy_site.install("toy_runtime", "toy_converter", "toy_command")
+
+    def invoke(*args: str, stdin: str | bytes = "") -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", "navi_core", *args],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=toy_site.environ(),
+            timeout=60,
+            check=False,
+        )
+
+    return invoke
+
+
+@pytest.fixture
+def serve(toy_site, tmp_path) -> Iterator:
+    """Start ``navi-host serve`` on free ports and wait until it listens."""
+    toy_site.install("toy_runtime", "toy_converter", "toy_command")
+    running: list[subprocess.Popen] = []
+
+    def start(*args: str) -> Served:
+        log, addresses = tmp_path / f"log{len(running)}", tmp_path / f"addresses{len(running)}.json"
+        ports = ("--port=0", "--rest-port=0", f"--address-file={addresses}", "--log-format=json")
+        with log.open("w") as stream:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "navi_core", "serve", *ports, *args],
+                stderr=stream,
+                text=True,
+                env=toy_site.environ(),
+            )
+        running.append(process)
+        served = Served(process, addresses, log)
+        served.wait_for("serving")
+        return served
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.wait(WAIT_S)
+
+
+@pytest.fixture
+def toy_model(tmp_path):
+    """Write a toy model's version, older than the source waits for."""
+
+    def write(name: str = "scaled", version: int = 1, scale: float = 2.0) -> Path:
+        folder = tmp_path / "models" / name / str(version)
+        folder.mkdir(parents=True)
+        (folder / "toy.json").write_text(json.dumps({"scale": scale}))
+        old = time.time() - 3600
+        for path in (folder / "toy.json", folder):
+            os.utime(path, (old, old))
+        return folder.parent
+
+    return write
