@@ -2,7 +2,7 @@
 
 A directory that is still being copied must not be loaded. Two rules exist: the writer leaves a
 **marker** file when done, or the directory is **stable**: no name, size or mtime in it changed between
-two looks at least ``stable_ms`` apart. Stability is measured on the monotonic clock of the looks, so
+two looks, from the end of the one to the beginning of the other, at least ``stable_ms`` apart. Stability is measured on the monotonic clock of the looks, so
 neither a jump of the wall clock nor mtimes in the past or future matter. Only the very first look at a
 model asks the wall clock: a directory whose newest mtime is older than ``stable_ms`` counts at once, so
 that a restart does not wait.
@@ -68,7 +68,7 @@ class Observation:
     tree
         What the last look saw; empty once complete, to keep nothing that is not needed.
     since
-        When ``tree`` was first seen like this, in seconds on the monotonic clock.
+        When the first look that saw ``tree`` like this ended, in seconds on the monotonic clock.
     complete
         It counts.
     """
@@ -83,7 +83,8 @@ def observe(
     tree: Tree,
     rule: CompletenessRule,
     *,
-    now: float,
+    began: float,
+    ended: float,
     wall_ns: int | None = None,
 ) -> Observation:
     """Judge one look at a version directory.
@@ -96,16 +97,18 @@ def observe(
         What is there now.
     rule
         What it must show.
-    now
-        When the look **began**, in seconds on the monotonic clock.
+    began, ended
+        When the look began and ended, in seconds on the monotonic clock. A change during a look may have
+        been missed by it, so the time without change runs from the end of one to the beginning of another.
     wall_ns
-        The wall clock, in nanoseconds since the epoch, at the first look at the model; None later on.
+        The wall clock, in nanoseconds since the epoch, when the first look at the model began; None later on.
     """
     if previous is not None and previous.complete:
         return previous
-    changed = previous is None or previous.tree != tree
-    since = now if changed or previous is None else previous.since
-    return _judged(tree, since, complete=_is_complete(tree, rule, since=since, now=now, wall_ns=wall_ns))
+    since = ended if previous is None or previous.tree != tree else previous.since
+    is_stable = began >= _stable_at(since, rule)
+    complete = _is_complete(tree, rule, is_stable=is_stable, wall_ns=wall_ns)
+    return Observation(tree=frozenset() if complete else tree, since=since, complete=complete)
 
 
 def next_look(observation: Observation, rule: CompletenessRule) -> float | None:
@@ -115,21 +118,19 @@ def next_look(observation: Observation, rule: CompletenessRule) -> float | None:
     """
     if observation.complete or rule.kind == "marker" or not _has_files(observation.tree):
         return None
-    return observation.since + rule.stable_ms / 1000.0
+    return _stable_at(observation.since, rule)
 
 
-def _judged(tree: Tree, since: float, *, complete: bool) -> Observation:
-    return Observation(tree=frozenset() if complete else tree, since=since, complete=complete)
+def _stable_at(since: float, rule: CompletenessRule) -> float:
+    return since + rule.stable_ms / 1000.0
 
 
-def _is_complete(
-    tree: Tree, rule: CompletenessRule, *, since: float, now: float, wall_ns: int | None
-) -> bool:
+def _is_complete(tree: Tree, rule: CompletenessRule, *, is_stable: bool, wall_ns: int | None) -> bool:
     if rule.kind == "marker":
         return any(entry.is_file and entry.name == rule.marker for entry in tree)
     if not _has_files(tree):  # made, but nothing copied yet: no model has an empty directory
         return False
-    if (now - since) * 1000.0 >= rule.stable_ms:
+    if rule.stable_ms == 0 or is_stable:
         return True
     if wall_ns is None:
         return False

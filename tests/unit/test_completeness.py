@@ -6,12 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navi_core.completeness import CompletenessRule, Entry, next_look, observe
+from navi_core.completeness import CompletenessRule, Entry, next_look
+from navi_core.completeness import observe as observe_between
 
 SECOND_NS = 10**9
 WALL_NS = 1_700_000_000 * SECOND_NS
 STABLE = CompletenessRule(stable_ms=2000)
 MARKER = CompletenessRule(kind="marker", marker="_SUCCESS")
+
+
+def observe(previous, there, rule, *, now, wall_ns=None):
+    """Observe by a look that takes no time."""
+    return observe_between(previous, there, rule, began=now, ended=now, wall_ns=wall_ns)
 
 
 def tree(*entries):
@@ -78,6 +84,15 @@ def test_stable__an_empty_directory_never_counts_and_needs_no_look():
     assert not observe(seen, empty, STABLE, now=1000.0).complete
 
 
+def test_stable__the_time_that_a_look_takes_is_not_counted():
+    seen = observe_between(None, tree(file()), STABLE, began=100.0, ended=101.5)
+    assert next_look(seen, STABLE) == 103.5
+    assert not observe_between(seen, tree(file()), STABLE, began=103.4, ended=110.0).complete
+    assert observe_between(seen, tree(file()), STABLE, began=103.5, ended=104.0).complete
+    instant = CompletenessRule(stable_ms=0)
+    assert observe_between(None, tree(file()), instant, began=100.0, ended=101.5).complete
+
+
 def test_stable__zero_counts_at_once():
     assert observe(None, tree(file()), CompletenessRule(stable_ms=0), now=1.0).complete
 
@@ -122,7 +137,7 @@ def test_stable__counts_exactly_when_unchanged_for_long_enough(looks, stable_ms)
             for index, (moment, _) in enumerate(history)
             if all(other == there for _, other in history[index:])
         )
-        if (now - first_same) * 1000.0 >= stable_ms:
+        if now >= first_same + stable_ms / 1000.0:
             assert seen.complete
             return
         assert not seen.complete

@@ -1,0 +1,157 @@
+"""What is known of one watched model between looks. Pure: listings and clock readings in, verdicts out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from navi_core.completeness import CompletenessRule, Observation, next_look, observe
+from navi_core.contracts.artifact import Artifact
+from navi_core.contracts.source import WatchedModel
+from navi_core.sources.directory_scan import ModelListing, VersionDirectory
+from navi_core.version_policy import choose, parse_version
+
+__all__ = ["ModelWatch", "Verdict"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one look means.
+
+    Parameters
+    ----------
+    aspired
+        The whole aspired set, oldest first; None: keep what there is.
+    next_look
+        When a directory that is not complete yet could be, in seconds on the monotonic clock; None: a look
+        before the next poll is no use.
+    problems
+        One line each, for people.
+    waiting
+        Names of version directories that are not complete yet.
+    """
+
+    aspired: tuple[Artifact, ...] | None
+    next_look: float | None
+    problems: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+
+
+class ModelWatch:
+    """One model's memory.
+
+    Parameters
+    ----------
+    model
+        What is watched.
+    path
+        The model directory.
+    """
+
+    def __init__(self, model: WatchedModel, path: Path) -> None:
+        self.path = path
+        self._set_model(model)
+        self._observations: dict[str, Observation] = {}
+        self._was_looked_at = False
+
+    def _set_model(self, model: WatchedModel) -> None:
+        self.model = model
+        self.rule = CompletenessRule(kind=model.completeness, stable_ms=model.stable_ms, marker=model.marker)
+
+    def change(self, model: WatchedModel, path: Path) -> None:
+        """Watch differently from now on; what is known of the directories stays unless they are others."""
+        rule_before = self.rule
+        self._set_model(model)
+        if path != self.path:
+            self.path = path
+            self._observations.clear()
+            self._was_looked_at = False
+        elif self.rule != rule_before:
+            self._observations = {name: one for name, one in self._observations.items() if one.complete}
+
+    def known(self) -> frozenset[str]:
+        """Return the names of directories that need no look inside any more."""
+        return frozenset(name for name, one in self._observations.items() if one.complete)
+
+    def judge(self, listing: ModelListing, *, began: float, ended: float, wall_ns: int) -> Verdict:
+        """Take in one look.
+
+        Parameters
+        ----------
+        listing
+            What it saw.
+        began, ended
+            When, in seconds on the monotonic clock.
+        wall_ns
+            The wall clock when it began; it matters for the first look only.
+        """
+        is_first, self._was_looked_at = not self._was_looked_at, True
+        if listing.problem:
+            return self._unlisted(listing.problem, is_first=is_first)
+        self._observe(listing, began=began, ended=ended, wall_ns=wall_ns if is_first else None)
+        problems = [
+            f"version directory '{each.name}': {each.problem}" for each in listing.versions if each.problem
+        ]
+        complete = [each for each in listing.versions if self._is_complete(each)]
+        names = _by_version(complete, problems)
+        chosen = choose(names, self.model.choice)
+        if self.model.choice.kind == "specific":
+            missing = sorted(set(self.model.choice.versions) - {each.version for each in listing.versions})
+            problems += [f"version {version} is wanted but not there" for version in missing]
+        if not listing.versions:
+            problems.append(self._no_versions(listing))
+        dues = (next_look(one, self.rule) for one in self._observations.values())
+        return Verdict(
+            aspired=tuple(
+                Artifact(name=self.model.name, version=version, path=self.path / names[version])
+                for version in chosen
+            ),
+            next_look=min((due for due in dues if due is not None), default=None),
+            problems=tuple(problems),
+            waiting=tuple(each.name for each in listing.versions if not self._is_complete(each)),
+        )
+
+    def _unlisted(self, problem: str, *, is_first: bool) -> Verdict:
+        """Keep what there is: storage that is away for a while must not take the models with it."""
+        return Verdict(
+            aspired=() if is_first else None,
+            next_look=None,
+            problems=(f"model directory '{self.path}': expected MODEL_DIR/VERSION/..., got: {problem}",),
+        )
+
+    def _observe(self, listing: ModelListing, *, began: float, ended: float, wall_ns: int | None) -> None:
+        before, self._observations = self._observations, {}
+        for each in listing.versions:
+            previous = before.get(each.name)
+            if each.tree is not None:
+                found = observe(previous, each.tree, self.rule, began=began, ended=ended, wall_ns=wall_ns)
+                self._observations[each.name] = found
+            elif previous is not None and previous.complete:
+                self._observations[each.name] = previous
+
+    def _is_complete(self, directory: VersionDirectory) -> bool:
+        found = self._observations.get(directory.name)
+        return found is not None and found.complete
+
+    def _no_versions(self, listing: ModelListing) -> str:
+        text = f"model directory '{self.path}' holds no version directory: expected MODEL_DIR/VERSION/..."
+        if listing.others:
+            text += f", got {', '.join(listing.others)}"
+        if parse_version(self.path.name) is not None:
+            text += f" (is '{self.path.parent}' meant?)"
+        return text
+
+
+def _by_version(directories: Sequence[VersionDirectory], problems: list[str]) -> Mapping[int, str]:
+    """Return version -> directory name; of two names for one number the later one wins."""
+    names: dict[int, str] = {}
+    for each in directories:
+        before = names.get(each.version)
+        if before is not None:
+            problems.append(
+                f"version directories '{before}' and '{each.name}' are both version {each.version}: "
+                f"'{each.name}' is taken"
+            )
+        names[each.version] = each.name
+    return names
