@@ -6,15 +6,15 @@ way, so that tensors become views of the body, and leaves all others to protobuf
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 from navi_core.types import Array, Bytes, NamedArrays
 from navi_core.wire import tf_serving
 from navi_core.wire.descriptors import parse_message
 from navi_core.wire.tensor_proto import (
-    DEFAULT_MAX_TENSOR_BYTES,
     array_of_message,
     decode_tensor,
     encode_tensor,
@@ -24,7 +24,7 @@ from navi_core.wire.tensor_proto import (
 if TYPE_CHECKING:
     from navi_core.wire.tf_serving import ModelSpec, PredictRequest
 
-__all__ = ["DecodedPredictRequest", "decode_predict_request", "encode_predict_response"]
+__all__ = ["ParsedPredictRequest", "encode_predict_response", "parse_predict_request"]
 
 _TAG_MODEL_SPEC: Final = 0x0A
 _TAG_INPUT: Final = 0x12
@@ -36,69 +36,83 @@ _PIECES_FROM_BYTES: Final = 1 << 16
 """Values of at least so many bytes stay a piece of their own; smaller ones are copied together."""
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedPredictRequest:
-    """A PredictRequest with its tensors decoded.
-
-    Parameters
-    ----------
-    model_spec
-        As sent; None: the request has none.
-    inputs
-        Name -> array, see `navi_core.wire.tensor_proto.decode_tensor`.
-    output_filter
-        As sent.
-    """
-
-    model_spec: ModelSpec | None
-    inputs: dict[str, Array]
-    output_filter: tuple[str, ...]
-
-
 class _NotPlainError(Exception):
     """The message is not written the plain way: protobuf has to parse it."""
 
 
-def decode_predict_request(
-    body: Bytes, *, max_tensor_bytes: int = DEFAULT_MAX_TENSOR_BYTES
-) -> DecodedPredictRequest:
-    """Decode a serialized PredictRequest.
+_SMALL_SPEC_BYTES: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedPredictRequest:
+    """A PredictRequest whose tensors are found but not decoded.
 
     Parameters
     ----------
-    body
-        The message. Arrays may be views of it.
-    max_tensor_bytes
-        The most bytes that all its tensors together may become.
+    model_spec
+        As sent, to be read only; None: the request has none.
+    output_filter
+        As sent.
+    decode_inputs
+        Decodes the tensors: takes the most bytes that all of them together may become, returns
+        name -> array (see `navi_core.wire.tensor_proto.decode_tensor`), raises DecodeError with ``tensor`` set.
+    """
+
+    model_spec: ModelSpec | None
+    output_filter: tuple[str, ...]
+    decode_inputs: Callable[[int], dict[str, Array]]
+
+
+def parse_predict_request(body: Bytes) -> ParsedPredictRequest:
+    """Parse a serialized PredictRequest; tensors decoded from it may be views of ``body``.
 
     Raises
     ------
     DecodeError
-        It is no PredictRequest, or one of its tensors cannot be decoded; then ``tensor`` names it.
+        It is no PredictRequest.
     """
     try:
         spec, entries, output_filter = _split(body)
     except (_NotPlainError, IndexError, UnicodeDecodeError):
-        return _decode_any(parse_message(tf_serving.PredictRequest, body), max_tensor_bytes)
+        message = parse_message(tf_serving.PredictRequest, body)
+        return ParsedPredictRequest(
+            message.model_spec if message.HasField("model_spec") else None,
+            tuple(message.output_filter),
+            partial(_decode_messages, message),
+        )
+    model_spec = None
+    if spec is not None:
+        parse = _parse_small_spec if len(spec) <= _SMALL_SPEC_BYTES else _parse_spec
+        model_spec = parse(spec)
+    return ParsedPredictRequest(model_spec, output_filter, partial(_decode_entries, body, entries))
+
+
+def _parse_spec(spec: bytes) -> ModelSpec:
+    return parse_message(tf_serving.ModelSpec, spec)
+
+
+_parse_small_spec: Final = lru_cache(maxsize=256)(_parse_spec)
+"""Clients send the same few ModelSpecs over and over."""
+
+
+def _decode_entries(
+    body: Bytes, entries: dict[str, tuple[int, int]], max_tensor_bytes: int
+) -> dict[str, Array]:
     inputs: dict[str, Array] = {}
-    left = max_tensor_bytes
     for name, (start, end) in entries.items():
-        array = decode_tensor(body, start, end, name=name, max_tensor_bytes=left)
-        left -= array.nbytes
+        array = decode_tensor(body, start, end, name=name, max_tensor_bytes=max_tensor_bytes)
+        max_tensor_bytes -= array.nbytes
         inputs[name] = array
-    model_spec = None if spec is None else parse_message(tf_serving.ModelSpec, spec)
-    return DecodedPredictRequest(model_spec, inputs, output_filter)
+    return inputs
 
 
-def _decode_any(message: PredictRequest, max_tensor_bytes: int) -> DecodedPredictRequest:
+def _decode_messages(message: PredictRequest, max_tensor_bytes: int) -> dict[str, Array]:
     inputs: dict[str, Array] = {}
-    left = max_tensor_bytes
     for name, tensor in message.inputs.items():
-        array = array_of_message(tensor, name=name, max_tensor_bytes=left)
-        left -= array.nbytes
+        array = array_of_message(tensor, name=name, max_tensor_bytes=max_tensor_bytes)
+        max_tensor_bytes -= array.nbytes
         inputs[name] = array
-    model_spec = message.model_spec if message.HasField("model_spec") else None
-    return DecodedPredictRequest(model_spec, inputs, tuple(message.output_filter))
+    return inputs
 
 
 def _split(body: Bytes) -> tuple[bytes | None, dict[str, tuple[int, int]], tuple[str, ...]]:

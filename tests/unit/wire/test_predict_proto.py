@@ -8,12 +8,20 @@ from tensor_examples import arrays, same
 
 from navi_core.errors import DecodeError
 from navi_core.wire import tf_serving
-from navi_core.wire.predict_proto import decode_predict_request, encode_predict_response
+from navi_core.wire.predict_proto import encode_predict_response, parse_predict_request
 from navi_core.wire.tensor_proto import encode_tensor
 
 NAMES = st.text(max_size=4)
 
 FLOATS = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+class Decoded:
+    def __init__(self, body, max_tensor_bytes=1 << 30):
+        parsed = parse_predict_request(body)
+        self.model_spec = parsed.model_spec
+        self.output_filter = parsed.output_filter
+        self.inputs = parsed.decode_inputs(max_tensor_bytes)
 
 
 def request_of(inputs, output_filter=(), **spec):
@@ -36,7 +44,7 @@ def test_decode__gives_back_what_was_encoded(inputs, output_filter, name, unusua
     message = request_of(inputs, output_filter, name=name, signature_name="s")
     if unusual:
         message.client_id = b"somebody"
-    decoded = decode_predict_request(message.SerializeToString())
+    decoded = Decoded(message.SerializeToString())
     assert decoded.model_spec == message.model_spec
     assert decoded.output_filter == tuple(output_filter)
     assert decoded.inputs.keys() == inputs.keys()
@@ -59,7 +67,7 @@ def test_decode__damaged_bytes_give_arrays_or_a_decode_error(inputs, data):
         )
         damaged = bytes(flipped)
     try:
-        decoded = decode_predict_request(damaged, max_tensor_bytes=1 << 20)
+        decoded = Decoded(damaged, max_tensor_bytes=1 << 20)
     except DecodeError:
         return
     # protobuf reads the same out of it
@@ -74,7 +82,7 @@ def test_decode__every_truncation_of_a_request():
     outcomes = set()
     for length in range(len(whole)):
         try:
-            decode_predict_request(whole[:length])
+            Decoded(whole[:length])
             outcomes.add("decoded")
         except DecodeError:
             outcomes.add("refused")
@@ -83,25 +91,25 @@ def test_decode__every_truncation_of_a_request():
 
 def test_decode__floats_are_views_of_the_body():
     body = request_of({"x": FLOATS, "z": FLOATS}, name="m").SerializeToString()
-    decoded = decode_predict_request(body)
+    decoded = Decoded(body)
     for array in decoded.inputs.values():
         assert np.shares_memory(array, np.frombuffer(body, np.uint8))
 
 
 def test_decode__takes_a_memoryview():
     body = request_of({"x": FLOATS}, ["y"], name="m", version_label="l").SerializeToString()
-    decoded = decode_predict_request(memoryview(body))
+    decoded = Decoded(memoryview(body))
     assert decoded.model_spec.version_label == "l"
     assert same(decoded.inputs["x"], FLOATS)
 
 
 def test_decode__an_empty_message_has_nothing():
-    decoded = decode_predict_request(b"")
+    decoded = Decoded(b"")
     assert (decoded.model_spec, decoded.inputs, decoded.output_filter) == (None, {}, ())
 
 
 def test_decode__an_empty_model_spec_is_there():
-    assert decode_predict_request(b"\x0a\x00").model_spec is not None
+    assert Decoded(b"\x0a\x00").model_spec is not None
 
 
 def test_decode__parts_of_a_model_spec_are_merged():
@@ -110,23 +118,23 @@ def test_decode__parts_of_a_model_spec_are_merged():
         tf_serving.PredictRequest(model_spec=tf_serving.ModelSpec(**part)).SerializeToString()
         for part in parts
     )
-    spec = decode_predict_request(body).model_spec
+    spec = Decoded(body).model_spec
     assert (spec.name, spec.signature_name) == ("m", "s")
 
 
 def test_decode__the_last_of_equal_names_counts():
     first, last = request_of({"x": FLOATS}), request_of({"x": FLOATS + 1})
     body = first.SerializeToString() + last.SerializeToString()
-    assert same(decode_predict_request(body).inputs["x"], FLOATS + 1)
+    assert same(Decoded(body).inputs["x"], FLOATS + 1)
 
 
 def test_decode__an_entry_without_key_or_value():
     # map entries may leave out either: an empty name, an empty TensorProto
     value = b"".join(encode_tensor(np.float32(1)))
     entry = b"\x12" + bytes([len(value)]) + value
-    assert same(decode_predict_request(b"\x12" + bytes([len(entry)]) + entry).inputs[""], np.array(1, "f4"))
+    assert same(Decoded(b"\x12" + bytes([len(entry)]) + entry).inputs[""], np.array(1, "f4"))
     with pytest.raises(DecodeError, match="input 'x'"):
-        decode_predict_request(b"\x12\x03\x0a\x01x")
+        Decoded(b"\x12\x03\x0a\x01x")
 
 
 def test_decode__a_bad_tensor_is_named():
@@ -134,14 +142,14 @@ def test_decode__a_bad_tensor_is_named():
     message.inputs["bad"].dtype = 1
     message.inputs["bad"].tensor_shape.dim.add(size=-1)
     with pytest.raises(DecodeError) as caught:
-        decode_predict_request(message.SerializeToString())
+        Decoded(message.SerializeToString())
     assert caught.value.tensor == "bad"
 
 
 @pytest.mark.parametrize("body", [b"\xff", b"\x0a\x05m", b"\x12\x04\x0a\x02\xff\xfe", b"\x1a\x01\xff"])
 def test_decode__refuses_what_is_no_request(body):
     with pytest.raises(DecodeError):
-        decode_predict_request(body)
+        Decoded(body)
 
 
 def test_decode__broadcasts_of_one_request_are_bounded_together():
@@ -152,9 +160,9 @@ def test_decode__broadcasts_of_one_request_are_bounded_together():
         tensor.float_val.append(1.0)
         tensor.tensor_shape.dim.add(size=100)
     body = message.SerializeToString()
-    assert len(decode_predict_request(body, max_tensor_bytes=1600).inputs) == 4
+    assert len(Decoded(body, max_tensor_bytes=1600).inputs) == 4
     with pytest.raises(DecodeError, match="at most"):
-        decode_predict_request(body, max_tensor_bytes=1599)
+        Decoded(body, max_tensor_bytes=1599)
 
 
 @given(
@@ -172,7 +180,7 @@ def test_encode__protobuf_reads_the_same_arrays(outputs, version, as_content):
     assert message.model_spec.signature_name == "s"
     assert set(message.outputs) == set(outputs)
     body = tf_serving.PredictRequest(inputs=message.outputs).SerializeToString()
-    for name, array in decode_predict_request(body).inputs.items():
+    for name, array in Decoded(body).inputs.items():
         assert same(array, outputs[name])
 
 

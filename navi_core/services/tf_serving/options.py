@@ -1,0 +1,60 @@
+"""The settings of the service: where navi and TensorFlow Serving differ, which of them to follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from navi_core.errors import ConfigError, ErrorCode
+
+__all__ = ["TfServingOptions", "read_options"]
+
+
+class TfServingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of service ``tf_serving``.
+
+    Attributes
+    ----------
+    overload_code
+        The status of a request that a full queue refuses. TensorFlow Serving has UNAVAILABLE.
+    not_ready_code
+        The status of a request to a model that is configured but cannot answer yet. TensorFlow
+        Serving has NOT_FOUND.
+    response_tensors
+        How answers carry tensors over gRPC: in the type's own field, or as ``tensor_content``
+        (TensorFlow Serving's ``--enable_serialization_as_tensor_content``).
+    cors
+        Answer REST requests with CORS headers that allow every origin.
+    """
+
+    overload_code: Literal["RESOURCE_EXHAUSTED", "UNAVAILABLE"] = "RESOURCE_EXHAUSTED"
+    not_ready_code: Literal["UNAVAILABLE", "NOT_FOUND"] = "UNAVAILABLE"
+    response_tensors: Literal["values", "tensor_content"] = "values"
+    cors: bool = False
+
+    @property
+    def overload(self) -> ErrorCode:
+        """``overload_code`` as a code."""
+        return ErrorCode(self.overload_code)
+
+    @property
+    def not_ready(self) -> ErrorCode:
+        """``not_ready_code`` as a code."""
+        return ErrorCode(self.not_ready_code)
+
+
+def read_options(table: Mapping[str, Any]) -> TfServingOptions:
+    """Read the service's table of the configuration.
+
+    Raises
+    ------
+    ConfigError
+        An unknown key or a wrong value; the path says which.
+    """
+    try:
+        return msgspec.convert(dict(table), TfServingOptions)
+    except msgspec.ValidationError as error:
+        text, _, place = str(error).partition(" - at `$")
+        raise ConfigError(text, path=f"service_options.tf_serving{place.rstrip('`')}") from None

@@ -1,0 +1,91 @@
+"""Predict over gRPC."""
+
+from __future__ import annotations
+
+from navi_core.contracts.planes import DataPlane
+from navi_core.contracts.service import Call, Response
+from navi_core.errors import DecodeError, NaviError
+from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
+from navi_core.services.tf_serving.errors import Failures, tensor_parsing_error
+from navi_core.services.tf_serving.model_spec import model_ref, required_spec
+from navi_core.types import Array
+from navi_core.wire.predict_proto import (
+    ParsedPredictRequest,
+    encode_predict_response,
+    parse_predict_request,
+)
+
+__all__ = ["PredictRpc"]
+
+
+class PredictRpc:
+    """The handler of ``PredictionService/Predict``.
+
+    Parameters
+    ----------
+    plane
+        Answers requests.
+    failures
+        Words errors.
+    service
+        The service's name, for metrics.
+    max_tensor_bytes
+        The most bytes that the tensors of one request may become.
+    as_content
+        Answer with ``tensor_content``.
+    """
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        failures: Failures,
+        *,
+        service: str,
+        max_tensor_bytes: int,
+        as_content: bool = False,
+    ) -> None:
+        self._plane = plane
+        self._failures = failures
+        self._service = service
+        self._max_tensor_bytes = max_tensor_bytes
+        self._as_content = as_content
+
+    async def __call__(self, call: Call) -> Response:
+        """Answer one request."""
+        ref: ModelRef | None = None
+        try:
+            parsed = parse_predict_request(call.body)
+            ref = model_ref(parsed.model_spec)
+            request = InferenceRequest(
+                inputs=self._decode(parsed),
+                signature=required_spec(parsed.model_spec).signature_name,
+                outputs=parsed.output_filter,
+                deadline=call.deadline,
+                body_bytes=len(call.body),
+                service=self._service,
+                transport=call.transport,
+                method="Predict",
+            )
+            answer = await self._plane.infer(ref, request)
+        except NaviError as error:
+            return self._failures.rpc(error, ref)
+        return self._encode(answer)
+
+    def _decode(self, parsed: ParsedPredictRequest) -> dict[str, Array]:
+        try:
+            return parsed.decode_inputs(self._max_tensor_bytes)
+        except DecodeError as error:
+            raise tensor_parsing_error(error) from error
+
+    def _encode(self, answer: InferenceResponse) -> Response:
+        pieces, has_views = encode_predict_response(
+            answer.outputs,
+            model=answer.model,
+            version=answer.version,
+            signature=answer.signature,
+            as_content=self._as_content,
+        )
+        if has_views:  # the buffers are in use until the transport has written them
+            return Response(status=0, body=pieces, on_written=answer.release)
+        answer.release()
+        return Response(status=0, body=pieces)

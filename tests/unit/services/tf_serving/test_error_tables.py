@@ -1,0 +1,90 @@
+"""The error tables of specs/errors, row by row, through the service."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from calls import body_of, call_http, call_rpc
+from google.protobuf import text_format
+
+from navi_core.errors import ErrorCode
+from navi_core.services.tf_serving.errors import GRPC_STATUS, HTTP_STATUS
+from navi_core.wire import tf_serving
+
+SPECS = Path(__file__).resolve().parents[4] / "specs" / "errors"
+GRPC_ROWS = tomllib.loads((SPECS / "tf_serving_grpc.toml").read_text(encoding="utf-8"))["error"]
+REST_ROWS = tomllib.loads((SPECS / "tf_serving_rest.toml").read_text(encoding="utf-8"))["error"]
+
+RPC_EXAMPLES = [
+    pytest.param(row, example, rpc, id=f"{row['id']}-{index}-{rpc}")
+    for row in GRPC_ROWS
+    for index, example in enumerate(row["example"])
+    for rpc in example.get("rpcs", row["rpcs"])
+]
+REST_EXAMPLES = [
+    pytest.param(row, example, id=f"{row['id']}-{index}")
+    for row in REST_ROWS
+    for index, example in enumerate(row["example"])
+]
+
+
+def expected_text(row, example):
+    return row["text"].format(**example.get("values", {})) if example.get("values") else row["text"]
+
+
+def encoded(rpc, example):
+    if "body_hex" in example:
+        return bytes.fromhex(example["body_hex"])
+    message = tf_serving.DESCRIPTORS.message_class(f"{rpc}Request")()
+    pool = tf_serving.DESCRIPTORS.pool
+    return text_format.Parse(example["request"], message, descriptor_pool=pool).SerializeToString()
+
+
+@pytest.mark.parametrize(("row", "example", "rpc"), RPC_EXAMPLES)
+async def test_rpc_errors__are_those_of_the_table(service, plane, row, example, rpc):
+    response = await call_rpc(service, rpc, encoded(rpc, example))
+    assert response.message == expected_text(row, example)
+    assert response.status == GRPC_STATUS[ErrorCode(row["code"])]
+    reason = dict(response.trailers).get("navi-reason", "")
+    assert reason == row.get("reason", "")
+    assert plane.open_handles == 0
+
+
+@pytest.mark.parametrize(("row", "example"), REST_EXAMPLES)
+async def test_rest_errors__are_those_of_the_table(service, plane, row, example):
+    response = await call_http(
+        service, example["verb"], example["path"], example.get("body", "").encode(), example.get("query", "")
+    )
+    assert json.loads(body_of(response)) == {"error": expected_text(row, example)}
+    assert (response.status, HTTP_STATUS[ErrorCode(row["code"])]) == (row["status"], row["status"])
+    headers = dict(response.headers)
+    assert headers["content-type"] == "application/json"
+    if "reason" in row:
+        assert headers["navi-reason"] == row["reason"]
+    assert ("retry-after" in headers) == (row["status"] in (429, 503))
+    assert plane.open_handles == 0
+
+
+@pytest.mark.parametrize("rows", [GRPC_ROWS, REST_ROWS], ids=["grpc", "rest"])
+def test_tables__have_one_row_a_situation(rows):
+    ids = [row["id"] for row in rows]
+    assert len(ids) == len(set(ids))
+    for row in rows:
+        assert row["example"], row["id"]
+        assert set(row) <= {"id", "rpcs", "code", "status", "text", "note", "reason", "example"}
+
+
+def test_statuses__are_total_and_the_protocols_own():
+    import grpc
+
+    assert set(GRPC_STATUS) == set(HTTP_STATUS) == set(ErrorCode)
+    assert {code.name: code.value[0] for code in grpc.StatusCode} == {
+        code.value: number for code, number in GRPC_STATUS.items()
+    }
+    codes = tf_serving.DESCRIPTORS.pool.FindEnumTypeByName("tensorflow.error.Code").values_by_name
+    assert all(codes[code.value].number == number for code, number in GRPC_STATUS.items())
+    assert HTTP_STATUS[ErrorCode.OK] == 200
+    assert all(status >= 400 for code, status in HTTP_STATUS.items() if code is not ErrorCode.OK)
