@@ -279,9 +279,10 @@ def check_outputs(
 
 def zero_rows(spec: TensorSpec, num_rows: int) -> Array:
     """Return ``num_rows`` rows of zeros (empty strings) that fit ``spec``; dynamic sizes become 1."""
-    shape = [1 if not isinstance(dim, int) else dim for dim in (spec.shape or (num_rows,))]
-    if shape:
-        shape[0] = num_rows if spec.shape is None or not isinstance(spec.shape[0], int) else shape[0]
+    dims: Shape = (None,) if spec.shape is None else spec.shape
+    shape = [dim if isinstance(dim, int) else 1 for dim in dims]
+    if dims and not isinstance(dims[0], int):
+        shape[0] = num_rows
     if spec.dtype is DType.STRING:
         return np.full(shape, b"", dtype=object)
     return np.zeros(shape, dtype=numpy_dtype(spec.dtype))
