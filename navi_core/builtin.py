@@ -8,15 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from navi_core.contracts.service import Service
+from navi_core.contracts.source import ModelSource
 from navi_core.contracts.transport import Transport
 from navi_core.hookspecs import hookimpl
 
-__all__ = ["navi_register_transports"]
+__all__ = ["navi_register_services", "navi_register_sources", "navi_register_transports"]
 
 
 @hookimpl
 def navi_register_transports() -> Sequence[type[Transport]]:
-    """Register the gRPC transport."""
+    """Register gRPC and HTTP."""
     from navi_core.transports.grpc.transport import GrpcTransport  # noqa: PLC0415 - imported when asked for
+    from navi_core.transports.http.transport import HttpTransport  # noqa: PLC0415 - see above
 
-    return [GrpcTransport]
+    return [GrpcTransport, HttpTransport]
+
+
+@hookimpl
+def navi_register_services() -> Sequence[type[Service]]:
+    """Register TensorFlow Serving's protocols."""
+    from navi_core.services.tf_serving.service import TfServingService  # noqa: PLC0415 - imported when asked for
+
+    return [TfServingService]
+
+
+@hookimpl
+def navi_register_sources() -> Sequence[type[ModelSource]]:
+    """Register the source that watches directories."""
+    from navi_core.sources.filesystem import FilesystemSource  # noqa: PLC0415 - imported when asked for
+
+    return [FilesystemSource]

@@ -45,6 +45,9 @@ __all__ = ["Host"]
 
 log = structlog.get_logger(__name__)
 
+OPERATIONS_SERVICE = "operations"
+"""The built-in service with the metrics page and the probes: all that the metrics port offers."""
+
 
 class _LoopSignal:
     """A :class:`~navi_core.contracts.planes.Signal` on this loop."""
@@ -281,12 +284,16 @@ class _Parts:
             max_concurrent_batches=max(2, cores),
         )
         self.plane = HostDataPlane(self.manager, metrics=self.metrics, observers=observers, now=now)
-        self.watcher = Watcher(registry, self.manager, poll_interval_s=config.poll_interval_s, now=now)
+        self.watcher = Watcher(registry, self.manager, config, now=now)
         self.admin = HostAdmin(self.manager, self.watcher)
         self.listeners = Listeners(registry, config, budget=self.budget, now=now)
         self.metrics.set_gauge_source(self._gauges)
         self.metrics.set_budget_source(lambda: self.budget.in_use_bytes)
-        self.router = HostRouter(self._services(), allow_admin=config.admin)
+        services = self._services()
+        self.router = HostRouter(services, allow_admin=config.admin)
+        self.metrics_router = HostRouter(
+            [service for service in services if service.name == OPERATIONS_SERVICE]
+        )
 
     def _services(self) -> list[Service]:
         config, registry = self.config, self.registry
@@ -321,7 +328,7 @@ class _Parts:
             self.watcher.watch(model)
         await self.listeners.start(self.router)
         if self.config.prometheus_port is not None:
-            await self.listeners.start_metrics(self.router, self.config.prometheus_port)
+            await self.listeners.start_metrics(self.metrics_router, self.config.prometheus_port)
         self.watcher.start()
 
     async def close(self) -> None:

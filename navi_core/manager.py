@@ -14,7 +14,6 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -27,19 +26,15 @@ from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.events import StateChanged
 from navi_core.contracts.planes import ServableState, VersionStatus
 from navi_core.errors import (
-    ErrorCode,
-    LabelNotFoundError,
     ModelConflictError,
-    ModelLoadError,
     ModelNotFoundError,
-    ModelNotReadyError,
     NaviError,
-    VersionNotFoundError,
 )
 from navi_core.lifecycle import Event, advance
 from navi_core.loading import load_version
 from navi_core.messages import ModelRef
 from navi_core.metrics import Metrics
+from navi_core.model_records import ModelRecord, VersionRecord
 from navi_core.observers import Observers
 from navi_core.registry import Registry
 from navi_core.served import LoadedVersion
@@ -49,53 +44,7 @@ __all__ = ["ServableManager", "VersionRecord"]
 
 log = structlog.get_logger(__name__)
 
-_MAX_ENDED: Final = 16
-"""Ended versions that status calls still show, per model."""
-
 _MAX_BACKOFF_S: Final = 300.0
-
-
-@dataclass(slots=True, eq=False)
-class VersionRecord:
-    """One life of one version.
-
-    Parameters
-    ----------
-    artifact
-        What it is loaded from.
-    attempts
-        Loads of this version that failed before this life.
-    """
-
-    artifact: Artifact
-    attempts: int = 0
-    state: ServableState = ServableState.START
-    loaded: LoadedVersion | None = None
-    batcher: Batcher | None = None
-    handles: int = 0
-    error: NaviError | None = None
-    retry: asyncio.TimerHandle | None = None
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def version(self) -> int:
-        """The version's number."""
-        return self.artifact.version
-
-
-@dataclass(slots=True, eq=False)
-class _Model:
-    """One configured model."""
-
-    config: ModelConfig
-    name: str
-    versions: dict[int, VersionRecord] = field(default_factory=dict)
-    retiring: set[VersionRecord] = field(default_factory=set)
-    aspired: dict[int, Artifact] = field(default_factory=dict)
-    current: VersionRecord | None = None
-    was_looked_at: bool = False
-    is_leaving: bool = False
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
 
 class ServableManager:
@@ -135,7 +84,7 @@ class ServableManager:
         self._metrics = metrics
         self._observers = observers
         self._max_concurrent_batches = max_concurrent_batches
-        self._models: dict[str, _Model] = {}
+        self._models: dict[str, ModelRecord] = {}
         self._callbacks: dict[object, Callable[[], None]] = {}
         self._loads = asyncio.Semaphore(config.load_threads)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -156,7 +105,7 @@ class ServableManager:
         if name in self._models:
             msg = f"model '{name}' is served already"
             raise ModelConflictError(msg, model=name)
-        self._models[name] = _Model(config, name)
+        self._models[name] = ModelRecord(config, name)
         self._changed()
 
     def reconfigure_model(self, config: ModelConfig) -> None:
@@ -177,9 +126,7 @@ class ServableManager:
                 continue
             await record.gone.wait()
         self._models.pop(name, None)
-        for waiter in model.waiters:
-            if not waiter.done():
-                waiter.set_exception(ModelNotFoundError(name))
+        model.answer_waiters(ModelNotFoundError(name))
         self._changed()
 
     def set_aspired(self, name: str, artifacts: Sequence[Artifact]) -> None:
@@ -208,7 +155,7 @@ class ServableManager:
         """Tell whether an ended version begins anew: it ended well, or what it is loaded from has changed."""
         return record.error is None or record.artifact != artifact
 
-    def _born(self, model: _Model, artifact: Artifact, attempts: int = 0) -> VersionRecord:
+    def _born(self, model: ModelRecord, artifact: Artifact, attempts: int = 0) -> VersionRecord:
         record = VersionRecord(artifact, attempts)
         model.versions.pop(artifact.version, None)  # the newest life comes last
         model.versions[artifact.version] = record
@@ -229,20 +176,7 @@ class ServableManager:
         model = self._models.get(ref.name)
         if model is None or model.is_leaving:
             raise ModelNotFoundError(ref.name, version=ref.version)
-        version = ref.version
-        if ref.label is not None:
-            version = model.config.labels.get(ref.label)
-            if version is None:
-                raise LabelNotFoundError(ref.name, ref.label)
-        if version is None:
-            record = model.current
-            if record is None:
-                raise self._not_ready(model)
-        else:
-            found = model.versions.get(version)
-            if found is None or found.state is not ServableState.AVAILABLE:
-                raise VersionNotFoundError(ref.name, version)
-            record = found
+        record = model.resolve(ref)
         record.handles += 1
         return record
 
@@ -253,18 +187,6 @@ class ServableManager:
             model = self._models.get(record.artifact.name)
             if model is not None:
                 self._spawn(self._close_version(model, record))
-
-    @staticmethod
-    def _not_ready(model: _Model) -> ModelNotReadyError | ModelNotFoundError:
-        failures = [record for record in model.versions.values() if record.error is not None]
-        loading = any(
-            r.state in (ServableState.START, ServableState.LOADING) for r in model.versions.values()
-        )
-        if loading or not model.was_looked_at:
-            return ModelNotReadyError(f"model '{model.name}' is not loaded yet", model=model.name)
-        if failures:
-            return ModelNotReadyError(f"no version of model '{model.name}' could be loaded", model=model.name)
-        return ModelNotReadyError(f"model '{model.name}' has no version to serve", model=model.name)
 
     # --- what there is -------------------------------------------------------------------------------
 
@@ -287,20 +209,7 @@ class ServableManager:
 
     def status(self, name: str) -> Sequence[VersionStatus]:
         """Return every known version, oldest first; raises ModelNotFoundError."""
-        model = self._model(name)
-        labels: dict[int, list[str]] = {}
-        for label, version in model.config.labels.items():
-            labels.setdefault(version, []).append(label)
-        return [
-            VersionStatus(
-                version=record.version,
-                state=record.state,
-                error_code=record.error.code if record.error else ErrorCode.OK,
-                error_message=record.error.message if record.error else "",
-                labels=tuple(labels.get(record.version, ())),
-            )
-            for record in sorted(model.versions.values(), key=lambda one: one.version)
-        ]
+        return self._model(name).statuses()
 
     def batchers(self) -> Iterator[tuple[str, int, Batcher]]:
         """Yield model, version and batcher of everything that is loaded."""
@@ -328,12 +237,12 @@ class ServableManager:
         model = self._model(name)
         waiter = self._loop.create_future()
         model.waiters.append(waiter)
-        self._settle(model)
+        model.settle()
         await waiter
 
     # --- moving ----------------------------------------------------------------------------------------
 
-    def _step(self, model: _Model) -> None:
+    def _step(self, model: ModelRecord) -> None:
         """Do what the policy says until it says nothing."""
         while True:
             snapshots = [
@@ -349,9 +258,9 @@ class ServableManager:
                     self._retire(model, model.versions[version])
                 case _:
                     break
-        self._settle(model)
+        model.settle()
 
-    async def _load(self, model: _Model, record: VersionRecord) -> None:
+    async def _load(self, model: ModelRecord, record: VersionRecord) -> None:
         """Load one version and make it available, or end its life."""
         started = time.monotonic()
         try:
@@ -377,7 +286,7 @@ class ServableManager:
             self._advance(model, record, Event.LOAD_SUCCEEDED)
         self._step(model)
 
-    async def _load_in_thread(self, model: _Model, artifact: Artifact) -> LoadedVersion:
+    async def _load_in_thread(self, model: ModelRecord, artifact: Artifact) -> LoadedVersion:
         config = self._config
 
         def load() -> LoadedVersion:
@@ -397,7 +306,7 @@ class ServableManager:
         record.loaded = loaded
         record.batcher = Batcher(loaded, pool=self._pool, threads=self._threads, metrics=self._metrics)
 
-    def _failed(self, model: _Model, record: VersionRecord, error: NaviError) -> None:
+    def _failed(self, model: ModelRecord, record: VersionRecord, error: NaviError) -> None:
         """End a life that could not begin, and plan the next one."""
         record.error = error
         attempts = record.attempts + 1
@@ -416,20 +325,20 @@ class ServableManager:
             record.retry = self._loop.call_later(delay_s, self._try_again, model, record)
         self._advance(model, record, Event.LOAD_FAILED)
 
-    def _try_again(self, model: _Model, record: VersionRecord) -> None:
+    def _try_again(self, model: ModelRecord, record: VersionRecord) -> None:
         record.retry = None
         artifact = model.aspired.get(record.version)
         if artifact is not None and model.versions.get(record.version) is record and not self._is_closing:
             self._born(model, artifact, record.attempts + 1)
             self._step(model)
 
-    def _retire(self, model: _Model, record: VersionRecord) -> None:
+    def _retire(self, model: ModelRecord, record: VersionRecord) -> None:
         """Take a version out of the traffic; it is closed when its last handle came back."""
         self._advance(model, record, Event.UNLOAD_STARTED)
         if record.handles == 0:
             self._spawn(self._close_version(model, record))
 
-    async def _close_version(self, model: _Model, record: VersionRecord) -> None:
+    async def _close_version(self, model: ModelRecord, record: VersionRecord) -> None:
         if record.state is not ServableState.UNLOADING or record.loaded is None or record.batcher is None:
             return
         loaded, batcher = record.loaded, record.batcher
@@ -475,36 +384,18 @@ class ServableManager:
             self._retire(model, each)
         self._step(model)
 
-    def _advance(self, model: _Model, record: VersionRecord, event: Event) -> None:
+    def _advance(self, model: ModelRecord, record: VersionRecord, event: Event) -> None:
         before = record.state
         record.state = advance(before, event)
         if record.state is ServableState.END:
             record.gone.set()
-            self._trim(model)
-        self._choose_current(model)
+            model.trim()
+        model.choose_current()
         if record not in model.retiring:
             self._metrics.state_changed(model.name, record.version, before, record.state)
         self._tell(model, record, before)
 
-    def _choose_current(self, model: _Model) -> None:
-        """Move the traffic: the newest available version that is wanted, else the newest available one."""
-        model.current = max(
-            (record for record in model.versions.values() if record.state is ServableState.AVAILABLE),
-            key=lambda record: (record.version in model.aspired, record.version),
-            default=None,
-        )
-
-    @staticmethod
-    def _trim(model: _Model) -> None:
-        ended = [
-            record
-            for record in model.versions.values()
-            if record.state is ServableState.END and record.version not in model.aspired
-        ]
-        for record in ended[:-_MAX_ENDED]:
-            del model.versions[record.version]
-
-    def _tell(self, model: _Model, record: VersionRecord, before: ServableState | None) -> None:
+    def _tell(self, model: ModelRecord, record: VersionRecord, before: ServableState | None) -> None:
         if self._observers.any_state_changed:
             self._observers.state_changed(
                 StateChanged(
@@ -520,31 +411,6 @@ class ServableManager:
     def _changed(self) -> None:
         for callback in list(self._callbacks.values()):
             callback()
-
-    def _settle(self, model: _Model) -> None:
-        """Answer those who wait for the model, once it is clear how it went."""
-        if not model.waiters:
-            return
-        error: NaviError | None = None
-        if model.current is None:
-            busy = any(
-                r.state in (ServableState.START, ServableState.LOADING) for r in model.versions.values()
-            )
-            if busy or not model.was_looked_at:
-                return
-            failed = [record for record in model.versions.values() if record.error is not None]
-            error = failed[-1].error if failed else None
-            if error is None:
-                text = f"no complete version of model '{model.name}' was found in '{model.config.path}'"
-                error = ModelLoadError(text, model=model.name)
-        waiters, model.waiters = model.waiters, []
-        for waiter in waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
 
     # --- the end -----------------------------------------------------------------------------------------
 
@@ -569,7 +435,7 @@ class ServableManager:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _model(self, name: str) -> _Model:
+    def _model(self, name: str) -> ModelRecord:
         model = self._models.get(name)
         if model is None:
             raise ModelNotFoundError(name)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
-from navi_core.config.records import ModelConfig
+from navi_core.config.meta_json import MetaJson
+from navi_core.config.records import HostConfig, ModelConfig, ModelSettings, overlay
 from navi_core.contracts.source import ModelSource, VersionChoice, WatchedModel
 from navi_core.manager import ServableManager
 from navi_core.registry import Registry
+from navi_core.sources.meta_watch import MetaJsonModels
+from navi_core.sources.modelsync import ModelSync
 
 __all__ = ["Watcher", "version_choice"]
 
@@ -57,28 +61,38 @@ class Watcher:
         Installed sources.
     manager
         Gets the aspired sets.
-    poll_interval_s
-        Seconds between looks.
+    config
+        How often to look, META.json, and the command to run before each look.
     now
         The monotonic clock, in seconds.
     """
 
     def __init__(
-        self,
-        registry: Registry,
-        manager: ServableManager,
-        *,
-        poll_interval_s: float,
-        now: Callable[[], float],
+        self, registry: Registry, manager: ServableManager, config: HostConfig, *, now: Callable[[], float]
     ) -> None:
         self._registry = registry
         self._manager = manager
-        self._poll_interval_s = poll_interval_s
+        self._poll_interval_s = config.poll_interval_s
         self._now = now
         self._sources: dict[type[ModelSource], ModelSource] = {}
         self._source_of: dict[str, ModelSource] = {}
         self._tasks: dict[ModelSource, asyncio.Task[None]] = {}
+        self._configs: dict[str, ModelConfig] = {}
         self._is_running = False
+        self._modelsync = (
+            ModelSync(
+                config.modelsync_command,
+                timeout_s=config.modelsync_timeout_s,
+                current_versions=self._current_versions,
+            )
+            if config.modelsync_command is not None
+            else None
+        )
+        self._meta = (
+            MetaJsonModels(MetaJson(config.meta_json).read, self._meta_changed)
+            if config.meta_json is not None
+            else None
+        )
 
     def watch(self, config: ModelConfig) -> None:
         """Watch a model, or watch it differently.
@@ -92,24 +106,24 @@ class Watcher:
         source = self._sources.get(kind)
         if source is None:
             source = kind.create(poll_interval_s=self._poll_interval_s, now=self._now)
+            if self._modelsync is not None or self._meta is not None:
+                source.before_scan = self._before_scan
             self._sources[kind] = source
         before = self._source_of.get(config.model_name)
         if before is not None and before is not source:
             before.unwatch(config.model_name)
         self._source_of[config.model_name] = source
-        source.watch(watched_model(config))
+        self._configs[config.model_name] = config
+        source.watch(self._watched(config))
         if self._is_running:
             self._run(source)
 
     def unwatch(self, name: str) -> None:
         """Forget a model."""
         source = self._source_of.pop(name, None)
+        self._configs.pop(name, None)
         if source is not None:
             source.unwatch(name)
-
-    def sources(self) -> tuple[ModelSource, ...]:
-        """Return the sources in use."""
-        return tuple(self._sources.values())
 
     def start(self) -> None:
         """Let every source look."""
@@ -123,6 +137,38 @@ class Watcher:
             task = asyncio.get_running_loop().create_task(source.run(self._manager.set_aspired))
             task.add_done_callback(_note_end)
             self._tasks[source] = task
+
+    # --- before each look: Navi's sync command, and META.json --------------------------------------
+
+    async def _before_scan(self) -> None:
+        if self._modelsync is not None:
+            await self._modelsync.run()
+        if self._meta is not None:
+            await self._meta.refresh()
+
+    def _current_versions(self) -> list[tuple[str, str]]:
+        versions = ((name, self._manager.current_version(name)) for name in self._configs)
+        return [(name, "" if version is None else str(version)) for name, version in versions]
+
+    def _meta_changed(self, names: frozenset[str]) -> None:
+        """Apply what META.json now says: pins at once, thread counts to the loads that come."""
+        for name in names & self._configs.keys():
+            config = self._configs[name]
+            assert self._meta is not None  # noqa: S101 - it is the caller
+            meta = self._meta.meta(name)
+            said = ModelSettings(
+                intra_op_threads=meta.intra_op_threads, inter_op_threads=meta.inter_op_threads
+            )
+            self._manager.reconfigure_model(overlay(config, said))
+            self._source_of[name].watch(self._watched(config))
+
+    def _watched(self, config: ModelConfig) -> WatchedModel:
+        model = watched_model(config)
+        if self._meta is None:
+            return model
+        return replace(model, choice=self._meta.choice(config.model_name, model.choice))
+
+    # --- looking ---------------------------------------------------------------------------------
 
     async def rescan(self, name: str | None = None) -> None:
         """Look again now, at one model or at all."""

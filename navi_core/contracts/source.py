@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
@@ -75,10 +75,13 @@ class ModelSource(ABC):
         The word used in configuration; unique.
     schemes
         URL schemes of locations that it takes; the empty one is a plain path.
+    before_scan
+        Set by the host: to be awaited before every look (it may call ``watch`` and ``unwatch``); None: nothing.
     """
 
     name: ClassVar[str]
     schemes: ClassVar[frozenset[str]]
+    before_scan: Callable[[], Awaitable[None]] | None = None
 
     @classmethod
     @abstractmethod
