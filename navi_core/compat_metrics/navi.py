@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Final
 
 from navi_core.compat_metrics.base import CompatModel, CompatServer
 from navi_core.compat_metrics.text import TextStyle
 from navi_core.errors import ErrorCode
-from navi_core.metric_cells import FamilySpec, HistogramFamily, ScalarFamily
+from navi_core.metric_cells import FamilySpec, HistogramCell, HistogramFamily, ScalarCell, ScalarFamily
 
 __all__ = ["NaviCompat"]
 
@@ -123,23 +124,60 @@ class NaviCompat(CompatServer):
 
 
 class _NaviModel(CompatModel):
-    """One model's cells; those that Navi shows only once they were touched are made when first needed."""
+    """One model's cells, each made when it is first needed: Navi shows families only once they were touched."""
 
     def __init__(self, server: NaviCompat, model: str) -> None:
         self._server = server
         self._model = model
         self._requests = server.requests.child()
-        self._response_time = server.response_time.child(model)
+        self._batches = server.batches.child()
+        self._batch_size = server.batch_size.child()
+
+    @cached_property
+    def _requests_by_model(self) -> ScalarCell:
+        return self._server.requests_by_model.child(self._model)
+
+    @cached_property
+    def _predictions(self) -> ScalarCell:
+        return self._server.predictions.child(self._model)
+
+    @cached_property
+    def _batches_by_model(self) -> ScalarCell:
+        return self._server.batches_by_model.child(self._model)
+
+    @cached_property
+    def _batched_requests(self) -> ScalarCell:
+        return self._server.batched_requests.child(self._model)
+
+    @cached_property
+    def _batch_size_by_model(self) -> ScalarCell:
+        return self._server.batch_size_by_model.child(self._model)
+
+    @cached_property
+    def _response_time(self) -> HistogramCell:
+        return self._server.response_time.child(self._model)
+
+    @cached_property
+    def _run_time(self) -> HistogramCell:
+        return self._server.run_time.child(self._model)
+
+    @cached_property
+    def _converter_time(self) -> HistogramCell:
+        return self._server.converter_time.child(self._model)
 
     def request_finished(self, method: str, code: ErrorCode, total_seconds: float, num_rows: int) -> None:
         del method, num_rows  # Navi tells neither apart
-        server, model = self._server, self._model
         self._requests.value += 1
-        server.requests_by_model.child(model).value += 1
+        self._requests_by_model.value += 1
         self._response_time.observe(total_seconds * 1e3)
         if code is ErrorCode.OK:
-            server.predictions.child(model).value += 1
-        elif code is ErrorCode.CANCELLED:
+            self._predictions.value += 1
+        else:
+            self._not_answered(code)
+
+    def _not_answered(self, code: ErrorCode) -> None:
+        server, model = self._server, self._model
+        if code is ErrorCode.CANCELLED:
             server.dropped.child().value += 1
             server.dropped_by_model.child(model).value += 1
         elif code in _FAILURES:
@@ -149,24 +187,23 @@ class _NaviModel(CompatModel):
 
     def batch_started(self, num_requests: int, num_rows: int, padding_rows: int) -> None:
         del num_rows, padding_rows  # Navi's batches are counted in requests
-        server, model = self._server, self._model
-        server.batches.child().value += 1
-        server.batches_by_model.child(model).value += 1
-        server.batched_requests.child(model).value += num_requests
-        server.batch_size.child().value += num_requests
-        server.batch_size_by_model.child(model).value += num_requests
+        self._batches.value += 1
+        self._batches_by_model.value += 1
+        self._batched_requests.value += num_requests
+        self._batch_size.value += num_requests
+        self._batch_size_by_model.value += num_requests
 
     def converted(self, seconds: float, num_rows: int) -> None:
-        self._server.converter_time.child(self._model).observe(seconds * 1e6 / max(num_rows, 1))
+        self._converter_time.observe(seconds * 1e6 / max(num_rows, 1))
 
     def ran(self, seconds: float) -> None:
-        self._server.run_time.child(self._model).observe(seconds * 1e3)
+        self._run_time.observe(seconds * 1e3)
 
     def stale_dropped(self, num_requests: int) -> None:
         server, model = self._server, self._model
         server.batches_dropped.child().value += 1
         server.batches_dropped_by_model.child(model).value += 1
-        server.batched_requests.child(model).value += num_requests
+        self._batched_requests.value += num_requests
 
     def loaded(self) -> None:
         self._server.snapshots.child(self._model).value += 1

@@ -13,7 +13,7 @@ from typing import Final
 from navi_core.compat_metrics.base import CompatModel, CompatServer
 from navi_core.compat_metrics.text import TextStyle
 from navi_core.errors import ErrorCode
-from navi_core.metric_cells import FamilySpec, HistogramCell, HistogramFamily, ScalarFamily
+from navi_core.metric_cells import FamilySpec, HistogramCell, HistogramFamily, ScalarCell, ScalarFamily
 
 __all__ = ["TensorflowCompat"]
 
@@ -47,7 +47,7 @@ class TensorflowCompat(CompatServer):
 
     def __init__(self) -> None:
         self._families: list[ScalarFamily | HistogramFamily] = []
-        self._batch_labels: set[str] = set()
+        self._padding_cells: dict[int, HistogramCell] = {}
         self.request_count = self._counter("request_count", "Requests, by status", "model_name", "status")
         self.request_latency = self._histogram(
             "request_latency",
@@ -94,13 +94,13 @@ class TensorflowCompat(CompatServer):
 
     def padding_cell(self, batch_rows: int) -> HistogramCell:
         """Return the cell of one batch size; sizes beyond the first 64 share one."""
-        label = str(batch_rows)
-        if label not in self._batch_labels:
-            if len(self._batch_labels) >= _MAX_BATCH_LABELS:
-                label = "other"
-            else:
-                self._batch_labels.add(label)
-        return self.padding_size.child(label)
+        cell = self._padding_cells.get(batch_rows)
+        if cell is not None:
+            return cell
+        if len(self._padding_cells) >= _MAX_BATCH_LABELS:
+            return self.padding_size.child("other")
+        cell = self._padding_cells[batch_rows] = self.padding_size.child(str(batch_rows))
+        return cell
 
     def _counter(self, name: str, meaning: str, *labels: str) -> ScalarFamily:
         family = ScalarFamily(FamilySpec(f":tensorflow:serving:{name}", "counter", meaning, labels))
@@ -120,6 +120,8 @@ class _TensorflowModel(CompatModel):
     def __init__(self, server: TensorflowCompat, model: str) -> None:
         self._server = server
         self._model = model
+        self._counts: dict[ErrorCode, ScalarCell] = {}
+        self._latencies: dict[str, HistogramCell] = {}
         self._queuing = server.queuing_latency.child(_THREAD_POOL)
         self._runs = server.wrapped_run_count.child()
         self._input_size = server.input_batch_size.child()
@@ -129,16 +131,22 @@ class _TensorflowModel(CompatModel):
         entrypoint = ENTRYPOINTS.get(method)
         if entrypoint is None:
             return
-        server, model = self._server, self._model
-        server.request_count.child(model, code.value).value += 1
+        count = self._counts.get(code)
+        if count is None:
+            count = self._counts[code] = self._server.request_count.child(self._model, code.value)
+        count.value += 1
         if code is not ErrorCode.OK:
             return
-        server.request_latency.child(model, method, entrypoint).observe(total_seconds * 1e6)
+        latency = self._latencies.get(method)
+        if latency is None:
+            latency = self._server.request_latency.child(self._model, method, entrypoint)
+            self._latencies[method] = latency
+        latency.observe(total_seconds * 1e6)
         if num_rows:
             self._input_size.observe(num_rows)
             if method in _EXAMPLE_METHODS:
-                server.example_counts.child(model).observe(num_rows)
-                server.example_count_total.child(model).value += num_rows
+                self._server.example_counts.child(self._model).observe(num_rows)
+                self._server.example_count_total.child(self._model).value += num_rows
 
     def queue_wait(self, seconds: float) -> None:
         self._queuing.observe(seconds * 1e6)

@@ -51,9 +51,14 @@ class MetaJsonModels:
         self._metas: Mapping[str, ModelMeta] = {}
         self._pins: dict[str, int] = {}
         self._reading: asyncio.Task[Mapping[str, ModelMeta]] | None = None
+        self._turn = asyncio.Lock()
 
     async def refresh(self) -> None:
         """Read again, and tell of changes. Raises what ``read`` or ``on_change`` raise."""
+        async with self._turn:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         if self._reading is None:
             self._reading = asyncio.create_task(run_in_daemon_thread(self._read, name="navi-meta-json"))
         done, _ = await asyncio.wait({self._reading}, timeout=self._timeout_s)

@@ -63,6 +63,7 @@ class ModelSync:
         self._timeout_s = timeout_s
         self._current_versions = current_versions
         self._kill_after_s = kill_after_s
+        self._turn = asyncio.Lock()
 
     def arguments(self) -> list[str]:
         """Return program and arguments of the next run."""
@@ -72,7 +73,14 @@ class ModelSync:
         return arguments
 
     async def run(self) -> bool:
-        """Run the command to its end; tells whether it succeeded. Raises nothing of its own."""
+        """Run the command to its end; tells whether it succeeded. Raises nothing of its own.
+
+        Never runs twice at once: a second caller waits for its turn.
+        """
+        async with self._turn:
+            return await self._run()
+
+    async def _run(self) -> bool:
         try:
             process = await asyncio.create_subprocess_exec(
                 *self.arguments(), stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True

@@ -70,6 +70,11 @@ async def test_run__asks_for_the_versions_each_time(script):
     assert model_sync.arguments()[-1] == "1"
 
 
+async def test_run__never_runs_twice_at_once(script, tmp_path):
+    model_sync = sync(script(f"mkdir {tmp_path}/lock && sleep 0.05 && rmdir {tmp_path}/lock"))
+    assert await asyncio.gather(*(model_sync.run() for _ in range(4))) == [True] * 4
+
+
 async def test_run__logs_both_outputs_line_by_line(script):
     command = script(r"printf 'one\r\ntwo\n'; printf 'bad \377 byte\nno newline' >&2")
     with capture_logs() as logs:

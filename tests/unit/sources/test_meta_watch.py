@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -103,4 +104,10 @@ async def test_refresh__what_reading_raises_is_raised_and_tried_again(changes):
     with pytest.raises(RuntimeError, match="broken"):
         await models.refresh()
     await models.refresh()
+    assert changes == [{"a"}]
+
+
+async def test_refresh__several_at_once_take_turns(models, said, changes):
+    said["a"] = ModelMeta(version="1")
+    await asyncio.gather(*(models.refresh() for _ in range(5)))
     assert changes == [{"a"}]
