@@ -16,7 +16,7 @@ STATE_CHANGED: Final = "navi_servable_state_changed"
 REQUEST_FINISHED: Final = "navi_request_finished"
 OBSERVER_HOOKS: Final = (STATE_CHANGED, REQUEST_FINISHED)
 
-_log = structlog.get_logger("navi.observers")
+_log = structlog.get_logger(__name__)
 
 
 class Observers:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recognised", "Registry"]
 
-_log = structlog.get_logger("navi.registry")
+_log = structlog.get_logger(__name__)
 
 
 class Recognised(NamedTuple):

@@ -18,7 +18,7 @@ __all__ = ["Instances", "Shelf"]
 _T = TypeVar("_T")
 _I = TypeVar("_I", Runtime, Converter)
 
-_log = structlog.get_logger("navi.registry")
+_log = structlog.get_logger(__name__)
 
 
 class Shelf(Generic[_T]):

@@ -99,6 +99,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "metric_cells",
             "metric_families",
             "metric_recorders",
+            "model_records",
             "metrics",
             "observers",
             "overrides",
@@ -297,6 +298,8 @@ EVERYWHERE = {"click", "ml_dtypes", "msgspec", "numpy", "packaging", "pluggy", "
 ONLY_IN = {
     "grpc": ("transports", "cli", "testing"),
     "aiohttp": ("transports", "cli", "testing", "host"),
+    "multidict": ("transports", "testing"),
+    "yarl": ("testing",),
     "uvloop": ("host", "cli"),
     "prometheus_client": ("metrics", "metric_cells", "metric_families", "compat_metrics"),
     "pytest": ("testing",),
