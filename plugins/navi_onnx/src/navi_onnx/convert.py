@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -135,10 +136,8 @@ def from_ort_value(value: ort.OrtValue, dtype: DType) -> Array:
 
 def zipmap_values(rows: Sequence[dict[int | str, float]], labels: Sequence[int | str]) -> Array:
     """Return a sequence of maps as (rows, labels) float32, columns in the order of ``labels``."""
-    out = np.empty((len(rows), len(labels)), dtype=np.float32)
-    for index, row in enumerate(rows):
-        out[index] = [row[label] for label in labels]
-    return out
+    values_of = itemgetter(*labels)  # of one label: the value itself, not a tuple
+    return np.array([values_of(row) for row in rows], dtype=np.float32).reshape(len(rows), len(labels))
 
 
 def zipmap_keys(num_rows: int, labels: Sequence[int | str]) -> Array:

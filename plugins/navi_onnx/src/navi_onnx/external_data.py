@@ -1,8 +1,8 @@
 """External data files stay inside the model's directory.
 
-ONNX Runtime confines them too, since 1.24 or so; older releases did so in part, and none minds hard
-links. Checked here before a session opens anything, over every tensor of the file: initialisers,
-sparse ones, attributes, subgraphs, functions.
+ONNX Runtime confines them too, but takes hard links, and says no more than that a path escapes. Checked
+here before a session opens anything, over every tensor of the file: initialisers, sparse ones,
+attributes, subgraphs, functions.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 
 from navi_core import (
@@ -80,6 +81,15 @@ class OnnxServable(Servable):
         )
         self._model = model
         self._profiling = profiling
+        self._as_is: Mapping[str, np.dtype] = (
+            {}
+            if described.uses_ort_values
+            else {
+                name: numpy_dtype(spec.dtype)
+                for name, spec in described.signature.inputs.items()
+                if spec.dtype is not DType.STRING
+            }
+        )
         encode = to_ort_value if described.uses_ort_values else _encode
         self._encoders: Mapping[str, Callable[[Array], Any]] = {
             name: partial(encode, dtype=spec.dtype, name=name)
@@ -105,8 +115,11 @@ class OnnxServable(Servable):
         if session is None:
             msg = f"model '{self._model}' was run after it was closed"
             raise LifecycleError(msg)
-        feeds = {}
+        feeds: dict[str, Any] = {}
         for name, array in inputs.items():
+            if array.dtype == self._as_is.get(name) and array.flags.aligned:
+                feeds[name] = array
+                continue
             encode = self._encoders.get(name)
             if encode is None:
                 msg = f"inputs: expected some of {{{', '.join(self._encoders)}}}, got '{name}'"
@@ -141,8 +154,5 @@ class OnnxServable(Servable):
             session.end_profiling()
 
 
-_NUMPY: Final = {kind: numpy_dtype(kind) for kind in DType}
-
-
 def _encode(array: Array, dtype: DType, name: str) -> Array:
-    return to_text(array, name) if dtype is DType.STRING else to_native(array, _NUMPY[dtype], name)
+    return to_text(array, name) if dtype is DType.STRING else to_native(array, numpy_dtype(dtype), name)

@@ -18,11 +18,11 @@ _ERROR: Final = 3  # ONNX Runtime's log severities
 _FATAL: Final = 4
 
 _LEVELS: Final = {
-    "disabled": "ORT_DISABLE_ALL",
-    "basic": "ORT_ENABLE_BASIC",
-    "extended": "ORT_ENABLE_EXTENDED",
-    "layout": "ORT_ENABLE_LAYOUT",
-    "all": "ORT_ENABLE_ALL",
+    "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "layout": ort.GraphOptimizationLevel.ORT_ENABLE_LAYOUT,
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
 
 ort.set_default_logger_severity(_ERROR)
@@ -46,15 +46,12 @@ class _SharedPool:
         Raises
         ------
         SessionError
-            It has other sizes, somebody else made one, or this release has none.
+            It has other sizes, or somebody else made one.
         """
         with self._lock:
             if self._sizes is None:
                 try:
                     ort.set_global_thread_pool_sizes(sizes.intra_op_threads, sizes.inter_op_threads)
-                except AttributeError:
-                    msg = f"global_thread_pool: onnxruntime {ort.__version__} has no shared thread pool"
-                    raise SessionError(msg) from None
                 except Exception as error:
                     msg = "global_thread_pool: this process's thread pool was made elsewhere already"
                     raise SessionError(msg) from error
@@ -115,7 +112,7 @@ def _session_options(options: OnnxOptions, load: LoadOptions) -> ort.SessionOpti
     parallel = options.execution_mode == "parallel"
     mode = ort.ExecutionMode
     settings.execution_mode = mode.ORT_PARALLEL if parallel else mode.ORT_SEQUENTIAL
-    settings.graph_optimization_level = _optimization_level(options.optimization_level)
+    settings.graph_optimization_level = _LEVELS[options.optimization_level]
     # ONNX Runtime plans no memory for operators that run side by side, and warns if asked to.
     settings.enable_mem_pattern = options.memory_pattern and not parallel
     settings.enable_cpu_mem_arena = options.cpu_memory_arena
@@ -140,14 +137,6 @@ def _first(*values: int | None) -> int:
     return next(value for value in values if value is not None)
 
 
-def _optimization_level(name: str) -> ort.GraphOptimizationLevel:
-    level = getattr(ort.GraphOptimizationLevel, _LEVELS[name], None)
-    if level is None:
-        msg = f"optimization_level: onnxruntime {ort.__version__} has no level '{name}'"
-        raise SessionError(msg)
-    return level
-
-
 def _providers(options: OnnxOptions) -> list[tuple[str, dict[str, str]]]:
     """Return the providers in order, the CPU's at the end, as ONNX Runtime wants them."""
     wanted: Sequence[str | ProviderOptions] = options.providers or (
@@ -167,8 +156,8 @@ def _providers(options: OnnxOptions) -> list[tuple[str, dict[str, str]]]:
 
 def _provider_name(name: str) -> str:
     available = ort.get_available_providers()
-    short: dict[str, str] = {known.removesuffix("ExecutionProvider").lower(): known for known in available}
-    wanted = name.removesuffix("ExecutionProvider").lower()
+    short: dict[str, str] = {known.lower().removesuffix("executionprovider"): known for known in available}
+    wanted = name.lower().removesuffix("executionprovider")
     found = short.get("dnnl" if wanted == "onednn" else wanted)
     if found is None:
         msg = (

@@ -1,0 +1,160 @@
+"""External data stays inside the model's directory: our own check, and with ONNX Runtime behind it."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from navi_onnx.external_data import ExternalDataError, check_external_data
+from navi_onnx.model_file import ExternalTensor
+from navi_onnx.options import OnnxOptions
+from navi_onnx.runtime import OnnxRuntime
+from navi_onnx.testing import build, store
+from onnx import TensorProto, helper
+
+from navi_core import Artifact, LoadOptions, ModelLoadError
+from navi_core.testing.run_context import SimpleRunContext
+
+WEIGHTS = np.array([1, 2, 3], np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model's directory with every kind of file in it, and secrets beside it."""
+    inside = tmp_path / "models" / "1"
+    (inside / "sub").mkdir(parents=True)
+    secret = tmp_path / "models" / "secret.bin"
+    for path in (secret, inside / "w.bin", inside / "sub" / "w.bin"):
+        path.write_bytes(WEIGHTS.tobytes())
+    (inside / "linked.bin").symlink_to("w.bin")
+    (inside / "leak.bin").symlink_to(secret)
+    (inside / "up").symlink_to("..")
+    (inside / "loop.bin").symlink_to("loop.bin")
+    (inside / "broken.bin").symlink_to("nowhere.bin")
+    os.link(secret, inside / "hard.bin")
+    os.mkfifo(inside / "pipe.bin")
+    return inside
+
+
+def check(folder, location="w.bin", *, offset="", length="", **options):
+    check_external_data([ExternalTensor("w", location, offset, length)], folder, **options)
+
+
+def model_with(location, **entries):
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3])
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **entries}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("x", "y"))
+    return build([helper.make_node("Add", ["x", "w"], ["y"])], [x], [y], [tensor])
+
+
+GOOD = ["w.bin", "./w.bin", "sub/w.bin", "linked.bin"]
+BAD = {
+    "../secret.bin": "'..' is not allowed",
+    "sub/../../secret.bin": "'..' is not allowed",
+    "sub/../w.bin": "'..' is not allowed",
+    "sub\\..\\..\\secret.bin": "'..' is not allowed",
+    "/etc/passwd": "expected a path relative",
+    "C:\\secret.bin": "expected a path relative",
+    "\\\\host\\share\\secret.bin": "expected a path relative",
+    "w.bin\0": "expected a path relative",
+    "leak.bin": "a link leads out",
+    "up/secret.bin": "a link leads out",
+    "hard.bin": "2 names",
+    "broken.bin": "no such file",
+    "missing.bin": "no such file",
+    "loop.bin": "links",
+    "sub": "expected a regular file",
+    "pipe.bin": "expected a regular file",
+    ".": "expected a regular file",
+    "": "no location is given",
+    "w.bin/x": "not a directory",
+    "a" * 5000: "name too long",
+}
+
+
+@pytest.mark.parametrize("location", GOOD)
+def test_check__takes_files_inside(folder, location):
+    check(folder, location, offset="4", length="8")
+
+
+@pytest.mark.parametrize("location", BAD, ids=lambda location: repr(location[:30]))
+def test_check__refuses_what_lies_outside_or_is_no_file(folder, location):
+    with pytest.raises(ExternalDataError, match=BAD[location]) as caught:
+        check(folder, location)
+    assert "tensor 'w'" in str(caught.value)
+    assert str(folder) not in str(caught.value)
+
+
+def test_check__refuses_a_location_that_is_missing(folder):
+    with pytest.raises(ExternalDataError, match="no location is given"):
+        check(folder, None)
+
+
+def test_check__takes_hard_links_when_told_to(folder):
+    check(folder, "hard.bin", allow_hard_links=True)
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"),
+    [("13", ""), ("0", "13"), ("8", "8"), ("-1", ""), ("x", ""), ("", "1e3"), ("9" * 30, "")],
+)
+def test_check__refuses_ranges_outside_the_file(folder, offset, length):
+    with pytest.raises(ExternalDataError):
+        check(folder, offset=offset, length=length)
+
+
+def test_check__a_directory_that_is_itself_a_link_is_fine(folder, tmp_path):
+    (tmp_path / "current").symlink_to(folder)
+    check(tmp_path / "current")
+
+
+def test_check__nothing_external_needs_no_directory():
+    check_external_data([], None)
+    with pytest.raises(ExternalDataError, match="in memory"):
+        check(None)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("location", [*GOOD, "hard.bin"])
+def test_load__reads_weights_from_inside(folder, location):
+    options = LoadOptions(options=OnnxOptions(allow_hard_links=location == "hard.bin"))
+    servable = OnnxRuntime().load(store(model_with(location), folder), options)
+    try:
+        x = np.ones((2, 3), np.float32)
+        got = servable.run("serving_default", {"x": x}, ["y"], SimpleRunContext())
+        np.testing.assert_array_equal(got["y"], x + WEIGHTS)
+    finally:
+        servable.close()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("location", [*BAD, "hard.bin"], ids=lambda location: repr(location[:30]))
+def test_load__refuses_weights_from_outside(folder, location):
+    with pytest.raises(ModelLoadError) as caught:
+        OnnxRuntime().load(store(model_with(location), folder), LoadOptions(options=OnnxOptions()))
+    assert str(folder) not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.integration
+def test_load__onnx_runtime_confines_external_data_by_itself_too(folder, monkeypatch):
+    """Should our own reader ever be fooled, the session still refuses to leave the directory."""
+    monkeypatch.setattr("navi_onnx.loading.check_external_data", lambda *args, **options: None)
+    for location in ("../secret.bin", str(folder.parent / "secret.bin"), "leak.bin"):
+        with pytest.raises(ModelLoadError) as caught:
+            OnnxRuntime().load(store(model_with(location), folder), LoadOptions())
+        assert str(folder) not in str(caught.value)
+
+
+@pytest.mark.integration
+def test_load__a_model_in_memory_reads_no_file(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    artifact = Artifact(name="m", version=1, files={"model.onnx": model_with("w.bin"), "w.bin": b""})
+    with pytest.raises(ModelLoadError, match="in memory cannot have external data"):
+        OnnxRuntime().load(artifact, LoadOptions())
+    monkeypatch.setattr("navi_onnx.loading.check_external_data", lambda *args, **options: None)
+    with pytest.raises(ModelLoadError):
+        OnnxRuntime().load(artifact, LoadOptions())
