@@ -59,16 +59,15 @@ class RestClient:
 
     def models(self, names: Sequence[str]) -> Sequence[ModelVersion]:
         """Return the versions of the named models, or of all."""
-        found: list[ModelVersion] = []
-        for name in names or self._names():
-            answer = self._get(f"/v1/models/{quote(name, safe='')}")
-            for status in _items(answer, "model_version_status"):
-                error = status.get("status", {}).get("error_message", "")
-                found.append(ModelVersion(name, int(status["version"]), status["state"], error))
-        return found
-
-    def _names(self) -> list[str]:
-        return [model["name"] for model in _items(self._get("/v1/models"), "models")]
+        if names:
+            answers = [
+                (name, _items(self._get(f"/v1/models/{quote(name, safe='')}"), "model_version_status"))
+                for name in names
+            ]
+        else:
+            listed = _items(self._get("/v1/models"), "models")
+            answers = [(each["name"], _items(each, "model_version_status")) for each in listed]
+        return [version for name, statuses in answers for version in _versions(name, statuses)]
 
     def signatures(self, target: Target) -> Mapping[str, Signature]:
         """Return the signatures of the version that a request would go to."""
@@ -137,6 +136,21 @@ class RestClient:
 def _items(answer: Mapping[str, Any], key: str) -> list[Any]:
     items = answer.get(key)
     return items if isinstance(items, list) else []
+
+
+def _versions(name: str, statuses: Sequence[Mapping[str, Any]]) -> list[ModelVersion]:
+    if not statuses:
+        return [ModelVersion(name, None, "no version yet")]
+    return [
+        ModelVersion(
+            name,
+            int(each["version"]),
+            str(each["state"]),
+            str(each.get("status", {}).get("error_message", "")),
+            tuple(each.get("labels", ())),
+        )
+        for each in statuses
+    ]
 
 
 def _path(target: Target) -> str:

@@ -87,12 +87,25 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One version's state."""
+    """One version's state.
+
+    Parameters
+    ----------
+    model, version
+        Which; a model that has no version yet has one entry without a number.
+    state
+        The state's name.
+    error
+        Why it ended, where it ended badly.
+    labels
+        The version labels that point here, where the protocol says them.
+    """
 
     model: str
     version: int | None
     state: str
     error: str = ""
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ def make_command(state: CliState) -> click.Command:
         if as_json:
             print_json(rows)
         else:
-            columns = ["model", "version", "state", *(["error"] if any(row["error"] for row in rows) else [])]
-            print_table(columns, rows)
+            shown = [{**row, "labels": ", ".join(row["labels"])} for row in rows]
+            optional = [column for column in ("labels", "error") if any(row[column] for row in shown)]
+            print_table(("model", "version", "state", *optional), shown)
 
     return click.Command(
         "models",

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
+
+from navi_core.cli.main import run
+from navi_core.cli.state import CliState
+from navi_core.plugins import discover
+from navi_core.registry import Registry
 
 WAIT_S = 30.0
 
@@ -60,9 +69,15 @@ class Served:
 
 
 @pytest.fixture
-def navi_host(toy_site):
-    """Run one command to its end."""
+def environ(toy_site) -> dict[str, str]:
+    """The environment of processes that find the toys beside what is installed."""
     toy_site.install("toy_runtime", "toy_converter", "toy_command")
+    return toy_site.environ()
+
+
+@pytest.fixture
+def navi_host(environ):
+    """Run one command to its end."""
 
     def invoke(*args: str, stdin: str | bytes = "") -> subprocess.CompletedProcess:
         return subprocess.run(
@@ -70,7 +85,7 @@ def navi_host(toy_site):
             input=stdin,
             capture_output=True,
             text=True,
-            env=toy_site.environ(),
+            env=environ,
             timeout=60,
             check=False,
         )
@@ -79,9 +94,31 @@ def navi_host(toy_site):
 
 
 @pytest.fixture
-def serve(toy_site, tmp_path) -> Iterator:
+def command(toy_site, environ, capfd, monkeypatch):
+    """Run one command in this process: what it prints and answers is the same, and it takes no start-up."""
+    root = logging.getLogger()
+    handlers, level, showwarning = list(root.handlers), root.level, warnings.showwarning
+
+    def registry() -> Registry:
+        return Registry(discover(entry_points=toy_site.entry_points, environ={}, core_version="0.1.0"))
+
+    def invoke(*args: str, stdin: str = "") -> subprocess.CompletedProcess:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        status = run(args, CliState(registry))
+        captured = capfd.readouterr()
+        return subprocess.CompletedProcess(args, status, captured.out, captured.err)
+
+    yield invoke
+    logging.captureWarnings(capture=False)
+    warnings.showwarning = showwarning
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def serve(environ, tmp_path) -> Iterator:
     """Start ``navi-host serve`` on free ports and wait until it listens."""
-    toy_site.install("toy_runtime", "toy_converter", "toy_command")
     running: list[subprocess.Popen] = []
 
     def start(*args: str) -> Served:
@@ -92,7 +129,7 @@ def serve(toy_site, tmp_path) -> Iterator:
                 [sys.executable, "-m", "navi_core", "serve", *ports, *args],
                 stderr=stream,
                 text=True,
-                env=toy_site.environ(),
+                env=environ,
             )
         running.append(process)
         served = Served(process, addresses, log)
