@@ -397,7 +397,7 @@ class Batcher:
         self._running -= 1
         metrics = batch[0].metrics
         metrics.batch_started(len(batch), report.num_rows, report.padding_rows, reason)
-        metrics.converted(report.convert_seconds)
+        metrics.converted(report.convert_seconds, report.num_rows)
         metrics.ran(report.run_seconds, report.ok)
         if report.retried:
             metrics.retried(report.retried)

@@ -126,6 +126,7 @@ class ServableManager:
                 continue
             await record.gone.wait()
         self._models.pop(name, None)
+        self._metrics.forget_model(name)
         model.answer_waiters(ModelNotFoundError(name))
         self._changed()
 
@@ -310,8 +311,9 @@ class ServableManager:
         """End a life that could not begin, and plan the next one."""
         record.error = error
         attempts = record.attempts + 1
-        retries_left = attempts <= self._config.max_load_retries and record.version in model.aspired
-        delay_s = min(self._config.load_retry_interval_s * 2 ** (attempts - 1), _MAX_BACKOFF_S)
+        limit = self._config.max_load_retries
+        retries_left = (limit is None or attempts <= limit) and record.version in model.aspired
+        delay_s = min(self._config.load_retry_interval_s * 2 ** min(attempts - 1, 16), _MAX_BACKOFF_S)
         log.error(
             "servable_load_failed",
             model=model.name,

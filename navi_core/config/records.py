@@ -290,7 +290,8 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     run_threads, load_threads
         Threads that run batches, and that load models.
     load_retry_interval_s, max_load_retries
-        A failed load is tried again after this time, doubled each time.
+        A failed load is tried again after this time, doubled each time up to five minutes; so often, or as
+        long as the version is wanted where ``max_load_retries`` is None.
     default_deadline_ms
         Deadline of HTTP requests that bring none; 0: none.
     compat_metrics
@@ -316,7 +317,7 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     run_threads: PositiveInt | None = None
     load_threads: PositiveInt = 2
     load_retry_interval_s: PositiveFloat = 5.0
-    max_load_retries: NonNegativeInt = 5
+    max_load_retries: NonNegativeInt | None = None
     default_deadline_ms: NonNegativeFloat = 30_000.0
     compat_metrics: tuple[Literal["navi", "tensorflow"], ...] = ()
 

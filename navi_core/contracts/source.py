@@ -106,7 +106,11 @@ class ModelSource(ABC):
 
     @abstractmethod
     async def run(self, emit: Emit) -> None:
-        """Emit aspired sets until cancelled. The first look at every model is emitted, also when empty."""
+        """Emit aspired sets until cancelled.
+
+        The first look at every model is emitted, also when it is empty; but not while a version that is
+        being written could still become complete: whoever waits for the model takes an empty set for an answer.
+        """
 
     @abstractmethod
     async def rescan(self, model: str | None = None) -> None:
