@@ -167,7 +167,7 @@ class Exchanges:
         self._prepare(exchange, answer)
         try:
             await answer.prepare(exchange.request)
-            while chunk is not None:
+            while chunk is not None and exchange.request.method != "HEAD":
                 await answer.write(join_body(chunk))
                 chunk = await anext(stream, None)
             await answer.write_eof()

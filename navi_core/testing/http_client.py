@@ -1,0 +1,119 @@
+"""How the transport suite speaks as an HTTP client; and that client over aiohttp."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["AiohttpClient", "HttpClient", "HttpReply"]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """An answer, not inflated.
+
+    Parameters
+    ----------
+    status
+        The status code.
+    headers
+        Names in lower case.
+    body
+        As it was on the wire.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpClient(ABC):
+    """A client of one server."""
+
+    @abstractmethod
+    async def request(
+        self,
+        verb: str,
+        target: str,
+        *,
+        body: bytes | Sequence[bytes] = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpReply:
+        """Send a request whose target is on the wire as it is here.
+
+        Cancelling it closes the connection. A sequence of pieces is sent without a length.
+
+        Raises
+        ------
+        ConnectionRefusedError
+            The server takes no connection: the request was not begun.
+        ConnectionError
+            The server closed the connection before the answer was complete.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class AiohttpClient(HttpClient):
+    """A session of its own to a real server.
+
+    Parameters
+    ----------
+    origin
+        ``http://host:port``.
+    connector
+        aiohttp's connector; None: TCP.
+    """
+
+    def __init__(self, origin: str, connector: Any = None) -> None:
+        import aiohttp  # noqa: PLC0415 - the suite is imported by plugins that have nothing to do with HTTP
+
+        self._aiohttp = aiohttp
+        self._origin = origin
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False,
+            connector=connector or aiohttp.TCPConnector(limit=0),
+            skip_auto_headers=("Accept-Encoding", "Content-Type"),
+        )
+
+    async def request(
+        self,
+        verb: str,
+        target: str,
+        *,
+        body: bytes | Sequence[bytes] = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpReply:
+        """Send a request; see the base class."""
+        from yarl import URL  # noqa: PLC0415 - as above
+
+        data = io.BytesIO(body) if isinstance(body, bytes) else _pieces(body)
+        try:
+            async with self._session.request(
+                verb,
+                URL(self._origin + target, encoded=True),
+                data=data if body else None,
+                headers=headers,
+                allow_redirects=False,
+            ) as answer:
+                content = await answer.read()
+                names = {name.lower(): value for name, value in answer.headers.items()}
+                return HttpReply(answer.status, names, content)
+        except self._aiohttp.ClientConnectorError as error:
+            raise ConnectionRefusedError(str(error)) from error
+        except (self._aiohttp.ClientConnectionError, self._aiohttp.ClientPayloadError) as error:
+            raise ConnectionError(str(error)) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+async def _pieces(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece

@@ -1,0 +1,61 @@
+"""Every transport of navi-core under the suite that plugin authors get."""
+
+from __future__ import annotations
+
+import pytest
+
+from navi_core.testing.asgi_clients import AsgiHarness
+from navi_core.testing.transport import TransportConformance
+from navi_core.transports.asgi.options import AsgiOptions
+from navi_core.transports.asgi.transport import AsgiTransport
+from navi_core.transports.grpc.options import GrpcOptions
+from navi_core.transports.grpc.transport import GrpcTransport
+from navi_core.transports.http.transport import HttpTransport
+
+pytestmark = pytest.mark.integration
+
+
+class TestGrpc(TransportConformance):
+    transport_type = GrpcTransport
+
+
+class TestGrpcThatCompresses(TransportConformance):
+    transport_type = GrpcTransport
+    transport_options = GrpcOptions(compression="gzip")
+    compresses_answers = True
+
+
+class TestHttp(TransportConformance):
+    transport_type = HttpTransport
+    compresses_answers = True
+
+
+class TestAsgi(TransportConformance):
+    """Under a server with the habits of Envoy's Python module: nothing waits, nothing is cancelled."""
+
+    transport_type = AsgiTransport
+    transport_options = AsgiOptions(compression="gzip", disconnect_poll_ms=20.0)
+    compresses_answers = True
+    limits_headers = False
+
+    def make_harness(self, settings):
+        return AsgiHarness(settings, own=self.transport_options)
+
+
+class TestAsgiByTheBook(TestAsgi):
+    """Under a server that waits in receive until the client goes."""
+
+    transport_options = AsgiOptions(disconnect_poll_ms=20.0)
+    compresses_answers = False
+
+    def make_harness(self, settings):
+        return AsgiHarness(settings, own=self.transport_options, waits_for_disconnect=True)
+
+
+class TestAsgiThatCancels(TestAsgi):
+    """Under a server that cancels the application when the client goes."""
+
+    def make_harness(self, settings):
+        return AsgiHarness(
+            settings, own=self.transport_options, waits_for_disconnect=True, cancels_on_disconnect=True
+        )
