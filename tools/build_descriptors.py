@@ -18,7 +18,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -160,16 +159,18 @@ def comparable(descriptors: FileDescriptorSet) -> dict[str, bytes]:
     }
 
 
+def is_current(path: Path, fresh: FileDescriptorSet) -> bool:
+    """Tell whether a committed set says the same as a fresh one."""
+    return path.exists() and comparable(FileDescriptorSet.FromString(path.read_bytes())) == comparable(fresh)
+
+
 def differences() -> list[str]:
     """Say how the committed files differ from what would be written."""
     found = []
     for name in PROTOCOLS:
         fresh = compile_protocol(name)
-        committed = descriptor_pb2.FileDescriptorSet()
         path = WIRE / f"{name}.binpb"
-        if path.exists():
-            committed.ParseFromString(path.read_bytes())
-        if comparable(fresh) != comparable(committed):
+        if not is_current(path, fresh):
             found.append(f"{path.relative_to(ROOT)} differs from specs/protos")
         stub = WIRE / f"{name}.pyi"
         text = stub_text(name, fresh)
@@ -184,10 +185,12 @@ def stub_text(name: str, descriptors: FileDescriptorSet) -> str:
 
 
 def write() -> None:
-    """Write every set and stub."""
+    """Write every set and stub; a set that says the same already stays as it is."""
     for name in PROTOCOLS:
         descriptors = compile_protocol(name)
-        (WIRE / f"{name}.binpb").write_bytes(descriptors.SerializeToString(deterministic=True))
+        path = WIRE / f"{name}.binpb"
+        if not is_current(path, descriptors):
+            path.write_bytes(descriptors.SerializeToString(deterministic=True))
         (WIRE / f"{name}.pyi").write_text(stub_text(name, descriptors), encoding="utf-8")
 
 

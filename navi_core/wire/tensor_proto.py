@@ -25,6 +25,7 @@ from navi_core.tensors import DType, dtype_of, string_array
 from navi_core.types import Array, Bytes
 from navi_core.wire import tf_serving
 from navi_core.wire.descriptors import parse_message
+from navi_core.wire.tensor_view import MAX_RANK, view_tensor
 from navi_core.wire.tf_dtypes import BY_NUMBER, TF_TYPES, TfType
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ __all__ = ["DEFAULT_MAX_TENSOR_BYTES", "array_of_message", "decode_tensor", "enc
 DEFAULT_MAX_TENSOR_BYTES: Final = 2**31 - 1
 """The largest tensor taken unless the caller says otherwise: what fits one protobuf message."""
 
-MAX_RANK: Final = 32
-"""The most dimensions of a tensor: what every supported NumPy can hold."""
-
 _POINTER_BYTES: Final = 8
 
 _SMALL: Final = 64
@@ -45,12 +43,6 @@ _SMALL: Final = 64
 
 _FEW: Final = 512
 """Up to so many integers, protobuf encodes them faster than NumPy does."""
-
-_TAG_DTYPE: Final = 0x08
-_TAG_SHAPE: Final = 0x12
-_TAG_DIM: Final = 0x12
-_TAG_SIZE: Final = 0x08
-_TAG_CONTENT: Final = 0x22
 
 
 def _key(field_number: int) -> bytes:
@@ -109,78 +101,11 @@ def decode_tensor(
         The bytes are no TensorProto, its type is not one that navi carries, its shape is not a
         tensor's, it is too large, or its content has the wrong length.
     """
-    array = _decode_plain(body, start, end, max_tensor_bytes)
+    array = view_tensor(body, start, end, max_tensor_bytes)
     if array is not None:
         return array
     message = parse_message(tf_serving.TensorProto, memoryview(body)[start:end], tensor=name)
     return array_of_message(message, name=name, max_tensor_bytes=max_tensor_bytes)
-
-
-def _decode_plain(body: Bytes, start: int, end: int, max_tensor_bytes: int) -> Array | None:
-    """Make a view of the body; None where the message is not written the plain way, or is wrong."""
-    try:
-        if body[start] != _TAG_DTYPE:
-            return None
-        kind = BY_NUMBER.get(body[start + 1])
-        pos = start + 2
-        if kind is None or kind.dtype is DType.STRING:
-            return None
-        dims: list[int] = []
-        num_elements = 1
-        if body[pos] == _TAG_SHAPE:
-            shape_end = pos + 2 + body[pos + 1]
-            if body[pos + 1] >= 0x80:
-                return None
-            pos += 2
-            while pos < shape_end:
-                if body[pos] != _TAG_DIM:
-                    return None
-                dim_end = pos + 2 + body[pos + 1]
-                pos += 2
-                size = 0
-                if pos < dim_end:
-                    if body[pos] != _TAG_SIZE or dim_end - pos > 6:
-                        return None  # a name, or a size of 2**35 and more
-                    pos += 1
-                    shift = 0
-                    while (byte := body[pos]) >= 0x80:
-                        size |= (byte & 0x7F) << shift
-                        shift += 7
-                        pos += 1
-                    size |= byte << shift
-                    pos += 1
-                if pos != dim_end:
-                    return None
-                dims.append(size)
-                num_elements *= size
-            if pos != shape_end or len(dims) > MAX_RANK:
-                return None
-        tag = body[pos]
-        pos += 1
-        if tag >= 0x80:
-            tag = tag & 0x7F | body[pos] << 7
-            pos += 1
-        if tag != _TAG_CONTENT and (not kind.fixed or tag != kind.field_number << 3 | 2):
-            return None
-        size_bytes = shift = 0
-        while (byte := body[pos]) >= 0x80:
-            size_bytes |= (byte & 0x7F) << shift
-            shift += 7
-            pos += 1
-        size_bytes |= byte << shift
-        pos += 1
-    except IndexError:
-        return None
-    dtype = kind.numpy
-    if pos + size_bytes != end or size_bytes != num_elements * dtype.itemsize or not size_bytes:
-        return None
-    if size_bytes > max_tensor_bytes:
-        return None
-    array = np.frombuffer(body, dtype, num_elements, pos).reshape(dims)
-    if dtype.kind == "b" and array.view(np.uint8).max() > 1:
-        return None
-    array.flags.writeable = False
-    return array
 
 
 def array_of_message(

@@ -4,11 +4,12 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from navi_core.errors import InvalidRequestError
-from navi_core.wire.json_document import MAX_DEPTH, parse_json, parse_json_tolerantly
+from navi_core.wire.json_document import parse_json
+from navi_core.wire.json_tolerant import MAX_DEPTH, MAX_STEPS, parse_json_tolerantly
 
 NUMBERS = st.one_of(
     st.integers(-(2**63), 2**64 - 1),
@@ -37,6 +38,7 @@ def outcome(parse, text):
         return None
 
 
+@settings(deadline=None)
 @given(document=DOCUMENTS, indent=st.sampled_from([None, 0, 2]), ascii_only=st.booleans())
 def test_parsers__read_what_json_writes(document, indent, ascii_only):
     text = json.dumps(document, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
@@ -45,6 +47,7 @@ def test_parsers__read_what_json_writes(document, indent, ascii_only):
     assert typed(parse_json_tolerantly(text)) == expected
 
 
+@settings(deadline=None)
 @given(document=DOCUMENTS, data=st.data())
 def test_parsers__agree_on_damaged_documents(document, data):
     text = bytearray(json.dumps(document).encode())
@@ -125,6 +128,10 @@ def test_parse_json__takes_a_memoryview():
         (b'["\\u12"]', "Incorrect hex digit after \\u escape in string. at offset: 1"),
         (b'["\\ud800"]', "The surrogate pair in string is invalid. at offset: 1"),
         (b'["\\udc00"]', "The surrogate pair in string is invalid. at offset: 1"),
+        (b'[NaN, "\\ud800"]', "The surrogate pair in string is invalid. at offset: 6"),
+        (b'[NaN, "\\\\ud83d\\ude00"]', "The surrogate pair in string is invalid. at offset: 6"),
+        (b"[NaN, 1e400]", "Number too big to be stored in double. at offset: 6"),
+        (b"0e x", "Miss exponent in number. at offset: 2"),
     ],
 )
 def test_parse_json__says_what_is_wrong_and_where(text, message):
@@ -145,3 +152,19 @@ def test_parse_json__nesting_up_to_the_limit():
     assert parse_json_tolerantly(text) == parse_json(text)
     with pytest.raises(InvalidRequestError, match="Nested deeper"):
         parse_json_tolerantly(b"[" + text + b"]")
+
+
+@pytest.mark.parametrize("element", [b"Inf", b"[Inf]", b'"a"', b"{}", b'"' + b"\\n" * 50 + b'"'])
+def test_parse_json_tolerantly__gives_up_on_long_documents(element):
+    body = b"[" + b",".join([element] * MAX_STEPS) + b",1,{}]"
+    with pytest.raises(InvalidRequestError, match="too long to be read otherwise"):
+        parse_json_tolerantly(body)
+
+
+@pytest.mark.parametrize("element", [b"NaN", b"[NaN, Infinity]", b'{"a": "\\ud83d\\ude00", "a": NaN}'])
+def test_parse_json__long_documents_of_the_usual_extensions(element):
+    assert len(parse_json(b"[" + b",".join([element] * (2 * MAX_STEPS)) + b"] more")) == 2 * MAX_STEPS
+
+
+def test_parse_json_tolerantly__arrays_of_numbers_may_be_long():
+    assert len(parse_json_tolerantly(b"[" + b",".join([b"1"] * (2 * MAX_STEPS)) + b"]")) == 2 * MAX_STEPS

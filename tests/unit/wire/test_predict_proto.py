@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensor_examples import arrays, same
 
@@ -34,6 +34,7 @@ def request_of(inputs, output_filter=(), **spec):
     return message
 
 
+@settings(deadline=None)
 @given(
     inputs=st.dictionaries(NAMES, arrays(), max_size=3),
     output_filter=st.lists(NAMES, max_size=3),
@@ -52,6 +53,7 @@ def test_decode__gives_back_what_was_encoded(inputs, output_filter, name, unusua
         assert same(decoded.inputs[key], array)
 
 
+@settings(deadline=None)
 @given(
     inputs=st.dictionaries(NAMES, arrays(), max_size=2),
     data=st.data(),
@@ -165,6 +167,7 @@ def test_decode__broadcasts_of_one_request_are_bounded_together():
         Decoded(body, max_tensor_bytes=1599)
 
 
+@settings(deadline=None)
 @given(
     outputs=st.dictionaries(NAMES, arrays(), max_size=3),
     version=st.integers(0, 2**63 - 1),

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensor_examples import arrays, same
 
@@ -57,6 +57,7 @@ def written(value):
     return json.dumps(value)
 
 
+@settings(deadline=None)
 @given(array=arrays(dtypes=st.sampled_from(JSON_DTYPES)))
 def test_column_form__gives_back_any_array(array):
     array = _settle(array)
@@ -67,6 +68,7 @@ def test_column_form__gives_back_any_array(array):
     assert same(found.inputs["x"], np.ascontiguousarray(expected).reshape(expected.shape))
 
 
+@settings(deadline=None)
 @given(
     array=arrays(
         dtypes=st.sampled_from(JSON_DTYPES), shapes=st.lists(st.integers(1, 3), min_size=1, max_size=3)
@@ -99,6 +101,7 @@ def _seen_shape(shape):
     return shape[: shape.index(0) + 1]
 
 
+@settings(deadline=None)
 @given(
     array=arrays(
         dtypes=st.sampled_from(JSON_DTYPES), shapes=st.lists(st.integers(1, 3), min_size=1, max_size=3)
@@ -444,6 +447,7 @@ def test_answers__strings():
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(width=32), max_size=100))
 def test_shortest_decimals__are_numpys_shortest(values):
     array = np.array(values, dtype=np.float32)

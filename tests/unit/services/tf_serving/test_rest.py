@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from calls import body_of, call_http
 from fake_plane import FAILURES, FakePlane, context_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from navi_core.clock import ManualClock
@@ -132,6 +132,7 @@ async def test_predict__errors_of_every_code_are_mapped(service, monkeypatch):
         assert json.loads(body_of(response)) == {"error": "words ?"}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 async def test_predict__any_body_gets_an_answer(body):
     service = TfServingService.create(context_of(FakePlane()))
@@ -140,6 +141,7 @@ async def test_predict__any_body_gets_an_answer(body):
     assert json.loads(body_of(response))
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3),
