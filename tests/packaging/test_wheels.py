@@ -55,7 +55,7 @@ def fresh(tmp_path):
     def make(*wheels: Path) -> Path:
         run(sys.executable, "-m", "venv", tmp_path / "venv")
         binaries = tmp_path / "venv" / "bin"
-        run(binaries / "python", "-m", "pip", "install", "--quiet", *wheels)
+        run(binaries / "python", "-m", "pip", "install", "--quiet", "--no-compile", *wheels)
         return binaries
 
     return make
