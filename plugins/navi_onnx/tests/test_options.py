@@ -34,7 +34,7 @@ def test_options__providers_are_names_or_tables():
         {"optimization_level": "most"},
         {"gpu_ep": "rocm"},
         {"memory_pattern": "yes"},
-        {"providers": [{"nam": "cuda"}]},
+        {"providers": [{"title": "cuda"}]},
         {"global_thread_pool": {"intra_op_parallelism": 2}},
         {"session_config": {"a": 1}},
         {"zipmap": "maybe"},
