@@ -44,9 +44,7 @@ async def test_a_corrupt_version_leaves_the_old_one_serving(serve, scale_model, 
         broken = model_dir / "2"
         broken.mkdir()
         (broken / "model.onnx").write_bytes(b"no model at all")
-        async with asyncio.timeout(20):
-            while "servable_load_failed" not in server.log.read_text():
-                await asyncio.sleep(0.05)
+        await server.until_logged("servable_load_failed")
         assert await ask(server.grpc) == (1, 2.0)
         scale_model(3, 4.0)
         async with asyncio.timeout(20):
