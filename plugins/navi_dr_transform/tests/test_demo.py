@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
 import os
 import signal
@@ -166,7 +167,14 @@ def test_a_version_that_is_there_stays_and_requests_are_kept(demo, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def host(demo):
+def onnx_runtime():
+    """Skip where the model cannot be served."""
+    if importlib.util.find_spec("navi_onnx") is None:
+        pytest.skip("navi-onnx, which serves the demo's model, is not installed")
+
+
+@pytest.fixture(scope="module")
+def host(demo, onnx_runtime):
     config = HostConfig(
         models=(ModelConfig(path=str(demo.files.model_dir), stable_ms=0.0),),
         transports={"grpc": TransportSettings(port=0)},
@@ -237,7 +245,7 @@ def test_damaged_requests_are_refused_with_the_offset_and_good_ones_beside_them_
 
 
 @pytest.mark.integration
-def test_demo_once_prints_the_ranking_and_leaves_nothing_behind(reference, tmp_path):
+def test_demo_once_prints_the_ranking_and_leaves_nothing_behind(onnx_runtime, reference, tmp_path):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     result = subprocess.run(
         [*NAVI_HOST, "demo", "--once", "--json", "--port", "0", "--rest-port", "0"],
@@ -262,7 +270,7 @@ def test_demo_once_prints_the_ranking_and_leaves_nothing_behind(reference, tmp_p
 
 @pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_demo_stays_up_until_it_is_told_to_end(demo, reference, tmp_path, number):
+def test_demo_stays_up_until_it_is_told_to_end(onnx_runtime, demo, reference, tmp_path, number):
     process = subprocess.Popen(
         [*NAVI_HOST, "demo", "--port", "0", "--rest-port", "0", "--dir", tmp_path],
         stdout=subprocess.PIPE,
