@@ -32,15 +32,11 @@ _TAG_OUTPUT_FILTER: Final = 0x1A
 _TAG_ENTRY_KEY: Final = 0x0A
 _TAG_ENTRY_VALUE: Final = 0x12
 
-_PIECES_FROM_BYTES: Final = 1 << 16
-"""Values of at least so many bytes stay a piece of their own; smaller ones are copied together."""
+_SMALL_SPEC_BYTES: Final = 256
 
 
 class _NotPlainError(Exception):
     """The message is not written the plain way: protobuf has to parse it."""
-
-
-_SMALL_SPEC_BYTES: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +196,12 @@ def encode_predict_response(
         size_bytes = sum(map(len, tensor))
         key = name.encode()
         entry = b"\x0a" + varint(len(key)) + key + b"\x12" + varint(size_bytes)
-        small += (b"\x0a", varint(len(entry) + size_bytes), entry)
-        for piece in tensor:
-            if isinstance(piece, memoryview) and len(piece) >= _PIECES_FROM_BYTES:
-                pieces += (b"".join(small), piece)
-                small.clear()
-            else:
-                small.append(piece)
+        small.append(b"\x0a" + varint(len(entry) + size_bytes) + entry)
+        small += tensor
+        if isinstance(small[-1], memoryview):
+            view = small.pop()
+            pieces += (b"".join(small), view)
+            small.clear()
     has_views = bool(pieces)
     small.append(_encoded_model_spec(model, version, signature))
     pieces.append(b"".join(small))

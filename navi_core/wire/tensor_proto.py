@@ -14,6 +14,7 @@ taken, the last one repeated where they are too few, zeros where there are none.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -40,6 +41,11 @@ _POINTER_BYTES: Final = 8
 
 _SMALL: Final = 64
 """Up to so many values, a list is a faster way from protobuf to NumPy than the buffer protocol."""
+
+VIEW_FROM_BYTES: Final = 1 << 16
+"""Values of at least so many bytes are encoded as a view of the array; fewer are faster copied."""
+
+_IS_LITTLE: Final = sys.byteorder == "little"
 
 _FEW: Final = 512
 """Up to so many integers, protobuf encodes them faster than NumPy does."""
@@ -350,9 +356,12 @@ def _delimited(key: bytes, data: Bytes) -> list[Bytes]:
     return [key + varint(len(data)), data]
 
 
-def _memory(array: Array) -> memoryview:
-    """Return the array's bytes, little-endian and row-major; a view where it lies so already."""
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data
+def _memory(array: Array) -> Bytes:
+    """Return the array's bytes, little-endian and row-major; a large array's as a view, where it lies so."""
+    little = array if _IS_LITTLE and array.dtype.isnative else array.astype(array.dtype.newbyteorder("<"))
+    if array.nbytes < VIEW_FROM_BYTES:
+        return little.tobytes()
+    return np.ascontiguousarray(little).reshape(-1).view(np.uint8).data
 
 
 def _string_content(strings: Sequence[bytes]) -> bytes:

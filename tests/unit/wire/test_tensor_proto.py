@@ -179,7 +179,7 @@ def test_decode__tensor_content_is_a_read_only_view_of_the_body(dtype):
 
 
 def test_encode__large_values_are_a_view_of_the_array():
-    array = np.ones((64, 100), dtype=np.float32)
+    array = np.ones((64, 1000), dtype=np.float32)
     *_, values = encode_tensor(array)
     assert np.shares_memory(np.frombuffer(values, np.uint8), array)
 
