@@ -20,6 +20,7 @@ from navi_core.errors import (
     InferenceError,
     LifecycleError,
     NaviError,
+    RequestTooLargeError,
     SignatureNotFoundError,
     TensorMismatchError,
 )
@@ -57,7 +58,7 @@ def prepare(loaded: LoadedVersion, request: InferenceRequest) -> Prepared:
     if wanted and request.parameters:
         parameters = {key: value for key, value in request.parameters.items() if key in wanted}
     if served.converter is not None and not _is_models_own(served, request.inputs):
-        return _plan(served, request, model, parameters)
+        return _plan(served, request, model, parameters, loaded.policy.max_queue_bytes)
     signature = served.model
     outputs = check_outputs(signature, request.outputs, model=model, signature_name=name)
     inputs = request.inputs
@@ -86,7 +87,13 @@ def _is_models_own(served: ServedSignature, inputs: NamedArrays) -> bool:
     return all(name in own for name in inputs) and any(name not in client for name in inputs)
 
 
-def _plan(served: ServedSignature, request: InferenceRequest, model: str, parameters: Parameters) -> Prepared:
+def _plan(
+    served: ServedSignature,
+    request: InferenceRequest,
+    model: str,
+    parameters: Parameters,
+    max_size_bytes: int,
+) -> Prepared:
     assert served.converter is not None  # noqa: S101 - the caller has looked
     client = served.client
     asked = check_outputs(client, request.outputs, model=model, signature_name=served.name)
@@ -94,6 +101,12 @@ def _plan(served: ServedSignature, request: InferenceRequest, model: str, parame
     outputs = asked if all(name in served.model.outputs for name in asked) else tuple(served.model.outputs)
     check_inputs(client, request.inputs, model=model, signature_name=served.name)
     plan = served.converter.plan(request.inputs)
+    if plan.size_bytes > max_size_bytes:  # a small payload may describe rows without end
+        msg = (
+            f"the request describes {plan.num_rows} rows: expected at most {max_size_bytes} bytes of tensors "
+            f"(max_queue_bytes), got {plan.size_bytes} (model '{model}')"
+        )
+        raise RequestTooLargeError(msg)
     _check_plan(served, plan, model)
     key = None
     if served.model.batchable:

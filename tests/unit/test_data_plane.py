@@ -16,6 +16,7 @@ from navi_core.errors import (
     InputNamesError,
     LifecycleError,
     OutputNamesError,
+    RequestTooLargeError,
     SignatureNotFoundError,
     TensorMismatchError,
 )
@@ -181,3 +182,12 @@ def test_a_converter_that_fills_what_the_model_does_not_take_is_a_bug():
 
     with pytest.raises(LifecycleError, match=r"fills 'x'"):
         prepare(loaded(other, Bytes()), request(inputs=payloads(1)))
+
+
+def test_a_small_payload_that_describes_rows_without_end_takes_no_memory():
+    class Endless(Bytes):
+        def plan(self, inputs):
+            return Plan(num_rows=10**9, row_ends=np.array([10**9]), size_bytes=12 * 10**9, rows=self.rows)
+
+    with pytest.raises(RequestTooLargeError, match="1000000000 rows"):
+        prepare(loaded(converter=Endless()), request(inputs=payloads(1)))
