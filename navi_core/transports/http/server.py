@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+import ssl
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,9 @@ _READ_BUFFER_BYTES: Final = 1 << 18
 
 _SETTLE_S: Final = 0.1
 """A client in a closed loop sends its next request within this time, and is told to close."""
+
+_HANDOVER_S: Final = 1.0
+"""Connections that came just before the port was closed get so long to be set up."""
 
 _LINGER_S: Final = 2.0
 """After an early answer the rest of a body is read so long, so that the client gets to read the answer."""
@@ -51,6 +55,8 @@ class HttpServer:
         self._calls: Final = InFlight()
         self._exchanges: Final = Exchanges(router, options, self._own, self._calls, name)
         self._web: web.Server | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._sockets: list[socket.socket] = []
         self._listeners: Final[list[asyncio.Server]] = []
 
     async def start(self) -> Sequence[Address]:
@@ -62,8 +68,8 @@ class HttpServer:
             An address or the TLS files cannot be used.
         """
         options, own = self._options, self._own
-        tls = None if options.tls is None else tls_context(options.tls)
-        sockets = list(bind_tcp(options.host, options.port, reuse_port=options.reuse_port))
+        self._tls = tls = None if options.tls is None else tls_context(options.tls)
+        self._sockets = sockets = list(bind_tcp(options.host, options.port, reuse_port=options.reuse_port))
         port = sockets[0].getsockname()[1]
         scheme = "http" if tls is None else "https"
         addresses = [Address(scheme, options.host, port)]
@@ -71,26 +77,11 @@ class HttpServer:
             sockets.append(bind_unix(own.unix_socket))
             addresses.append(Address("unix", own.unix_socket, 0))
         loop = asyncio.get_running_loop()
-        self._web = manager = web.Server(self._exchanges, handler_cancellation=True)
-
-        def connect() -> Connection:
-            return Connection(
-                manager,
-                loop=loop,
-                access_log=None,  # type: ignore[arg-type]  # None turns it off, as web.AppRunner documents
-                auto_decompress=False,  # aiohttp's has no limits
-                keepalive_timeout=own.keepalive_timeout_s,
-                lingering_time=_LINGER_S,
-                max_line_size=own.max_line_bytes,
-                max_field_size=own.max_header_bytes,
-                max_headers=own.max_headers,
-                read_bufsize=_READ_BUFFER_BYTES,
-            )
-
+        self._web = web.Server(self._exchanges, handler_cancellation=True)
         try:
             for sock in sockets:
                 create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-                self._listeners.append(await create(connect, sock=sock, ssl=tls, backlog=_BACKLOG))
+                self._listeners.append(await create(self._connect, sock=sock, ssl=tls, backlog=_BACKLOG))
         except OSError as error:
             self._close_listeners()
             for sock in sockets:
@@ -98,15 +89,31 @@ class HttpServer:
             raise ConfigError(f"cannot listen on {options.host} port {port}: {error}") from None
         return addresses
 
+    def _connect(self) -> Connection:
+        if self._web is None:
+            raise ConnectionAbortedError("the server has stopped")
+        own = self._own
+        return Connection(
+            self._web,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # None turns it off, as web.AppRunner documents
+            auto_decompress=False,  # aiohttp's has no limits
+            keepalive_timeout=own.keepalive_timeout_s,
+            lingering_time=_LINGER_S,
+            max_line_size=own.max_line_bytes,
+            max_field_size=own.max_header_bytes,
+            max_headers=own.max_headers,
+            read_bufsize=_READ_BUFFER_BYTES,
+        )
+
     async def drain(self, timeout_s: float) -> None:
         """Close the port, finish what runs, and tell clients to close their connections."""
         if self._web is None:
             return
+        # The port closes before anybody is told to close a connection: whoever connects anew because of
+        # that is refused, and not taken by the kernel and reset.
+        await self._close_port()
         self._exchanges.is_draining = True
-        # connections that the kernel has accepted already are taken over before the port closes
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        self._close_listeners()
         if await self._calls.finish(timeout_s):
             await asyncio.sleep(_SETTLE_S)
             await self._calls.finish(_SETTLE_S)
@@ -122,6 +129,18 @@ class HttpServer:
         server.pre_shutdown()
         await server.shutdown(_STOP_GRACE_S)
 
+    async def _close_port(self) -> None:
+        """Take over the connections that the kernel has accepted already, then stop to accept."""
+        if self._web is None:
+            return
+        waiting = [accepted for sock in self._sockets for accepted in _accept_all(sock)]
+        self._close_listeners()
+        loop = asyncio.get_running_loop()
+        handovers = [loop.connect_accepted_socket(self._connect, sock, ssl=self._tls) for sock in waiting]
+        with suppress(TimeoutError):  # a slow TLS handshake does not hold the drain up
+            async with asyncio.timeout(_HANDOVER_S):
+                await asyncio.gather(*handovers, return_exceptions=True)
+
     def _close_listeners(self) -> None:
         for listener in self._listeners:
             listener.close()
@@ -129,3 +148,13 @@ class HttpServer:
         if self._own.unix_socket is not None:
             with suppress(OSError):
                 Path(self._own.unix_socket).unlink()
+
+
+def _accept_all(sock: socket.socket) -> Iterator[socket.socket]:
+    while True:
+        try:
+            accepted, _ = sock.accept()
+        except OSError:  # none is waiting, which is the usual case, or it has gone again
+            return
+        accepted.setblocking(False)
+        yield accepted
