@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Final, Literal, TextIO, TypeAlias
@@ -84,6 +85,8 @@ def configure_logging(
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     logging.captureWarnings(capture=True)
+    # gRPC's core writes to stderr past every logger; it reads this when it is first imported
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(number),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -21,7 +20,6 @@ __all__ = [
     "ModelVersion",
     "Prediction",
     "Target",
-    "connect",
     "endpoint_options",
     "parse_url",
     "read_endpoint",
@@ -153,17 +151,6 @@ def parse_url(text: str, **rest: Any) -> Endpoint:
         raise ConfigError(f"expected a port of at most {_MAX_PORT}, got {port}", path="--url")
     host = match["host"].strip("[]")
     return Endpoint(protocol=protocol, host=host, port=port, tls=tls, **rest)
-
-
-def connect(endpoint: Endpoint) -> AbstractContextManager[Client]:
-    """Return a client for an endpoint; the library that it needs is imported now."""
-    if endpoint.protocol == "grpc":
-        from navi_core.cli.client_grpc import GrpcClient  # noqa: PLC0415 - only who speaks gRPC imports it
-
-        return GrpcClient(endpoint)
-    from navi_core.cli.client_rest import RestClient  # noqa: PLC0415 - see above
-
-    return RestClient(endpoint)
 
 
 def endpoint_options(default_url: str) -> list[click.Option]:

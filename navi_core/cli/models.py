@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from navi_core.cli.endpoint import connect, endpoint_options, read_endpoint
+from navi_core.cli.connect import connect
+from navi_core.cli.endpoint import endpoint_options, read_endpoint
 from navi_core.cli.show import json_option, print_json, print_table
 from navi_core.cli.state import CliState
 

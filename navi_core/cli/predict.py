@@ -10,7 +10,8 @@ from typing import Any
 import click
 import numpy as np
 
-from navi_core.cli.endpoint import Client, Target, connect, endpoint_options, read_endpoint
+from navi_core.cli.connect import connect
+from navi_core.cli.endpoint import Client, Target, endpoint_options, read_endpoint
 from navi_core.cli.failures import CommandError
 from navi_core.cli.json_values import to_json_value
 from navi_core.cli.predict_inputs import read_arrays, read_json, read_payloads

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 import warnings
@@ -122,6 +123,15 @@ def test_noise__of_transport_libraries_is_left_out(name):
     logging.getLogger(name).info("GET /")
     logging.getLogger(name).error("broken")
     assert [entry["event"] for entry in lines(stream)] == ["broken"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "ERROR"), ("DEBUG", "DEBUG")])
+def test_grpc_core__is_told_to_be_quiet_unless_somebody_asked_it_to_speak(monkeypatch, before, after):
+    monkeypatch.setenv("GRPC_VERBOSITY", before or "")
+    if before is None:
+        monkeypatch.delenv("GRPC_VERBOSITY")
+    configure_logging(stream=io.StringIO())
+    assert os.environ["GRPC_VERBOSITY"] == after
 
 
 def test_context_variables__are_merged_into_all_events():
