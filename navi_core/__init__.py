@@ -106,6 +106,7 @@ if TYPE_CHECKING:
     )
     from navi_core.tensors import DType, dtype_of, numpy_dtype, string_array
     from navi_core.types import Array, NamedArrays, Parameters
+    from navi_core.wire.tf_serving import PredictRequest, PredictResponse
 
 _MODULES: Final = {
     "navi_core.clock": ("Clock", "ManualClock", "MonotonicClock"),
@@ -204,6 +205,7 @@ _MODULES: Final = {
     ),
     "navi_core.tensors": ("DType", "dtype_of", "numpy_dtype", "string_array"),
     "navi_core.types": ("Array", "NamedArrays", "Parameters"),
+    "navi_core.wire.tf_serving": ("PredictRequest", "PredictResponse"),
 }
 
 _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
@@ -265,6 +267,8 @@ __all__ = [
     "PluginError",
     "PluginLoadError",
     "PluginNotFoundError",
+    "PredictRequest",
+    "PredictResponse",
     "QueueFullError",
     "RequestCancelledError",
     "RequestError",

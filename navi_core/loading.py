@@ -16,7 +16,7 @@ from navi_core.batching import BatchPolicy
 from navi_core.config.load import convert_options, load_model_settings
 from navi_core.config.records import ModelSettings, overlay
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.converter import BoundConverter
+from navi_core.contracts.converter import BoundConverter, Converter
 from navi_core.contracts.runtime import LoadOptions, Runtime, Servable
 from navi_core.errors import ErrorCode, ModelLoadError, NaviError
 from navi_core.overrides import apply_overrides
@@ -87,17 +87,25 @@ def load_version(
         settings = model_settings(artifact, said)
         runtime, kind = _runtime(registry, artifact, settings)
         _check_size(runtime, artifact, max_model_bytes)
-        servable = runtime.load(artifact, _load_options(runtime, settings, runtime_tables or {}))
+        converter = _converter(registry, artifact, settings)
+        options = _load_options(runtime, settings, runtime_tables or {}, is_converted=converter is not None)
+        servable = runtime.load(artifact, options)
         try:
-            return _finish(
-                registry,
-                artifact,
-                settings,
-                servable,
-                runtime.name,
-                kind,
-                converter_tables or {},
-                max_concurrent_batches,
+            signatures, notes = _signatures(servable, settings, artifact.name)
+            bound = None
+            if converter is not None:
+                bound = _bind(converter, artifact, signatures, settings, converter_tables or {})
+            return LoadedVersion(
+                artifact=artifact,
+                servable=servable,
+                runtime=runtime.name,
+                kind=kind,
+                converter=converter.name if converter is not None and bound is not None else "",
+                signatures=_served(signatures, bound),
+                policy=BatchPolicy.from_settings(
+                    settings.batching, max_concurrent_batches=max_concurrent_batches
+                ),
+                notes=tuple(notes),
             )
         except BaseException:
             servable.close()
@@ -145,7 +153,7 @@ def _check_size(runtime: Runtime, artifact: Artifact, max_model_bytes: int | Non
 
 
 def _load_options(
-    runtime: Runtime, settings: ModelSettings, tables: Mapping[str, Mapping[str, Any]]
+    runtime: Runtime, settings: ModelSettings, tables: Mapping[str, Mapping[str, Any]], *, is_converted: bool
 ) -> LoadOptions:
     table = {**tables.get(runtime.name, {}), **settings.runtime_options}
     return LoadOptions(
@@ -153,73 +161,65 @@ def _load_options(
         intra_op_threads=settings.intra_op_threads,
         inter_op_threads=settings.inter_op_threads,
         signature=settings.signature,
-        inputs=settings.inputs or (),
+        # Where a converter is used, the configured inputs are what clients send, as in Navi's --input.
+        inputs=() if is_converted else settings.inputs or (),
         outputs=settings.outputs or (),
     )
 
 
-def _finish(
-    registry: Registry,
-    artifact: Artifact,
-    settings: ModelSettings,
-    servable: Servable,
-    runtime: str,
-    kind: str,
-    converter_tables: Mapping[str, Mapping[str, Any]],
-    max_concurrent_batches: int,
-) -> LoadedVersion:
+def _signatures(
+    servable: Servable, settings: ModelSettings, model: str
+) -> tuple[dict[str, Signature], list[str]]:
+    """Return the signatures after the configuration's say and the warm-up's findings, and notes."""
     signatures = apply_overrides(servable.signatures, settings.signatures)
-    notes: list[str] = []
-    if settings.warmup.enabled is not False:
-        rows = settings.warmup.rows or DEFAULT_ROWS
-        signatures, notes = warm_up(servable, signatures, rows, model=artifact.name)
-    converter_name, bound = _bind(registry, artifact, signatures, settings, converter_tables)
-    served = {
-        name: ServedSignature(
-            name=name,
-            model=signature,
-            client=bound.signature if bound is not None and name == DEFAULT_SIGNATURE else signature,
-            converter=bound if name == DEFAULT_SIGNATURE else None,
-        )
-        for name, signature in signatures.items()
-    }
-    return LoadedVersion(
-        artifact=artifact,
-        servable=servable,
-        runtime=runtime,
-        kind=kind,
-        converter=converter_name,
-        signatures=served,
-        policy=BatchPolicy.from_settings(settings.batching, max_concurrent_batches=max_concurrent_batches),
-        notes=tuple(notes),
-    )
+    if settings.warmup.enabled is False:
+        return signatures, []
+    return warm_up(servable, signatures, settings.warmup.rows or DEFAULT_ROWS, model=model)
+
+
+def _served(signatures: Mapping[str, Signature], bound: BoundConverter | None) -> dict[str, ServedSignature]:
+    served = {}
+    for name, signature in signatures.items():
+        converter = bound if name == DEFAULT_SIGNATURE else None
+        client = signature if converter is None else converter.signature
+        served[name] = ServedSignature(name=name, model=signature, client=client, converter=converter)
+    return served
+
+
+# --- converters -------------------------------------------------------------------------------------
+
+
+def _converter(registry: Registry, artifact: Artifact, settings: ModelSettings) -> Converter | None:
+    """Return the converter that the settings name, or that recognises the artifact; None: no conversion."""
+    if settings.converter == NO_CONVERTER:
+        return None
+    if settings.converter is not None:
+        return registry.converter(settings.converter)
+    return registry.select_converter(artifact)
 
 
 def _bind(
-    registry: Registry,
+    converter: Converter,
     artifact: Artifact,
     signatures: Mapping[str, Signature],
     settings: ModelSettings,
     tables: Mapping[str, Mapping[str, Any]],
-) -> tuple[str, BoundConverter | None]:
-    """Bind the converter that the settings name, or that recognises the artifact, to the default signature."""
-    if settings.converter == NO_CONVERTER:
-        return "", None
-    named = settings.converter is not None
-    converter = (
-        registry.converter(settings.converter) if settings.converter else registry.select_converter(artifact)
-    )
-    if converter is None:
-        return "", None
+) -> BoundConverter | None:
+    """Bind a converter to the default signature; None: it was not asked for, and there is no such signature."""
     signature = signatures.get(DEFAULT_SIGNATURE)
     if signature is None:
-        if not named:
-            return "", None
+        if settings.converter is None:
+            return None
         msg = f"converter '{converter.name}' needs a signature '{DEFAULT_SIGNATURE}', the model has {', '.join(signatures)}"
         raise ModelLoadError(msg, model=artifact.name, version=artifact.version)
     table = {**tables.get(converter.name, {}), **settings.converter_options}
     options = convert_options(converter.options_type, table, f"converters.{converter.name}")
-    return converter.name, converter.bind(artifact, signature, options)
+    bound = converter.bind(artifact, signature, options)
+    if settings.inputs and set(settings.inputs) != set(bound.signature.inputs):
+        expected, got = ", ".join(bound.signature.inputs), ", ".join(settings.inputs)
+        msg = f"inputs of model '{artifact.name}': converter '{converter.name}' takes {expected}, the configuration says {got}"
+        raise ModelLoadError(msg, model=artifact.name, version=artifact.version)
+    return bound
 
 
 def artifact_at(path: Path) -> Artifact:

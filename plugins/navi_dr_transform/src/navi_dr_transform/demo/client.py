@@ -9,8 +9,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from navi_core import InferenceError
-from navi_core.wire import tf_serving
+from navi_core import InferenceError, PredictRequest, PredictResponse
 
 __all__ = ["predict"]
 
@@ -57,8 +56,8 @@ def predict(
     with grpc.insecure_channel(address, options=options) as channel:
         call = channel.unary_unary(
             _PREDICT,
-            request_serializer=tf_serving.PredictRequest.SerializeToString,
-            response_deserializer=tf_serving.PredictResponse.FromString,
+            request_serializer=PredictRequest.SerializeToString,
+            response_deserializer=PredictResponse.FromString,
         )
         futures = [call.future(_request(model, input_name, each), timeout=timeout_s) for each in payloads]
         try:
@@ -68,7 +67,7 @@ def predict(
 
 
 def _request(model: str, input_name: str, payload: bytes) -> Any:
-    request = tf_serving.PredictRequest()
+    request = PredictRequest()
     request.model_spec.name = model
     tensor = request.inputs[input_name]
     tensor.dtype = _DT_STRING
