@@ -69,8 +69,12 @@ def toy_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToySit
     folder = tmp_path / "toy-site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    before = set(sys.modules)
+    for name in _loaded_toys():  # of other tests, which get them back
+        monkeypatch.delitem(sys.modules, name)
     yield ToySite(folder)
-    for name in set(sys.modules) - before:
-        if name.startswith(("toy_", "broken_")):
-            del sys.modules[name]
+    for name in _loaded_toys():
+        del sys.modules[name]
+
+
+def _loaded_toys() -> list[str]:
+    return [name for name in sys.modules if name.startswith(("toy_", "broken_"))]
