@@ -30,6 +30,16 @@ class TestHttp(TransportConformance):
     compresses_answers = True
 
 
+@pytest.mark.uvloop
+class TestGrpcOnUvloop(TestGrpc):
+    """On the event loop that the command line uses where it exists."""
+
+
+@pytest.mark.uvloop
+class TestHttpOnUvloop(TestHttp):
+    """On the event loop that the command line uses where it exists."""
+
+
 class TestAsgi(TransportConformance):
     """Under a server with the habits of Envoy's Python module: nothing waits, nothing is cancelled."""
 
