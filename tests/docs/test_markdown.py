@@ -13,11 +13,11 @@ from pathlib import Path
 import click
 import pytest
 
-from navi_core import Artifact
+from navi_core import Artifact, ConfigError
 from navi_core.cli.main import make_group
 from navi_core.cli.state import CliState
 from navi_core.config.load import parse_config, parse_model_settings
-from navi_core.config.records import HostConfig
+from navi_core.config.records import HostConfig, ModelSettings
 from navi_core.plugins import discover
 from navi_core.registry import Registry
 
@@ -97,10 +97,16 @@ def test_python_parses_and_toml_is_a_configuration(page):
     for block in blocks(page, "toml"):
         if "[project" in block:
             assert tomllib.loads(block)["project"]
-        elif "navi.toml" in block.splitlines()[0]:
-            parse_model_settings(block)
         else:
-            assert parse_config(block) != HostConfig()
+            assert is_configuration(block), block
+
+
+def is_configuration(text: str) -> bool:
+    """Tell whether a text is a host's configuration, or one that stands beside a model."""
+    try:
+        return parse_model_settings(text) != ModelSettings()
+    except ConfigError:
+        return parse_config(text) != HostConfig()
 
 
 def test_the_plugin_of_the_page_is_a_plugin(monkeypatch, tmp_path):
