@@ -30,6 +30,7 @@ from navi_core.errors import LifecycleError, NaviError
 from navi_core.host_thread import BlockingHost
 from navi_core.in_process import as_arrays
 from navi_core.listeners import Listeners
+from navi_core.logs import use_stdlib_logging
 from navi_core.manager import ServableManager
 from navi_core.messages import InferenceRequest, ModelRef
 from navi_core.metrics import Metrics
@@ -88,6 +89,7 @@ class Host:
     """
 
     def __init__(self, config: HostConfig | None = None, *, registry: Registry | None = None) -> None:
+        use_stdlib_logging()  # a library writes nothing by itself; the command line has configured logs before
         self.config = config or HostConfig()
         check_config(self.config)
         self._registry = registry
