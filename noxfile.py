@@ -16,7 +16,7 @@ from typing import Any
 import nox
 
 nox.needs_version = ">=2025.5.1"
-nox.options.sessions = ["lint", "types", "tests", "tests_nojit", "packaging", "docs"]
+nox.options.sessions = ["lint", "types", "tests", "tests_nojit", "plugin", "packaging", "clients", "docs"]
 nox.options.error_on_missing_interpreters = True
 
 ROOT = Path(__file__).parent
@@ -109,6 +109,7 @@ def tests(session: nox.Session) -> None:
         "pytest",
         "tests",
         *(str(folder / "tests") for folder in PLUGINS.values()),
+        "--ignore=tests/clients",
         "--ignore=tests/docs",
         "--ignore=tests/packaging",
         *session.posargs,
@@ -175,7 +176,9 @@ def clients(session: nox.Session) -> None:
     """Point clients that others wrote at a running host."""
     environment = ROOT / ".nox" / "clients"
     python = _make(session, environment, *_editable(), *_groups("tests", "clients"))
-    session.run(python, "-m", "pytest", "tests/clients", *session.posargs, external=True)
+    session.run(
+        python, "-m", "pytest", "tests/clients", "tests/docs/test_readme.py", *session.posargs, external=True
+    )
 
 
 @nox.session(venv_backend="none")

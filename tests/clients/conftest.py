@@ -1,0 +1,80 @@
+"""A running ``navi-host serve`` with models that others wrote, for clients that others wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("NAVI_SHARED_DATA", ROOT.parent / "shared" / "data")) / "onnx"
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a host listens, and the model files that it serves."""
+
+    grpc: str
+    http: str
+    models: Mapping[str, Path]
+
+
+def _model_files() -> dict[str, Path]:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    bundled = Path(onnxruntime.__file__).parent / "datasets"
+    found = {path.stem: path for path in bundled.glob("*.onnx")}
+    for name in (
+        "simple",
+        "simple_string",
+    ):  # there where the test data of other servers lies beside the repository
+        path = SHARED / name / "1" / "model.onnx"
+        if path.exists():
+            found[name] = path
+    return found
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("served")
+    models = _model_files()
+    for name, path in models.items():
+        version = folder / name / "3"
+        version.mkdir(parents=True)
+        shutil.copy(path, version / "model.onnx")
+    addresses, log = folder / "addresses.json", folder / "log"
+    command = [sys.executable, "-m", "navi_core", "serve", "--port", "0", "--rest-port", "0"]
+    command += ["--address-file", str(addresses)]
+    command += [word for name in models for word in ("--model-dir", str(folder / name))]
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, cwd=folder)
+    try:
+        yield _wait(process, addresses, log, models)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait(process: subprocess.Popen, addresses: Path, log: Path, models: dict[str, Path]) -> Server:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            listening = json.loads(addresses.read_text())["addresses"]
+            grpc, http = (f"127.0.0.1:{listening[name][0]['port']}" for name in ("grpc", "http"))
+            with urllib.request.urlopen(f"http://{http}/healthz/ready", timeout=5):
+                return Server(grpc, http, models)
+        except (OSError, ValueError):
+            time.sleep(0.05)
+    raise AssertionError(log.read_text())
