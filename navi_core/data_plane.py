@@ -6,6 +6,7 @@ Services see it through :class:`~navi_core.contracts.planes.DataPlane`. It knows
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
@@ -26,6 +27,7 @@ from navi_core.errors import (
 )
 from navi_core.manager import ServableManager, VersionRecord
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
+from navi_core.metric_families import UNKNOWN
 from navi_core.metrics import Metrics, SignatureMetrics
 from navi_core.observers import Observers
 from navi_core.served import LoadedVersion, ServedSignature
@@ -237,21 +239,52 @@ class HostDataPlane:
 
     async def infer(self, ref: ModelRef, request: InferenceRequest) -> InferenceResponse:
         """Acquire, infer, release; raises typed errors."""
-        started = self._now()
         try:
             handle = self.acquire(ref)
         except NaviError as error:
-            self._metrics.unresolved_request(
-                request.service,
-                request.transport,
-                request.method,
-                error.code,
-                error.reason,
-                self._now() - started,
+            self.refused(
+                ref,
+                error,
+                service=request.service,
+                transport=request.transport,
+                method=request.method,
             )
             raise
         with handle:
             return await handle.infer(request)
+
+    def refused(
+        self, ref: ModelRef | None, error: NaviError, *, service: str, transport: str, method: str
+    ) -> None:
+        """Count a request that was refused on its way here; its model is a label only if it has loaded."""
+        version: int | None = None
+        if ref is not None:
+            with suppress(NaviError), self.acquire(ref) as handle:
+                version = handle.version
+        if ref is None or version is None:
+            self._metrics.unresolved_request(service, transport, method, error.code, error.reason, 0.0)
+        else:
+            self._metrics.for_signature(ref.name, version, UNKNOWN).request_finished(
+                service, transport, method, error.code, error.reason, 0.0, 0
+            )
+        if self._observers.any_request_finished:
+            self._observers.request_finished(
+                RequestFinished(
+                    model=ref.name if ref is not None else "",
+                    version=version or 0,
+                    signature="",
+                    service=service,
+                    transport=transport,
+                    method=method,
+                    code=error.code,
+                    reason=error.reason,
+                    num_rows=0,
+                    batch_rows=0,
+                    queue_seconds=0.0,
+                    run_seconds=0.0,
+                    total_seconds=0.0,
+                )
+            )
 
     async def run(
         self, loaded: LoadedVersion, batcher: Batcher, request: InferenceRequest
@@ -311,7 +344,7 @@ class HostDataPlane:
     ) -> None:
         """Count one request; its signature is a label only if the model has it."""
         name = prepared.served.name if prepared else (request.signature or DEFAULT_SIGNATURE)
-        known = name if name in loaded.signatures else "_unknown_"
+        known = name if name in loaded.signatures else UNKNOWN
         num_rows = prepared.num_rows if prepared else 0
         self._signature_metrics(loaded, known).request_finished(
             request.service, request.transport, request.method, code, reason, total_seconds, num_rows

@@ -38,7 +38,8 @@ class RequestFinished:
     Parameters
     ----------
     model, version, signature
-        What answered; version 0 where it was never resolved.
+        What answered. Where nothing did: the model that was asked for (empty: the request does not say),
+        version 0 if it could not be resolved, and an empty signature.
     service, transport, method
         Who asked.
     code, reason

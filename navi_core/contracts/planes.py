@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from navi_core.contracts.artifact import Artifact
-from navi_core.errors import ErrorCode
+from navi_core.errors import ErrorCode, NaviError
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.signature import Signature
 
@@ -131,6 +131,24 @@ class DataPlane(Protocol):
 
     async def infer(self, ref: ModelRef, request: InferenceRequest) -> InferenceResponse:
         """Acquire, infer, release."""
+        ...
+
+    def refused(
+        self, ref: ModelRef | None, error: NaviError, *, service: str, transport: str, method: str
+    ) -> None:
+        """Count an inference request that its service refuses before it hands it to an ``infer``.
+
+        So every inference request is counted once: by the ``infer`` that gets it, or by this.
+
+        Parameters
+        ----------
+        ref
+            What it asked for; None: it does not say.
+        error
+            What the client is told.
+        service, transport, method
+            Who asked, as in :class:`~navi_core.messages.InferenceRequest`.
+        """
         ...
 
     def models(self) -> Sequence[str]:

@@ -10,7 +10,7 @@ from navi_core.contracts.service import Call, Response
 from navi_core.errors import InvalidRequestError, NaviError
 from navi_core.messages import ModelRef
 from navi_core.services.tf_serving.errors import Failures
-from navi_core.services.tf_serving.model_spec import model_ref, required_spec
+from navi_core.services.tf_serving.model_spec import model_ref, required_spec, zero_as_newest
 from navi_core.signature import Signature, TensorSpec
 from navi_core.wire import tf_serving
 from navi_core.wire.descriptors import parse_message
@@ -95,7 +95,7 @@ class GetModelMetadataRpc:
             request = parse_message(tf_serving.GetModelMetadataRequest, call.body)
             spec = required_spec(request.model_spec if request.HasField("model_spec") else None)
             _check_fields(list(request.metadata_field))
-            ref = model_ref(spec)
+            ref = zero_as_newest(self._plane, model_ref(spec))
             resolved, signatures = describe_model(self._plane, ref)
         except NaviError as error:
             return self._failures.rpc(error, ref)

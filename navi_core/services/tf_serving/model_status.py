@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from navi_core.contracts.planes import DataPlane, ServableState, VersionStatus
 from navi_core.contracts.service import Call, Response
 from navi_core.errors import ErrorCode, ModelNotFoundError, NaviError
+from navi_core.messages import ModelRef
 from navi_core.services.tf_serving.errors import GRPC_STATUS, Failures
-from navi_core.services.tf_serving.model_spec import required_spec
+from navi_core.services.tf_serving.model_spec import required_spec, zero_as_newest
 from navi_core.wire import tf_serving
 from navi_core.wire.descriptors import parse_message
 
@@ -29,7 +30,7 @@ STATE_NUMBERS: Final = {
 """State -> its number in ``ModelVersionStatus.State``. Total."""
 
 
-def find_versions(plane: DataPlane, model: str, version: int | None) -> list[VersionStatus]:
+def find_versions(plane: DataPlane, ref: ModelRef) -> list[VersionStatus]:
     """Return the versions that a status request asks for, newest first.
 
     Labels play no part: TensorFlow Serving ignores them here.
@@ -40,16 +41,17 @@ def find_versions(plane: DataPlane, model: str, version: int | None) -> list[Ver
         NOT_FOUND: no such model, or no such version.
     """
     try:
-        versions = plane.status(model)
+        versions = plane.status(ref.name)
     except ModelNotFoundError:
         versions = ()
-    if version is not None:
-        found = [status for status in versions if status.version == version]
+    if ref.version is not None:
+        found = [status for status in versions if status.version == ref.version]
         if not found:
-            raise NaviError(f"Could not find version {version} of model {model}", code=ErrorCode.NOT_FOUND)
+            text = f"Could not find version {ref.version} of model {ref.name}"
+            raise NaviError(text, code=ErrorCode.NOT_FOUND)
         return found
     if not versions:
-        raise NaviError(f"Could not find any versions of model {model}", code=ErrorCode.NOT_FOUND)
+        raise NaviError(f"Could not find any versions of model {ref.name}", code=ErrorCode.NOT_FOUND)
     return sorted(versions, key=lambda status: status.version, reverse=True)
 
 
@@ -84,8 +86,8 @@ class GetModelStatusRpc:
         try:
             request = parse_message(tf_serving.GetModelStatusRequest, call.body)
             spec = required_spec(request.model_spec if request.HasField("model_spec") else None)
-            version = spec.version.value if spec.HasField("version") else None
-            versions = find_versions(self._plane, spec.name, version)
+            ref = ModelRef(spec.name, version=spec.version.value if spec.HasField("version") else None)
+            versions = find_versions(self._plane, zero_as_newest(self._plane, ref))
         except NaviError as error:
             return self._failures.rpc(error)
         return Response(status=0, body=status_message(versions).SerializeToString())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from navi_core.contracts.planes import DataPlane
 from navi_core.contracts.service import Call, Response
 from navi_core.errors import DecodeError, NaviError
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.services.tf_serving.errors import Failures, tensor_parsing_error
-from navi_core.services.tf_serving.model_spec import model_ref, required_spec
-from navi_core.types import Array
+from navi_core.services.tf_serving.model_spec import model_ref, required_spec, zero_as_newest
 from navi_core.wire.predict_proto import (
     ParsedPredictRequest,
     encode_predict_response,
@@ -16,6 +17,8 @@ from navi_core.wire.predict_proto import (
 )
 
 __all__ = ["PredictRpc"]
+
+_METHOD: Final = "Predict"
 
 
 class PredictRpc:
@@ -51,31 +54,44 @@ class PredictRpc:
         self._as_content = as_content
 
     async def __call__(self, call: Call) -> Response:
-        """Answer one request."""
+        """Answer one request.
+
+        The model is looked up before its tensors are decoded, so that an unknown model is what a client
+        is told of first.
+        """
         ref: ModelRef | None = None
         try:
             parsed = parse_predict_request(call.body)
-            ref = model_ref(parsed.model_spec)
-            request = InferenceRequest(
-                inputs=self._decode(parsed),
-                signature=required_spec(parsed.model_spec).signature_name,
-                outputs=parsed.output_filter,
-                deadline=call.deadline,
-                body_bytes=len(call.body),
-                service=self._service,
-                transport=call.transport,
-                method="Predict",
-            )
-            answer = await self._plane.infer(ref, request)
+            ref = zero_as_newest(self._plane, model_ref(parsed.model_spec))
+            handle = self._plane.acquire(ref)
         except NaviError as error:
-            return self._failures.rpc(error, ref)
+            return self._refuse(error, ref, call)
+        with handle:
+            try:
+                request = self._decode(parsed, call)
+            except DecodeError as error:
+                return self._refuse(tensor_parsing_error(error), ref, call)
+            try:
+                answer = await handle.infer(request)
+            except NaviError as error:
+                return self._failures.rpc(error, ref)
         return self._encode(answer)
 
-    def _decode(self, parsed: ParsedPredictRequest) -> dict[str, Array]:
-        try:
-            return parsed.decode_inputs(self._max_tensor_bytes)
-        except DecodeError as error:
-            raise tensor_parsing_error(error) from error
+    def _decode(self, parsed: ParsedPredictRequest, call: Call) -> InferenceRequest:
+        return InferenceRequest(
+            inputs=parsed.decode_inputs(self._max_tensor_bytes),
+            signature=required_spec(parsed.model_spec).signature_name,
+            outputs=parsed.output_filter,
+            deadline=call.deadline,
+            body_bytes=len(call.body),
+            service=self._service,
+            transport=call.transport,
+            method=_METHOD,
+        )
+
+    def _refuse(self, error: NaviError, ref: ModelRef | None, call: Call) -> Response:
+        self._plane.refused(ref, error, service=self._service, transport=call.transport, method=_METHOD)
+        return self._failures.rpc(error, ref)
 
     def _encode(self, answer: InferenceResponse) -> Response:
         pieces, has_views = encode_predict_response(

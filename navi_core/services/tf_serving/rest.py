@@ -11,7 +11,6 @@ from navi_core.contracts.planes import DataPlane, ModelHandle
 from navi_core.contracts.service import Call, Handler, HttpRoute, Operation, Response
 from navi_core.errors import (
     InvalidRequestError,
-    ModelError,
     NaviError,
     SignatureNotFoundError,
     UnsupportedError,
@@ -19,6 +18,7 @@ from navi_core.errors import (
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.services.tf_serving.errors import Failures
 from navi_core.services.tf_serving.metadata import SIGNATURE_DEF, describe_model
+from navi_core.services.tf_serving.model_spec import zero_as_newest
 from navi_core.services.tf_serving.model_status import find_versions, status_message
 from navi_core.services.tf_serving.rest_paths import ANY_PATH, LIST_PATH, MODEL_PATH, VERB_PATH, target_of
 from navi_core.signature import DEFAULT_SIGNATURE, TensorSpec
@@ -127,60 +127,65 @@ class RestApi:
         verb = call.match["verb"]
         if not verb.islower():
             return await self._malformed(call)
-        ref = target_of(call.match)
-        if verb != "predict":
-            raise UnsupportedError(f"{verb} is not implemented by this server")
-        try:
-            with ExitStack() as stack:
-                return await self._predict(call, ref, stack)
-        except NaviError as error:
-            return self._failures.http(error, ref)
+        ref: ModelRef | None = None
+        with ExitStack() as handles:
+            try:
+                ref = zero_as_newest(self._plane, target_of(call.match))
+                if verb != "predict":
+                    raise UnsupportedError(f"{verb} is not implemented by this server")
+                handle, request, row_form = self._decode(call, ref, handles)
+            except NaviError as error:
+                self._plane.refused(ref, error, service=self._service, transport=call.transport, method=verb)
+                return self._failures.http(error, ref)
+            try:
+                answer = await handle.infer(request)
+                return _predictions(answer, row_form=row_form)
+            except NaviError as error:
+                return self._failures.http(error, ref)
 
-    async def _predict(self, call: Call, ref: ModelRef, stack: ExitStack) -> Response:
-        handles: list[ModelHandle] = []
+    def _decode(
+        self, call: Call, ref: ModelRef, handles: ExitStack
+    ) -> tuple[ModelHandle, InferenceRequest, bool]:
+        """Return the model's handle, entered in ``handles``, the request, and whether it is in row form.
+
+        The model is looked up when the document has been parsed, as in TensorFlow Serving: what is no
+        JSON is said first.
+        """
+        found: list[ModelHandle] = []
 
         def input_specs(signature: str) -> Mapping[str, TensorSpec]:
-            handle = stack.enter_context(self._plane.acquire(ref))
-            handles.append(handle)
+            handle = handles.enter_context(self._plane.acquire(ref))
+            found.append(handle)
             name = signature or DEFAULT_SIGNATURE
-            found = handle.signatures.get(name)
-            if found is None:
+            served = handle.signatures.get(name)
+            if served is None:
                 raise SignatureNotFoundError(name, model=handle.model, known=tuple(handle.signatures))
-            return found.inputs
+            return served.inputs
 
-        try:
-            decoded = decode_json_request(call.body, input_specs)
-        except ModelError:
-            # Refused once more where refusals are counted.
-            await self._plane.infer(ref, InferenceRequest(inputs={}, **self._about(call)))
-            raise
-        (handle,) = handles
-        answer = await handle.infer(
-            InferenceRequest(inputs=decoded.inputs, signature=decoded.signature, **self._about(call))
-        )
-        return _predictions(answer, row_form=decoded.row_form)
-
-    def _about(self, call: Call) -> dict[str, Any]:
-        """Return the fields of a request that do not depend on its body's content."""
+        decoded = decode_json_request(call.body, input_specs)
+        (handle,) = found
         deadline = call.deadline
         if deadline is None and self._default_deadline_ms > 0:
             deadline = self._now() + self._default_deadline_ms / 1000
-        return {
-            "deadline": deadline,
-            "body_bytes": len(call.body),
-            "service": self._service,
-            "transport": call.transport,
-            "method": "predict",
-        }
+        request = InferenceRequest(
+            inputs=decoded.inputs,
+            signature=decoded.signature,
+            deadline=deadline,
+            body_bytes=len(call.body),
+            service=self._service,
+            transport=call.transport,
+            method="predict",
+        )
+        return handle, request, decoded.row_form
 
     # --- reading ---------------------------------------------------------------------------------
 
     async def _show(self, call: Call) -> Response:
-        ref = target_of(call.match)
+        ref = zero_as_newest(self._plane, target_of(call.match))
         try:
             if call.match.get("part") == "metadata":
                 return _json(self._metadata(ref))
-            versions = find_versions(self._plane, ref.name, ref.version)
+            versions = find_versions(self._plane, ref)
             return _json(_plain(status_message(versions)))
         except NaviError as error:
             return self._failures.http(error, ref)

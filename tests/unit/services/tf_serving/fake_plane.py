@@ -96,6 +96,7 @@ FAILURES = {
 ANYTHING = {DEFAULT_SIGNATURE: signature([spec("x", "float32", None)], [spec("y", "float32", None)])}
 
 MODELS = {"m": SIGNATURES, "no_default": {"other": SIGNATURES["two"]}, "loading": {}}
+MODELS["numbered_from_0"] = SIGNATURES
 MODELS.update(dict.fromkeys(FAILURES, ANYTHING))
 
 STATUSES = {
@@ -111,6 +112,10 @@ STATUSES = {
         VersionStatus(version=3, state=ServableState.AVAILABLE),
     ),
     "loading": (VersionStatus(version=1, state=ServableState.LOADING),),
+    "numbered_from_0": (
+        VersionStatus(version=0, state=ServableState.END),
+        VersionStatus(version=3, state=ServableState.AVAILABLE),
+    ),
 }
 
 LABELS = {"stable": 2, "gone": 1}
@@ -156,13 +161,17 @@ class FakeHandle:
 
 
 class FakePlane:
-    """Remembers its requests, and counts open handles and released answers."""
+    """Remembers its requests and what it is told was refused, and counts open handles and released answers."""
 
     def __init__(self):
         self.requests = []
         self.open_handles = 0
         self.num_released = 0
-        self.refused = []
+        self.refusals = []
+
+    @property
+    def num_counted(self):
+        return len(self.requests) + len(self.refusals)
 
     def released(self):
         self.num_released += 1
@@ -184,13 +193,11 @@ class FakePlane:
         return FakeHandle(self, ref.name, version)
 
     async def infer(self, ref, request):
-        try:
-            handle = self.acquire(ref)
-        except Exception:
-            self.refused.append(request)
-            raise
-        with handle:
+        with self.acquire(ref) as handle:
             return await handle.infer(request)
+
+    def refused(self, ref, error, **call):
+        self.refusals.append((ref, error, call))
 
     def models(self):
         return tuple(STATUSES)

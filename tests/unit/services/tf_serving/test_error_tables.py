@@ -51,6 +51,7 @@ async def test_rpc_errors__are_those_of_the_table(service, plane, row, example, 
     reason = dict(response.trailers).get("navi-reason", "")
     assert reason == row.get("reason", "")
     assert plane.open_handles == 0
+    assert plane.num_counted == (rpc == "Predict")
 
 
 @pytest.mark.parametrize(("row", "example"), REST_EXAMPLES)
@@ -66,6 +67,7 @@ async def test_rest_errors__are_those_of_the_table(service, plane, row, example)
         assert headers["navi-reason"] == row["reason"]
     assert ("retry-after" in headers) == (row["status"] in (429, 503))
     assert plane.open_handles == 0
+    assert plane.num_counted == (example["verb"] == "POST" and row["id"] != "malformed")
 
 
 @pytest.mark.parametrize("rows", [GRPC_ROWS, REST_ROWS], ids=["grpc", "rest"])

@@ -7,6 +7,7 @@ from calls import body_of, call_rpc
 from fake_plane import FAILURES, MODELS, FakeHandle, FakePlane, context_of, signature, spec
 
 from navi_core.errors import ConfigError, ErrorCode, NaviError
+from navi_core.messages import ModelRef
 from navi_core.services.tf_serving.errors import GRPC_STATUS
 from navi_core.services.tf_serving.service import TfServingService
 from navi_core.wire import tf_serving
@@ -151,6 +152,32 @@ async def test_predict__truncated_requests_get_an_answer(service):
     assert statuses <= {0, GRPC_STATUS[ErrorCode.INVALID_ARGUMENT], GRPC_STATUS[ErrorCode.NOT_FOUND]}
 
 
+async def test_predict__version_0_is_the_newest_of_a_model_that_has_none(service):
+    request = predict_request({"x": X})
+    request.model_spec.version.SetInParent()
+    assert (await predict(service, request)).model_spec.version.value == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "ref"),
+    [
+        (b"\x0a\xff", None),
+        (b"", None),
+        (predict_request({"x": X}, name="nobody").SerializeToString(), ModelRef("nobody")),
+        (predict_request({}).SerializeToString() + bytes.fromhex("12070a0178120208ff"), ModelRef("m")),
+        (predict_request({}).SerializeToString() + bytes.fromhex("12070a017812020814"), ModelRef("m")),
+    ],
+    ids=["no message", "no model", "unknown model", "cut tensor", "unknown dtype"],
+)
+async def test_predict__what_is_refused_on_the_way_is_reported(service, plane, body, ref):
+    response = await call_rpc(service, "Predict", body)
+    [(asked, error, call)] = plane.refusals
+    assert asked == ref
+    assert response.status == GRPC_STATUS[error.code] != 0
+    assert call == {"service": "tf_serving", "transport": "grpc", "method": "Predict"}
+    assert plane.requests == []
+
+
 async def test_errors__long_texts_are_cut(service):
     response = await call_rpc(service, "Predict", predict_request({}, name="é" * 5000).SerializeToString())
     assert response.message.startswith("Servable not found for request: Latest(éé")
@@ -208,7 +235,7 @@ async def test_options__tensor_content():
     [
         ({"cors": "yes"}, r"service_options\.tf_serving\.cors: Expected `bool`, got `str`"),
         ({"overload_code": "OK"}, r"service_options\.tf_serving\.overload_code: Invalid enum value 'OK'"),
-        ({"corse": True}, r"service_options\.tf_serving: Object contains unknown field `corse`"),
+        ({"origins": True}, r"service_options\.tf_serving: Object contains unknown field `corse`"),
     ],
 )
 def test_options__are_checked(table, match):

@@ -6,13 +6,14 @@ import json
 import numpy as np
 import pytest
 from calls import body_of, call_http
-from fake_plane import FAILURES, FakePlane, context_of
+from fake_plane import FAILURES, STATUSES, FakePlane, context_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from navi_core.clock import ManualClock
 from navi_core.contracts.service import Operation
 from navi_core.errors import ErrorCode, NaviError
+from navi_core.messages import ModelRef
 from navi_core.services.tf_serving.errors import HTTP_STATUS
 from navi_core.services.tf_serving.service import TfServingService
 
@@ -109,10 +110,31 @@ async def test_predict__without_a_default_deadline(plane):
     assert plane.requests[0].deadline is None
 
 
-async def test_predict__unknown_models_are_refused_where_refusals_are_counted(service, plane):
-    response = await call_http(service, "POST", "/v1/models/nobody:predict", b'{"instances": [1]}')
-    assert response.status == 404
-    assert [request.method for request in plane.refused] == ["predict"]
+@pytest.mark.parametrize(
+    ("path", "body", "ref", "text"),
+    [
+        ("/v1/models/nobody:predict", b'{"instances": [1]}', ModelRef("nobody"), "nobody"),
+        ("/v1/models/m/versions/2:predict", b"{", ModelRef("m", 2), "JSON"),
+        ("/v1/models/m/labels/stable:predict", b'{"inputs": "a"}', ModelRef("m", label="stable"), "float"),
+        ("/v1/models/m/versions/99999999999999999999:predict", b"", None, "numeric"),
+    ],
+)
+async def test_predict__what_is_refused_on_the_way_is_reported(service, plane, path, body, ref, text):
+    response = await call_http(service, "POST", path, body)
+    [(asked, error, call)] = plane.refusals
+    assert asked == ref
+    assert response.status == HTTP_STATUS[error.code]
+    assert text in json.loads(body_of(response))["error"]
+    assert call == {"service": "tf_serving", "transport": "http", "method": "predict"}
+
+
+async def test_predict__version_0_is_the_newest_of_a_model_that_has_none(service):
+    document = {"signature_name": "any", "inputs": [1]}
+    assert await post(service, document, "/v1/models/m/versions/0:predict") == {"outputs": [1]}
+    metadata = await get(service, "/v1/models/m/versions/0/metadata")
+    assert metadata["model_spec"]["version"] == "3"
+    status = await get(service, "/v1/models/m/versions/0")
+    assert [each["version"] for each in status["model_version_status"]] == ["3", "2", "1"]
 
 
 async def test_predict__an_answer_without_json_form_is_released(service, plane):
@@ -233,7 +255,7 @@ async def test_metadata__in_capitals_is_status(service):
 async def test_list__of_all_models(service):
     for path in ("/v1/models", "/v1/models/"):
         answer = await get(service, path)
-        assert [model["name"] for model in answer["models"]] == ["m", "loading"]
+        assert [model["name"] for model in answer["models"]] == list(STATUSES)
     assert answer["models"][0]["model_version_status"][1] == {
         "version": "2",
         "state": "AVAILABLE",

@@ -43,6 +43,14 @@ async def test_status__of_one_version(service):
     assert [each.version for each in found] == [2]
 
 
+async def test_version_0__is_no_version_where_the_model_has_none(service):
+    version = tf_serving.ModelSpec(version={"value": 0}).version
+    assert [each.version for each in await status_of(service, name="m", version=version)] == [3, 2, 1]
+    assert (await metadata_of(service, name="m", version=version)).model_spec.version.value == 3
+    [status] = await status_of(service, name="numbered_from_0", version=version)
+    assert (status.version, status.state) == (0, 50)
+
+
 async def test_status__ignores_labels(service):
     assert len(await status_of(service, name="m", version_label="none")) == 3
 
