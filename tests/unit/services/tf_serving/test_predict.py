@@ -235,7 +235,7 @@ async def test_options__tensor_content():
     [
         ({"cors": "yes"}, r"service_options\.tf_serving\.cors: Expected `bool`, got `str`"),
         ({"overload_code": "OK"}, r"service_options\.tf_serving\.overload_code: Invalid enum value 'OK'"),
-        ({"origins": True}, r"service_options\.tf_serving: Object contains unknown field `corse`"),
+        ({"origins": True}, r"service_options\.tf_serving: Object contains unknown field `origins`"),
     ],
 )
 def test_options__are_checked(table, match):
