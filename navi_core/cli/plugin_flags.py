@@ -26,7 +26,14 @@ else:
 _SHORT_FORMS: Final = {"--customops-lib": "-c"}
 """Navi's short forms of flags that a plugin may offer."""
 
-_REPLACEABLE: Final = frozenset({"--customops-lib", "--max-warmup-records"})
+_REPLACEABLE: Final = frozenset(
+    {
+        "--customops-lib",
+        "--max-warmup-records",
+        "--onnx-report-continuous-feature-ids",
+        "--onnx-report-discrete-feature-ids",
+    }
+)
 """Flags that do nothing by themselves: a plugin's flag of the same name takes their place."""
 
 

@@ -79,6 +79,8 @@ class ServeFlags:
     versions_per_model: int | None = None
     customops_lib: str | None = None
     max_warmup_records: int | None = None
+    onnx_report_discrete_feature_ids: tuple[str, ...] = ()
+    onnx_report_continuous_feature_ids: tuple[str, ...] = ()
     intra_op_parallelism: tuple[int, ...] = ()
     inter_op_parallelism: tuple[int, ...] = ()
     serving_sig: tuple[str, ...] = ()
@@ -157,13 +159,15 @@ _IGNORED: Final = {
     "num_worker_threads": "one event loop moves all bytes, and models run on --max-blocking-threads threads",
     "customops_lib": "no installed runtime takes it",
     "max_warmup_records": "no installed runtime takes it",
+    "onnx_report_discrete_feature_ids": "the values of features are not measured",
+    "onnx_report_continuous_feature_ids": "the values of features are not measured",
 }
 """Flags of Navi's that set nothing here -> why. A plugin may offer a flag of the same name."""
 
 
 def _ignored(flags: ServeFlags) -> dict[str, str]:
     return {
-        _flag(name): reason for name, reason in _IGNORED.items() if getattr(flags, name) not in (None, "")
+        _flag(name): reason for name, reason in _IGNORED.items() if getattr(flags, name) not in (None, "", ())
     }
 
 

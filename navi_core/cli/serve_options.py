@@ -182,6 +182,12 @@ def own_options() -> list[click.Option]:
         _option(
             "--max-warmup-records", type=_COUNT_OR_ZERO, help="Has no effect without a runtime that takes it."
         ),
+        _option(
+            "--onnx-report-discrete-feature-ids", multiple=True, metavar="ID,...", help="* Has no effect."
+        ),
+        _option(
+            "--onnx-report-continuous-feature-ids", multiple=True, metavar="ID,...", help="* Has no effect."
+        ),
     ]
 
 

@@ -129,6 +129,7 @@ def test_every_flag_has_a_row():
     """A flag without a row above is a flag that nobody has looked at."""
     seen = {name for flags, *_ in [*HOST_ROWS.values(), *MODEL_ROWS.values()] for name in flags}
     elsewhere = {"model_dir", "ssl_dir", "num_worker_threads", "customops_lib", "max_warmup_records"}
+    elsewhere |= {"onnx_report_discrete_feature_ids", "onnx_report_continuous_feature_ids"}
     assert seen | elsewhere == {field.name for field in dataclasses.fields(ServeFlags)}
 
 
@@ -173,9 +174,22 @@ def test_ssl_dir__is_mutual_tls_on_every_transport():
 
 
 def test_inert_flags__say_why():
-    flags = ServeFlags(model_dir=("a",), num_worker_threads=4, customops_lib="x.so", max_warmup_records=9)
+    flags = ServeFlags(
+        model_dir=("a",),
+        num_worker_threads=4,
+        customops_lib="x.so",
+        max_warmup_records=9,
+        onnx_report_discrete_feature_ids=("1,2",),
+        onnx_report_continuous_feature_ids=("3",),
+    )
     ignored = build_config(flags, HostConfig(), CARRIES).ignored
-    assert set(ignored) == {"--num-worker-threads", "--customops-lib", "--max-warmup-records"}
+    assert set(ignored) == {
+        "--num-worker-threads",
+        "--customops-lib",
+        "--max-warmup-records",
+        "--onnx-report-discrete-feature-ids",
+        "--onnx-report-continuous-feature-ids",
+    }
     assert "one event loop" in ignored["--num-worker-threads"]
     assert ignored["--customops-lib"] == "no installed runtime takes it"
     assert build_config(ServeFlags(model_dir=("a",)), HostConfig(), CARRIES).ignored == {}

@@ -106,6 +106,7 @@ def test_flags_of_navi__all_have_their_names_and_short_forms():
         "--model-check-interval-secs", "--model-dir", "-m", "--meta-json-dir", "--ssl-dir", "-s",
         "--modelsync-cli", "--versions-per-model", "--customops-lib", "-c", "--intra-op-parallelism",
         "--inter-op-parallelism", "--serving-sig", "--input", "--output", "--max-warmup-records",
+        "--onnx-report-discrete-feature-ids", "--onnx-report-continuous-feature-ids",
     }  # fmt: skip
 
 
