@@ -176,6 +176,7 @@ def clients(session: nox.Session) -> None:
     """Point clients that others wrote at a running host."""
     environment = ROOT / ".nox" / "clients"
     python = _make(session, environment, *_editable(), *_groups("tests", "clients"))
+    _make(session, environment, "--no-deps", "silero-vad")  # for its model; what it depends on is torch
     session.run(
         python, "-m", "pytest", "tests/clients", "tests/docs/test_readme.py", *session.posargs, external=True
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import onnxruntime
 import pytest
 
 ovmsclient = pytest.importorskip("ovmsclient", reason="ovmsclient is not installed")
@@ -16,32 +15,6 @@ def client(request, server):
     if request.param == "grpc":
         return ovmsclient.make_grpc_client(server.grpc)
     return ovmsclient.make_http_client(server.http)
-
-
-def answer_of(server, model, inputs):
-    """What ONNX Runtime itself answers: name -> array."""
-    session = onnxruntime.InferenceSession(server.models[model])
-    return dict(zip([each.name for each in session.get_outputs()], session.run(None, inputs), strict=True))
-
-
-@pytest.mark.parametrize(("model", "name", "shape"), [("mul_1", "X", (3, 2)), ("sigmoid", "x", (3, 4, 5))])
-def test_predict_is_what_onnxruntime_answers(client, server, model, name, shape):
-    x = np.random.default_rng(7).standard_normal(shape).astype(np.float32)
-    [expected] = answer_of(server, model, {name: x}).values()
-    actual = client.predict({name: x}, model)
-    np.testing.assert_allclose(np.asarray(actual, np.float32), expected, rtol=1e-6)
-
-
-def test_several_inputs_and_outputs(client, server):
-    if "simple" not in server.models:
-        pytest.skip("the model 'simple' does not lie beside the repository (NAVI_SHARED_DATA)")
-    inputs = {
-        "INPUT0": np.arange(16, dtype=np.int32).reshape(1, 16),
-        "INPUT1": np.full((1, 16), 3, np.int32),
-    }
-    actual = client.predict(inputs, "simple")
-    assert np.asarray(actual["OUTPUT0"]).tolist() == (inputs["INPUT0"] + inputs["INPUT1"]).tolist()
-    assert np.asarray(actual["OUTPUT1"]).tolist() == (inputs["INPUT0"] - inputs["INPUT1"]).tolist()
 
 
 def test_an_exact_version_can_be_asked_for(client):
