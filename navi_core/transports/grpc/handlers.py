@@ -93,6 +93,7 @@ class CallHandlers:
         self.calls: Final = calls
         self.name: Final = name
         self.parked: asyncio.Event | None = None
+        self.num_parked = 0
 
     def service(self, details: _Details) -> object:
         """Return a method handler, as grpcio wants it, for one call."""
@@ -167,6 +168,7 @@ class _Rpc:
         """Run the handler and write what it answers; returns what grpcio is to write at the end."""
         handlers = self._handlers
         if handlers.parked is not None:
+            handlers.num_parked += 1
             await handlers.parked.wait()
             return _DRAINING
         context.add_done_callback(self._finished)

@@ -24,8 +24,11 @@ from navi_core.transports.listener import bind_tcp, bind_unix, read_pem, tls_con
 
 __all__ = ["GrpcServer"]
 
-_SETTLE_S: Final = 0.1
-"""Calls that clients had begun before the hold arrive within this time."""
+_SETTLE_S: Final = 0.2
+"""Calls that clients had begun before the hold have arrived once none came for this time."""
+
+_MAX_SETTLE_S: Final = 3.0
+"""Clients that open call after call without waiting for an answer are not waited for longer."""
 
 _GOAWAY_S: Final = 0.02
 """grpcio tells its connections to go away on threads of its own; they take less."""
@@ -87,11 +90,21 @@ class GrpcServer:
         if not await self._calls.finish(timeout_s):
             return
         self._handlers.park()
-        await asyncio.sleep(_SETTLE_S)
+        await self._settle(min(end_s, loop.time() + _MAX_SETTLE_S))
         closing = loop.create_task(self._server.stop(max(end_s - loop.time(), _STOP_GRACE_S)))
         await asyncio.sleep(_GOAWAY_S)
         self._handlers.release_parked()
         await closing
+
+    async def _settle(self, end_s: float) -> None:
+        """Wait until no call came for a while: a client on a busy machine may be slow to ask again."""
+        loop = asyncio.get_running_loop()
+        quiet_since = loop.time()
+        seen = self._handlers.num_parked
+        while (now := loop.time()) < min(quiet_since + _SETTLE_S, end_s):
+            await asyncio.sleep(min(quiet_since + _SETTLE_S, end_s) - now)
+            if self._handlers.num_parked != seen:
+                seen, quiet_since = self._handlers.num_parked, loop.time()
 
     async def stop(self) -> None:
         """End what is left: handlers are cancelled and their clients told ``draining``."""
