@@ -41,8 +41,10 @@ _PLAIN: Final = frozenset(
 )
 """What is written as JSON numbers and booleans; strings aside, TensorFlow Serving refuses all else."""
 
-_FEW: Final = 32
-"""Up to so many values are faster one by one."""
+_FEW: Final = 128
+"""Up to so many values are faster through text."""
+
+_TEXT: Final = np.dtype("S32")
 
 _LARGEST_EXACT_POWER: Final = 22
 """10**22 is the largest power of ten that a double holds exactly."""
@@ -154,17 +156,22 @@ def shortest_decimals(array: Array) -> Array:
     -----
     Rounds to 6, 7, 8 and 9 significant digits until the value reads back. A decimal ``n / 10**k`` whose parts are exact
     doubles (n below 2**53, k up to 22) is rounded once, by the division, so its ``repr`` is that
-    decimal. The few values outside that range go one by one.
+    decimal. The few values outside that range, and short arrays, go through text.
     """
     values = np.asarray(array, dtype=np.float32).reshape(-1)
+    if values.size <= _FEW:
+        return _through_text(values).reshape(np.shape(array))
     with np.errstate(all="ignore"):  # zeros, infinities and NaN: their digits are not looked at
         out = values.astype(np.float64)
-        finite = np.flatnonzero(np.isfinite(values) & (values != 0))
-        if finite.size > _FEW:
-            finite = _shorten(values, out, finite)
-    for index in finite:
-        out[index] = float(np.format_float_scientific(values[index], unique=True))
+        left = _shorten(values, out, np.flatnonzero(np.isfinite(values) & (values != 0)))
+    out[left] = _through_text(values[left])
     return out.reshape(np.shape(array))
+
+
+def _through_text(values: Array) -> Array:
+    """Let NumPy write float32 values, each as short as reads back, and read the text as doubles."""
+    doubles: Array = values.astype(_TEXT).astype(np.float64)
+    return doubles
 
 
 def _shorten(values: Array, out: Array, indices: Array) -> Array:
