@@ -133,3 +133,18 @@ def test_the_entry_point_table_of_the_page_is_a_toys():
         "project"
     ]
     assert documented == {name: toy[name] for name in documented}
+
+
+def test_every_environment_variable_is_described():
+    sources = [*(ROOT / "navi_core").rglob("*.py"), *(ROOT / "plugins").glob("*/src/**/*.py")]
+    used = {name for path in sources for name in re.findall(r'"(NAVI_[A-Z_]+)"', path.read_text())}
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    assert used
+    assert used == set(re.findall(r"^\| `(NAVI_[A-Z_]+)` \|", page, re.MULTILINE))
+
+
+def test_the_flags_of_the_migration_tables_exist():
+    serve = make_group().get_command(click.Context(make_group(), obj=CliState()), "serve")
+    known = {name for parameter in serve.params for name in parameter.opts}
+    page = prose(ROOT / "docs" / "coming-from-navi.md")
+    assert set(re.findall(r"`(--[a-z-]+)`", page)) <= known | {"--host"}
