@@ -99,8 +99,10 @@ async def test_a_request_passes_through_strangers_only(registry, listed):
     events = sys.modules["toy_observer.plugin"].EVENTS
     assert {event.after for event in events if isinstance(event, StateChanged)} >= {"AVAILABLE", "END"}
     finished = [event for event in events if isinstance(event, RequestFinished)]
-    assert [(event.model, event.code, event.transport) for event in finished if event.code == "OK"] == [
-        ("m", "OK", "toy_line")
+    assert [(event.model, event.version, event.code, event.transport) for event in finished] == [
+        ("m", 2, "OK", "toy_line"),
+        ("unknown", 0, "NOT_FOUND", "toy_line"),
+        ("m", 2, "INVALID_ARGUMENT", "toy_line"),
     ]
 
 

@@ -67,7 +67,10 @@ class ToySum(Service):
         try:
             x = np.array([float(text) for text in numbers.split()], np.float32)
         except ValueError:
-            raise DecodeError("expected numbers between blanks", model=model) from None
+            error = DecodeError("expected numbers between blanks", model=model)
+            asker = {"service": self.name, "transport": call.transport, "method": "sum"}
+            self._plane.refused(ModelRef(model), error, **asker)
+            raise error from None
         response = await self._plane.infer(
             ModelRef(model),
             InferenceRequest(
