@@ -11,8 +11,8 @@ from navi_core.config.checks import check_models
 from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
 from navi_core.errors import NaviError
-from navi_core.manager import ServableManager
-from navi_core.watching import Watcher
+from navi_core.models.manager import ServableManager
+from navi_core.models.watching import Watcher
 
 __all__ = ["HostAdmin"]
 

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 import structlog
 
-from navi_core.batcher import Answer, Batcher, Prepared
+from navi_core.batching.batcher import Answer, Batcher, Prepared
 from navi_core.contracts.converter import Plan
 from navi_core.contracts.events import RequestFinished
 from navi_core.contracts.planes import VersionStatus
@@ -25,12 +25,12 @@ from navi_core.errors import (
     SignatureNotFoundError,
     TensorMismatchError,
 )
-from navi_core.manager import ServableManager, VersionRecord
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
-from navi_core.metric_families import UNKNOWN
-from navi_core.metrics import Metrics, SignatureMetrics
-from navi_core.observers import Observers
-from navi_core.served import LoadedVersion, ServedSignature
+from navi_core.metrics.families import UNKNOWN
+from navi_core.metrics.metrics import Metrics, SignatureMetrics
+from navi_core.models.manager import ServableManager, VersionRecord
+from navi_core.models.served import LoadedVersion, ServedSignature
+from navi_core.plugins.observers import Observers
 from navi_core.signature import DEFAULT_SIGNATURE, Signature, check_inputs, check_outputs, format_shape
 from navi_core.types import Array, NamedArrays, Parameters
 

@@ -18,8 +18,8 @@ from typing import Any, Self
 import structlog
 
 from navi_core.admin import HostAdmin
+from navi_core.batching.buffers import BufferPool
 from navi_core.budget import MemoryBudget
-from navi_core.buffers import BufferPool
 from navi_core.config.checks import check_config
 from navi_core.config.records import HostConfig
 from navi_core.contracts.planes import ServiceContext, ServiceOptions
@@ -31,16 +31,16 @@ from navi_core.host_thread import BlockingHost
 from navi_core.in_process import as_arrays
 from navi_core.listeners import Listeners
 from navi_core.logs import use_stdlib_logging
-from navi_core.manager import ServableManager
 from navi_core.messages import InferenceRequest, ModelRef
-from navi_core.metrics import Metrics
-from navi_core.observers import Observers
-from navi_core.plugins import discover
-from navi_core.registry import Registry
+from navi_core.metrics.metrics import Metrics
+from navi_core.models.manager import ServableManager
+from navi_core.models.watching import Watcher
+from navi_core.plugins.discovery import discover
+from navi_core.plugins.observers import Observers
+from navi_core.plugins.registry import Registry
 from navi_core.routing import HostRouter
 from navi_core.signature import DEFAULT_SIGNATURE
 from navi_core.types import Array
-from navi_core.watching import Watcher
 
 __all__ = ["Host"]
 

@@ -12,7 +12,7 @@ from navi_core.config.convert import convert_options
 from navi_core.config.records import HostConfig, TlsSettings, TransportSettings
 from navi_core.contracts.transport import Address, BodyBudget, Router, TlsFiles, Transport, TransportOptions
 from navi_core.errors import ConfigError, PluginNotFoundError
-from navi_core.registry import Registry
+from navi_core.plugins.registry import Registry
 
 __all__ = ["METRICS_LISTENER", "Listeners"]
 

@@ -22,14 +22,14 @@ import click
 import msgspec
 
 from navi_core import errors, hookspecs
-from navi_core.batching import BatchPolicy
+from navi_core.batching.queue import BatchPolicy
 from navi_core.cli.main import make_group
 from navi_core.cli.state import CliState
 from navi_core.config import records
 from navi_core.config.wording import describe, show
-from navi_core.lifecycle import draw_mermaid
-from navi_core.plugins import discover
-from navi_core.registry import Registry
+from navi_core.models.lifecycle import draw_mermaid
+from navi_core.plugins.discovery import discover
+from navi_core.plugins.registry import Registry
 from navi_core.services.tf_serving import errors as tf_serving
 
 ROOT: Final = Path(__file__).resolve().parent.parent

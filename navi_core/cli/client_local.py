@@ -12,9 +12,9 @@ from typing import Self
 from navi_core.cli.endpoint import ModelVersion, Prediction, Target
 from navi_core.config.records import HostConfig
 from navi_core.host import Host
-from navi_core.loading import artifact_at
 from navi_core.messages import ModelRef
-from navi_core.registry import Registry
+from navi_core.models.loading import artifact_at
+from navi_core.plugins.registry import Registry
 from navi_core.signature import Signature
 from navi_core.types import NamedArrays
 

@@ -13,7 +13,7 @@ from navi_core.cli.state import CliState
 from navi_core.signature import Signature, format_shape
 
 if TYPE_CHECKING:
-    from navi_core.served import LoadedVersion
+    from navi_core.models.served import LoadedVersion
 
 __all__ = ["describe_version", "make_command"]
 
@@ -24,7 +24,7 @@ def make_command(state: CliState) -> click.Command:
     def inspect(path: Path, as_json: bool) -> None:
         # loading needs more than the other commands' imports
         from navi_core.config.records import ModelSettings  # noqa: PLC0415 - see above
-        from navi_core.loading import artifact_at, load_version  # noqa: PLC0415 - see above
+        from navi_core.models.loading import artifact_at, load_version  # noqa: PLC0415 - see above
 
         loaded = load_version(state.registry, artifact_at(path), ModelSettings())
         try:

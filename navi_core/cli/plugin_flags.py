@@ -14,7 +14,7 @@ from navi_core.config.wording import show
 from navi_core.contracts.converter import Converter
 from navi_core.contracts.runtime import Runtime
 from navi_core.contracts.serve_flags import ServeFlag
-from navi_core.registry import Registry
+from navi_core.plugins.registry import Registry
 
 __all__ = ["PluginFlag", "plugin_flags", "read_flags", "serve_options"]
 

@@ -8,8 +8,8 @@ import click
 
 from navi_core.cli.show import json_option, print_json, print_table
 from navi_core.cli.state import BUILT_IN, CliState
-from navi_core.plugins import PluginState
-from navi_core.registry import Registry
+from navi_core.plugins.discovery import PluginState
+from navi_core.plugins.registry import Registry
 
 __all__ = ["make_command", "plugin_rows"]
 

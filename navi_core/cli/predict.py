@@ -103,7 +103,7 @@ def _options() -> list[click.Parameter]:
 
 
 def _name_of(path: Path) -> str:
-    from navi_core.loading import artifact_at  # noqa: PLC0415 - clients of running hosts load nothing
+    from navi_core.models.loading import artifact_at  # noqa: PLC0415 - clients of running hosts load nothing
 
     return artifact_at(path).name
 

@@ -19,7 +19,7 @@ from navi_core.config.records import HostConfig
 from navi_core.contracts.transport import Transport
 from navi_core.errors import ConfigError
 from navi_core.logs import configure_logging
-from navi_core.registry import Registry
+from navi_core.plugins.registry import Registry
 
 __all__ = ["make_command"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
-    from navi_core.registry import Registry
+    from navi_core.plugins.registry import Registry
 
 __all__ = ["BUILT_IN", "CliState", "cli_state"]
 
@@ -26,8 +26,8 @@ A module has ``make_command(state)``.
 
 
 def _discover() -> Registry:
-    from navi_core.plugins import discover  # noqa: PLC0415 - only commands that ask for plugins pay for them
-    from navi_core.registry import Registry  # noqa: PLC0415 - see above
+    from navi_core.plugins.discovery import discover  # noqa: PLC0415 - only commands that ask for plugins pay for them
+    from navi_core.plugins.registry import Registry  # noqa: PLC0415 - see above
 
     registry = Registry(discover())
     # asked here, with the names that are taken, so that every later question has the same answer

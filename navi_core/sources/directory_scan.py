@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from navi_core.completeness import CompletenessRule, Entry, Tree
-from navi_core.version_policy import parse_version
+from navi_core.models.completeness import CompletenessRule, Entry, Tree
+from navi_core.models.version_policy import parse_version
 
 __all__ = ["MAX_ENTRIES", "ModelListing", "VersionDirectory", "scan_model", "scan_tree"]
 

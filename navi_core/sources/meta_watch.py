@@ -11,7 +11,7 @@ import structlog
 from navi_core.background import run_in_daemon_thread
 from navi_core.config.meta_json import ModelMeta
 from navi_core.contracts.source import VersionChoice
-from navi_core.version_policy import parse_version
+from navi_core.models.version_policy import parse_version
 
 __all__ = ["MetaJsonModels"]
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from navi_core.completeness import CompletenessRule, Observation, next_look, observe
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.source import WatchedModel
+from navi_core.models.completeness import CompletenessRule, Observation, next_look, observe
+from navi_core.models.version_policy import choose, parse_version
 from navi_core.sources.directory_scan import ModelListing, VersionDirectory
-from navi_core.version_policy import choose, parse_version
 
 __all__ = ["ModelWatch", "Verdict"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from navi_core.hookspecs import hookimpl
-from navi_core.plugins import PluginRecord, discover
-from navi_core.registry import Registry
+from navi_core.plugins.discovery import PluginRecord, discover
+from navi_core.plugins.registry import Registry
 
 __all__ = ["registry_of"]
 

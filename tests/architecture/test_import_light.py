@@ -47,13 +47,13 @@ def test_the_names_that_a_plugin_needs_import_nothing_heavy():
     assert not names & {*HEAVY, "click", "rich", "asyncio"}
 
 
-REGISTER = "from navi_core.plugins import discover\nfrom navi_core.registry import Registry\nr = Registry(discover())\n"
+REGISTER = "from navi_core.plugins.discovery import discover\nfrom navi_core.plugins.registry import Registry\nr = Registry(discover())\n"
 
 
 @pytest.mark.parametrize(
     "code",
     [
-        pytest.param("import navi_core.builtin", id="built-ins"),
+        pytest.param("import navi_core.plugins.builtin", id="built-ins"),
         pytest.param(REGISTER, id="registry"),
         pytest.param(REGISTER + "r.runtimes(), r.converters()", id="instances"),
         pytest.param(REGISTER + "r.commands()", id="commands"),

@@ -18,8 +18,8 @@ from navi_core.cli.main import make_group
 from navi_core.cli.state import CliState
 from navi_core.config.load import parse_config, parse_model_settings
 from navi_core.config.records import HostConfig, ModelSettings
-from navi_core.plugins import discover
-from navi_core.registry import Registry
+from navi_core.plugins.discovery import discover
+from navi_core.plugins.registry import Registry
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

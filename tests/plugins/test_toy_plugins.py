@@ -24,8 +24,8 @@ from navi_core import (
     StateChanged,
     TransportSettings,
 )
-from navi_core.plugins import discover
-from navi_core.registry import Registry
+from navi_core.plugins.discovery import discover
+from navi_core.plugins.registry import Registry
 
 pytestmark = pytest.mark.integration
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from navi_core.batching import BatchPolicy
+from navi_core.batching.queue import BatchPolicy
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.converter import BoundConverter, Plan, RowSpec
 from navi_core.contracts.runtime import Servable
@@ -21,7 +21,7 @@ from navi_core.errors import (
     TensorMismatchError,
 )
 from navi_core.messages import InferenceRequest
-from navi_core.served import LoadedVersion, ServedSignature
+from navi_core.models.served import LoadedVersion, ServedSignature
 from navi_core.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 from navi_core.tensors import DType
 

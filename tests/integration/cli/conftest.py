@@ -19,8 +19,8 @@ import structlog
 
 from navi_core.cli.main import run
 from navi_core.cli.state import CliState
-from navi_core.plugins import discover
-from navi_core.registry import Registry
+from navi_core.plugins.discovery import discover
+from navi_core.plugins.registry import Registry
 
 WAIT_S = 30.0
 

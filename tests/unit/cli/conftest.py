@@ -11,8 +11,8 @@ import structlog
 
 from navi_core.cli.main import run
 from navi_core.cli.state import CliState
-from navi_core.plugins import discover
-from navi_core.registry import Registry
+from navi_core.plugins.discovery import discover
+from navi_core.plugins.registry import Registry
 
 
 @pytest.fixture(autouse=True)

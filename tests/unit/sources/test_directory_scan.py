@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from navi_core.completeness import CompletenessRule
+from navi_core.models.completeness import CompletenessRule
 from navi_core.sources import directory_scan
 from navi_core.sources.directory_scan import scan_model, scan_tree
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from navi_core.completeness import Entry
 from navi_core.contracts.source import VersionChoice, WatchedModel
+from navi_core.models.completeness import Entry
 from navi_core.sources.directory_scan import ModelListing, VersionDirectory
 from navi_core.sources.model_watch import ModelWatch
 

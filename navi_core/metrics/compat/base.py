@@ -1,0 +1,71 @@
+"""What every set of compatible families is: recorders per model, and families to show.
+
+All methods are called with the metrics' lock held and must not block. What a set does not count is left
+at the empty default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from navi_core.errors import ErrorCode
+from navi_core.metrics.cells import HistogramFamily, ScalarFamily
+from navi_core.metrics.compat.text import TextStyle
+
+__all__ = ["CompatModel", "CompatServer"]
+
+
+class CompatModel:
+    """Counts what happens to one model; its cells are bound once."""
+
+    def request_finished(self, method: str, code: ErrorCode, total_seconds: float, num_rows: int) -> None:
+        """Count an answer."""
+
+    def queue_wait(self, seconds: float) -> None:
+        """Count one request's wait."""
+
+    def batch_started(self, num_requests: int, num_rows: int, padding_rows: int) -> None:
+        """Count a batch."""
+
+    def converted(self, seconds: float, num_rows: int) -> None:
+        """Count a conversion of so many rows; 0: not known."""
+
+    def ran(self, seconds: float) -> None:
+        """Count a run."""
+
+    def stale_dropped(self, num_requests: int) -> None:
+        """Count requests that were dropped because they had waited too long."""
+
+    def loaded(self) -> None:
+        """Count a version that became available."""
+
+
+class CompatServer:
+    """One server's families.
+
+    Attributes
+    ----------
+    name
+        The word in ``compat_metrics``.
+    style
+        How that server writes its page.
+    """
+
+    name: ClassVar[str]
+    style: ClassVar[TextStyle]
+
+    def families(self) -> Sequence[ScalarFamily | HistogramFamily]:
+        """Return the families in the order of the page."""
+        raise NotImplementedError
+
+    def for_model(self, model: str) -> CompatModel:
+        """Return the recorder of one model."""
+        raise NotImplementedError
+
+    def forget(self, model: str) -> None:
+        """Drop the model's label values."""
+        raise NotImplementedError
+
+    def set_queued(self, num_requests: int) -> None:
+        """Take the number of requests that wait in all queues; called before every page."""

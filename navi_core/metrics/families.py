@@ -1,0 +1,153 @@
+"""navi's own metric families, as one table.
+
+``specs/metrics/metrics.toml`` says the same and a test keeps the two equal; the documentation's table is
+drawn from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from navi_core.metrics.cells import FamilySpec
+
+__all__ = ["BUCKETS", "FAMILIES", "UNKNOWN"]
+
+UNKNOWN: Final = "_unknown_"
+"""The label value where a request never reached a loaded model."""
+
+BUCKETS: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
+    {
+        "latency_seconds": (
+            *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+            *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+        ),
+        "load_seconds": (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
+        "counts": tuple(float(2**power) for power in range(15)),
+    }
+)
+"""Name of a bucket list -> its upper bounds."""
+
+_TARGET: Final = ("model", "version", "signature")
+_CALL: Final = (*_TARGET, "service", "transport", "method")
+_LATENCY: Final = BUCKETS["latency_seconds"]
+_COUNTS: Final = BUCKETS["counts"]
+
+_TABLE: Final = (
+    FamilySpec(
+        "navi_requests_total",
+        "counter",
+        "Requests answered, by outcome; code OK is success.",
+        (*_CALL, "code", "reason"),
+        unit="requests",
+    ),
+    FamilySpec(
+        "navi_request_seconds",
+        "histogram",
+        "Time from a call's arrival to its answer.",
+        _CALL,
+        unit="seconds",
+        bounds=_LATENCY,
+    ),
+    FamilySpec("navi_request_rows_total", "counter", "Rows of the requests answered.", _TARGET, unit="rows"),
+    FamilySpec(
+        "navi_queue_wait_seconds",
+        "histogram",
+        "Time a request waited in its queue.",
+        _TARGET,
+        unit="seconds",
+        bounds=_LATENCY,
+    ),
+    FamilySpec(
+        "navi_batch_rows",
+        "histogram",
+        "Rows per batch, padding not counted.",
+        _TARGET,
+        unit="rows",
+        bounds=_COUNTS,
+    ),
+    FamilySpec(
+        "navi_batch_requests", "histogram", "Requests per batch.", _TARGET, unit="requests", bounds=_COUNTS
+    ),
+    FamilySpec(
+        "navi_batches_total",
+        "counter",
+        "Batches begun, by why they took no more requests.",
+        (*_TARGET, "close_reason"),
+        unit="batches",
+    ),
+    FamilySpec(
+        "navi_padding_rows_total",
+        "counter",
+        "Rows added to reach an allowed batch size.",
+        _TARGET,
+        unit="rows",
+    ),
+    FamilySpec(
+        "navi_convert_seconds",
+        "histogram",
+        "Time to fill a batch's tensors from its requests.",
+        _TARGET,
+        unit="seconds",
+        bounds=_LATENCY,
+    ),
+    FamilySpec(
+        "navi_run_seconds",
+        "histogram",
+        "Time of one run of the model.",
+        _TARGET,
+        unit="seconds",
+        bounds=_LATENCY,
+    ),
+    FamilySpec("navi_run_failures_total", "counter", "Runs that raised.", _TARGET, unit="runs"),
+    FamilySpec(
+        "navi_encode_seconds",
+        "histogram",
+        "Time to turn outputs into answers.",
+        _TARGET,
+        unit="seconds",
+        bounds=_LATENCY,
+    ),
+    FamilySpec(
+        "navi_work_saved_total",
+        "counter",
+        "Requests dropped before they cost a run: cancelled, late (deadline), or stale.",
+        (*_TARGET, "kind"),
+        unit="requests",
+    ),
+    FamilySpec(
+        "navi_retried_requests_total",
+        "counter",
+        "Requests run again alone after their batch failed.",
+        _TARGET,
+        unit="requests",
+    ),
+    FamilySpec(
+        "navi_requests_in_flight", "gauge", "Requests taken and not answered yet.", _TARGET, unit="requests"
+    ),
+    FamilySpec("navi_queue_requests", "gauge", "Requests that wait in the queue.", _TARGET, unit="requests"),
+    FamilySpec("navi_queue_rows", "gauge", "Rows that wait in the queue.", _TARGET, unit="rows"),
+    FamilySpec("navi_queue_bytes", "gauge", "Body bytes that wait in the queue.", _TARGET, unit="bytes"),
+    FamilySpec(
+        "navi_load_seconds",
+        "histogram",
+        "Time to load one version, warm-up included; outcome is ok or failed.",
+        ("model", "outcome"),
+        unit="seconds",
+        bounds=BUCKETS["load_seconds"],
+    ),
+    FamilySpec(
+        "navi_versions", "gauge", "Versions, by lifecycle state.", ("model", "state"), unit="versions"
+    ),
+    FamilySpec(
+        "navi_body_budget_used_bytes",
+        "gauge",
+        "Body bytes in flight, of the process-wide budget.",
+        unit="bytes",
+    ),
+    FamilySpec("navi_build_info", "gauge", "Always 1; the labels say what runs here.", ("version", "python")),
+)
+
+FAMILIES: Final[Mapping[str, FamilySpec]] = MappingProxyType({spec.name: spec for spec in _TABLE})
+"""Family name -> what it is."""

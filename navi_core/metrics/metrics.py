@@ -1,0 +1,275 @@
+"""What the host counts, and the page that shows it.
+
+One :class:`Metrics` per host, with a prometheus-client registry of its own, so that two hosts in one
+process do not mix. The families are the table in :mod:`navi_core.metrics.families`. Whoever serves
+requests asks for the :class:`SignatureMetrics` of a loaded model's signature and calls that. Every
+method may be called from any thread.
+
+Label values of model, version and signature come from loaded models only: what a client merely sent is
+counted under ``_unknown_``, so that no client can grow the page. Methods and reasons are words of the
+code; should a plugin invent them per request, those beyond the first 64 share one label value.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as distribution_version
+from typing import Final, TypeAlias
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
+
+from navi_core.contracts.planes import ServableState
+from navi_core.errors import ErrorCode
+from navi_core.metrics.cells import FamilySnapshot, FamilySpec, HistogramFamily, ScalarFamily, to_metric
+from navi_core.metrics.compat.base import CompatModel, CompatServer
+from navi_core.metrics.compat.navi import NaviCompat
+from navi_core.metrics.compat.tensorflow import TensorflowCompat
+from navi_core.metrics.compat.text import write_openmetrics, write_text
+from navi_core.metrics.families import UNKNOWN
+from navi_core.metrics.recorders import CallCells, MetricStore, SignatureMetrics, WorkSaved
+
+__all__ = ["Metrics", "QueueGauges", "SignatureMetrics", "WorkSaved"]
+
+QueueGauges: TypeAlias = tuple[str, int, str, int, int, int, int]
+"""(model, version, signature, requests in flight, queued requests, queued rows, queued bytes)."""
+
+_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+_OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+_OPENMETRICS_END: Final = b"# EOF\n"
+_QUEUE_GAUGES: Final = (
+    "navi_requests_in_flight",
+    "navi_queue_requests",
+    "navi_queue_rows",
+    "navi_queue_bytes",
+)
+
+
+class Metrics:
+    """Everything one host counts.
+
+    Parameters
+    ----------
+    compat
+        Names of other servers whose families are shown as well: ``navi``, ``tensorflow``.
+
+    Attributes
+    ----------
+    registry
+        The host's own prometheus-client registry; a plugin's collectors may join it.
+
+    Raises
+    ------
+    ValueError
+        A name in ``compat`` is not known.
+    """
+
+    def __init__(self, compat: Iterable[str] = ()) -> None:
+        self.registry = CollectorRegistry()
+        self._version = _own_version()
+        self._compat = [_compat_server(name, self._version) for name in dict.fromkeys(compat)]
+        self._store = MetricStore()
+        self._signatures: dict[tuple[str, int, str], SignatureMetrics] = {}
+        self._compat_models: dict[str, tuple[CompatModel, ...]] = {}
+        self._states: dict[tuple[str, int], ServableState] = {}
+        self._unresolved = CallCells(self._store, (UNKNOWN, UNKNOWN, UNKNOWN))
+        self._gauge_source: Callable[[], Iterable[QueueGauges]] | None = None
+        self._budget_source: Callable[[], int] | None = None
+        self._store.scalar("navi_build_info").child(self._version, platform.python_version()).value = 1
+        self.registry.register(_OwnCollector(self._own_metrics))
+
+    # --- recording ----------------------------------------------------------------------------
+
+    def for_signature(self, model: str, version: int, signature: str) -> SignatureMetrics:
+        """Return the recorder of one signature of a loaded version; the same object until it is forgotten."""
+        key = (model, version, signature)
+        found = self._signatures.get(key)
+        if found is not None:
+            return found
+        with self._store.lock:
+            found = self._signatures.get(key)
+            if found is None:
+                target = (model, str(version), signature)
+                found = SignatureMetrics(self._store, target, self._compat_of(model))
+                self._signatures[key] = found
+            return found
+
+    def unresolved_request(
+        self,
+        service: str,
+        transport: str,
+        method: str,
+        code: ErrorCode,
+        reason: str,
+        total_seconds: float,
+    ) -> None:
+        """Count an answer to a request that reached no loaded version; the client's words are not shown."""
+        with self._store.lock:
+            self._unresolved.count(service, transport, method, code, reason, total_seconds)
+            for compat in self._compat_of(UNKNOWN):
+                compat.request_finished(method, code, total_seconds, 0)
+
+    def load_finished(self, model: str, version: int, seconds: float, ok: bool) -> None:
+        """Count one load; the version's number is not a label, or every version would stay on the page."""
+        del version
+        outcome = "ok" if ok else "failed"
+        with self._store.lock:
+            self._store.histogram("navi_load_seconds").child(model, outcome).observe(seconds)
+            if ok:
+                for compat in self._compat_of(model):
+                    compat.loaded()
+
+    def state_changed(
+        self, model: str, version: int, before: ServableState | None, after: ServableState
+    ) -> None:
+        """Take a version's new state."""
+        del before  # a version is in one state at a time, whatever it was
+        with self._store.lock:
+            self._states[model, version] = after
+
+    def forget(self, model: str, version: int) -> None:
+        """Drop every label value of a version that is gone; the model's own families stay."""
+        with self._store.lock:
+            self._forget(model, version)
+
+    def forget_model(self, model: str) -> None:
+        """Drop every label value of a model that is no longer configured, its versions included."""
+        with self._store.lock:
+            versions = {key[1] for key in self._signatures if key[0] == model}
+            versions |= {key[1] for key in self._states if key[0] == model}
+            for version in versions:
+                self._forget(model, version)
+            self._store.forget(model, labels=("model",))
+            self._compat_models.pop(model, None)
+            for compat in self._compat:
+                compat.forget(model)
+
+    def _forget(self, model: str, version: int) -> None:
+        self._states.pop((model, version), None)
+        for key in [key for key in self._signatures if key[:2] == (model, version)]:
+            self._signatures.pop(key).detach()
+        self._store.forget(model, str(version), labels=("model", "version"))
+
+    def _compat_of(self, model: str) -> tuple[CompatModel, ...]:
+        found = self._compat_models.get(model)
+        if found is None:
+            found = tuple(server.for_model(model) for server in self._compat)
+            self._compat_models[model] = found
+        return found
+
+    # --- showing ------------------------------------------------------------------------------
+
+    def set_gauge_source(self, source: Callable[[], Iterable[QueueGauges]]) -> None:
+        """Have ``source`` asked for every loaded signature's gauges, whenever a page is made."""
+        self._gauge_source = source
+
+    def set_budget_source(self, source: Callable[[], int]) -> None:
+        """Have ``source`` asked for the body bytes in flight, whenever a page is made."""
+        self._budget_source = source
+
+    def render(self, accept: str = "") -> tuple[str, bytes]:
+        """Return content type and body of the page.
+
+        Parameters
+        ----------
+        accept
+            The HTTP ``Accept`` header: OpenMetrics where it is listed, Prometheus text otherwise.
+        """
+        if _wants_openmetrics(accept):
+            page: bytes = generate_openmetrics(self.registry)  # type: ignore[no-untyped-call]  # it has no annotations
+            text = "".join(write_openmetrics(families) for _, families in self._compat_families())
+            body = page.removesuffix(_OPENMETRICS_END)
+            return _OPENMETRICS, b"".join((body, text.encode(), _OPENMETRICS_END))
+        body = generate_latest(self.registry)
+        text = "".join(write_text(families, server.style) for server, families in self._compat_families())
+        # Navi's page begins with its name and version; its parsers look for that line
+        first = f"#navi:{self._version}\n" if any(one.name == "navi" for one in self._compat) else ""
+        return _TEXT, b"".join((first.encode(), body, text.encode()))
+
+    def _own_metrics(self) -> Iterator[Metric]:
+        gauges = self._gauges()
+        for name, family in self._store.families.items():
+            if name in gauges:
+                yield to_metric(family.spec, gauges[name])
+            else:
+                yield from (to_metric(spec, values) for spec, values in self._snapshots([family]))
+
+    def _compat_families(
+        self,
+    ) -> Iterator[tuple[CompatServer, Iterator[tuple[FamilySpec, FamilySnapshot]]]]:
+        if not self._compat:
+            return
+        queued = sum(row[4] for row in self._queue_rows())
+        for server in self._compat:
+            with self._store.lock:
+                server.set_queued(queued)
+            yield server, self._snapshots(server.families())
+
+    def _snapshots(
+        self, families: Iterable[ScalarFamily | HistogramFamily]
+    ) -> Iterator[tuple[FamilySpec, FamilySnapshot]]:
+        for family in families:
+            with self._store.lock:  # taken per family, so that a page with many series delays nobody
+                values = family.snapshot()
+            yield family.spec, values
+
+    def _queue_rows(self) -> list[QueueGauges]:
+        return list(self._gauge_source()) if self._gauge_source is not None else []
+
+    def _gauges(self) -> dict[str, FamilySnapshot]:
+        """Return the families whose values are asked for, not recorded."""
+        rows = [((row[0], str(row[1]), row[2]), row[3:]) for row in self._queue_rows()]
+        gauges: dict[str, FamilySnapshot] = {
+            name: [(target, values[index]) for target, values in rows]
+            for index, name in enumerate(_QUEUE_GAUGES)
+        }
+        with self._store.lock:
+            states = dict(self._states)
+        counts = Counter((model, state) for (model, _), state in states.items())
+        models = dict.fromkeys(model for model, _ in states)
+        gauges["navi_versions"] = [
+            ((model, state.value), counts[model, state]) for model in models for state in ServableState
+        ]
+        used = self._budget_source() if self._budget_source is not None else 0
+        gauges["navi_body_budget_used_bytes"] = [((), used)]
+        return gauges
+
+
+class _OwnCollector(Collector):
+    """navi's families, as prometheus-client collects them."""
+
+    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        self._collect = collect
+
+    def collect(self) -> Iterable[Metric]:
+        return self._collect()
+
+
+def _compat_server(name: str, version: str) -> CompatServer:
+    if name == NaviCompat.name:
+        return NaviCompat(version)
+    if name == TensorflowCompat.name:
+        return TensorflowCompat()
+    raise ValueError(f"compat_metrics: expected navi or tensorflow, got '{name}'")
+
+
+def _own_version() -> str:
+    try:
+        return distribution_version("navi-core")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "0.0.0"
+
+
+def _wants_openmetrics(accept: str) -> bool:
+    for part in accept.split(","):
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        if media == "application/openmetrics-text":
+            return not any(re.fullmatch(r"q\s*=\s*0(\.0*)?", one) for one in parameters)
+    return False

@@ -1,0 +1,245 @@
+"""Recorders: the objects that count what happens to one signature of one loaded version.
+
+Their cells are bound when they are made, so that a call is a lock and a few additions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import Final, Literal, TypeAlias
+
+from navi_core.errors import ErrorCode
+from navi_core.metrics.cells import HistogramCell, HistogramFamily, Labels, ScalarCell, ScalarFamily
+from navi_core.metrics.compat.base import CompatModel
+from navi_core.metrics.families import FAMILIES
+
+__all__ = ["CallCells", "MetricStore", "SignatureMetrics", "WorkSaved"]
+
+WorkSaved: TypeAlias = Literal["cancelled", "late", "stale"]
+
+_MAX_WORDS: Final = 64
+_OTHER: Final = "_other_"
+
+
+class MetricStore:
+    """All families of navi's own, with the one lock that guards their cells.
+
+    Attributes
+    ----------
+    lock
+        Held by whoever touches a cell or a family, for as short as can be.
+    families
+        Family name -> family, in the order of the table.
+    """
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.families: dict[str, ScalarFamily | HistogramFamily] = {
+            name: HistogramFamily(spec) if spec.kind == "histogram" else ScalarFamily(spec)
+            for name, spec in FAMILIES.items()
+        }
+        self._words: dict[str, set[str]] = {}
+
+    def scalar(self, name: str) -> ScalarFamily:
+        """Return a counter's or gauge's family."""
+        family = self.families[name]
+        assert isinstance(family, ScalarFamily)  # noqa: S101 - the table says so
+        return family
+
+    def histogram(self, name: str) -> HistogramFamily:
+        """Return a histogram's family."""
+        family = self.families[name]
+        assert isinstance(family, HistogramFamily)  # noqa: S101 - the table says so
+        return family
+
+    def forget(self, *prefix: str, labels: Labels) -> None:
+        """Drop the cells whose label values begin with ``prefix``, of families whose labels begin with ``labels``."""
+        for family in self.families.values():
+            if family.spec.labels[: len(labels)] == labels:
+                family.forget(*prefix)
+
+    def bounded(self, label: str, word: str) -> str:
+        """Return ``word``, or one word for all others once the label has had 64 different ones."""
+        words = self._words.setdefault(label, set())
+        if word not in words:
+            if len(words) >= _MAX_WORDS:
+                return _OTHER
+            words.add(word)
+        return word
+
+
+class CallCells:
+    """The cells of one target's answers, found by who asked and what came out.
+
+    Parameters
+    ----------
+    store
+        Where the families are.
+    target
+        Label values of model, version and signature.
+    """
+
+    def __init__(self, store: MetricStore, target: Labels) -> None:
+        self._store = store
+        self._target = target
+        self._cells: dict[tuple[str, str, str, ErrorCode, str], tuple[ScalarCell, HistogramCell]] = {}
+        self.detached = False
+
+    def count(
+        self, service: str, transport: str, method: str, code: ErrorCode, reason: str, total_seconds: float
+    ) -> None:
+        """Count one answer; the lock is held."""
+        key = (service, transport, method, code, reason)
+        cells = self._cells.get(key)
+        if cells is None:
+            cells = self._make(*key)
+            if len(self._cells) < _MAX_WORDS * _MAX_WORDS:
+                self._cells[key] = cells
+        cells[0].value += 1
+        cells[1].observe(total_seconds)
+
+    def _make(
+        self, service: str, transport: str, method: str, code: ErrorCode, reason: str
+    ) -> tuple[ScalarCell, HistogramCell]:
+        requests = self._store.scalar("navi_requests_total")
+        seconds = self._store.histogram("navi_request_seconds")
+        if self.detached:
+            return requests.new_cell(), seconds.new_cell()
+        call = (*self._target, service, transport, self._store.bounded("method", method))
+        outcome = (code.value, self._store.bounded("reason", reason))
+        return requests.child(*call, *outcome), seconds.child(*call)
+
+
+class _WordCells:
+    """The cells of one counter of one target, found by its last label."""
+
+    def __init__(self, store: MetricStore, family: str, target: Labels) -> None:
+        self._family = store.scalar(family)
+        self._target = target
+        self._cells: dict[str, ScalarCell] = {}
+        self.detached = False
+
+    def cell(self, word: str) -> ScalarCell:
+        found = self._cells.get(word)
+        if found is None:
+            made = self._family.new_cell() if self.detached else self._family.child(*self._target, word)
+            found = self._cells[word] = made
+        return found
+
+
+class SignatureMetrics:
+    """Counts what happens to one signature of one loaded version.
+
+    Every method may be called from any thread. After the version was forgotten its late calls count
+    nowhere, rather than bring the label values back.
+
+    Parameters
+    ----------
+    store
+        Where the families are; its lock is held while this is made.
+    target
+        Label values of model, version and signature.
+    compat
+        The model's recorders of other servers' families.
+    """
+
+    def __init__(self, store: MetricStore, target: Labels, compat: Sequence[CompatModel]) -> None:
+        self._lock = store.lock
+        self._compat = tuple(compat)
+        self._calls = CallCells(store, target)
+        self._closed = _WordCells(store, "navi_batches_total", target)
+        self._saved = _WordCells(store, "navi_work_saved_total", target)
+        self._rows = store.scalar("navi_request_rows_total").child(*target)
+        self._padding_rows = store.scalar("navi_padding_rows_total").child(*target)
+        self._run_failures = store.scalar("navi_run_failures_total").child(*target)
+        self._retried = store.scalar("navi_retried_requests_total").child(*target)
+        self._queue_wait = store.histogram("navi_queue_wait_seconds").child(*target)
+        self._batch_rows = store.histogram("navi_batch_rows").child(*target)
+        self._batch_requests = store.histogram("navi_batch_requests").child(*target)
+        self._convert = store.histogram("navi_convert_seconds").child(*target)
+        self._run = store.histogram("navi_run_seconds").child(*target)
+        self._encode = store.histogram("navi_encode_seconds").child(*target)
+
+    def request_finished(
+        self,
+        service: str,
+        transport: str,
+        method: str,
+        code: ErrorCode,
+        reason: str,
+        total_seconds: float,
+        rows: int,
+    ) -> None:
+        """Count an answer, good or bad."""
+        with self._lock:
+            self._calls.count(service, transport, method, code, reason, total_seconds)
+            self._rows.value += rows
+            for compat in self._compat:
+                compat.request_finished(method, code, total_seconds, rows)
+
+    def queue_wait(self, seconds: float) -> None:
+        """Count how long one request waited in the queue."""
+        with self._lock:
+            self._queue_wait.observe(seconds)
+            for compat in self._compat:
+                compat.queue_wait(seconds)
+
+    def batch_started(self, num_requests: int, num_rows: int, padding_rows: int, close_reason: str) -> None:
+        """Count a batch.
+
+        Parameters
+        ----------
+        num_requests, num_rows
+            What is in it; padding is not counted in ``num_rows``.
+        padding_rows
+            Rows added to reach an allowed size.
+        close_reason
+            Why it took no more requests.
+        """
+        with self._lock:
+            self._batch_requests.observe(num_requests)
+            self._batch_rows.observe(num_rows)
+            self._padding_rows.value += padding_rows
+            self._closed.cell(close_reason).value += 1
+            for compat in self._compat:
+                compat.batch_started(num_requests, num_rows, padding_rows)
+
+    def converted(self, seconds: float, num_rows: int = 0) -> None:
+        """Count one batch's conversion; ``num_rows`` (0: not said) only serves Navi's per-record family."""
+        with self._lock:
+            self._convert.observe(seconds)
+            for compat in self._compat:
+                compat.converted(seconds, num_rows)
+
+    def ran(self, seconds: float, ok: bool) -> None:
+        """Count one run of the model."""
+        with self._lock:
+            self._run.observe(seconds)
+            if not ok:
+                self._run_failures.value += 1
+            for compat in self._compat:
+                compat.ran(seconds)
+
+    def encoded(self, seconds: float) -> None:
+        """Count the time that one answer took to encode."""
+        with self._lock:
+            self._encode.observe(seconds)
+
+    def work_saved(self, kind: WorkSaved, requests: int = 1) -> None:
+        """Count requests that were dropped before they cost a run."""
+        with self._lock:
+            self._saved.cell(kind).value += requests
+            if kind == "stale":
+                for compat in self._compat:
+                    compat.stale_dropped(requests)
+
+    def retried(self, requests: int) -> None:
+        """Count requests that were run again alone after their batch had failed."""
+        with self._lock:
+            self._retried.value += requests
+
+    def detach(self) -> None:
+        """Count nowhere from now on; the lock is held."""
+        self._calls.detached = self._closed.detached = self._saved.detached = True
+        self._compat = ()

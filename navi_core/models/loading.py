@@ -1,0 +1,247 @@
+"""From an artifact to a version that can answer: settings, runtime, signatures, converter, warm-up.
+
+Everything here blocks and runs on a loader thread. ``navi-host inspect`` uses it too, so what it shows is what
+a host would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from navi_core.batching.queue import BatchPolicy
+from navi_core.config.load import convert_options, load_model_settings
+from navi_core.config.records import ModelSettings, overlay
+from navi_core.contracts.artifact import Artifact
+from navi_core.contracts.converter import BoundConverter, Converter
+from navi_core.contracts.runtime import LoadOptions, Runtime, Servable
+from navi_core.errors import ErrorCode, ModelLoadError, NaviError
+from navi_core.models.overrides import apply_overrides
+from navi_core.models.served import LoadedVersion, ServedSignature
+from navi_core.models.version_policy import parse_version
+from navi_core.models.warmup import DEFAULT_ROWS, warm_up
+from navi_core.plugins.registry import Registry
+from navi_core.signature import DEFAULT_SIGNATURE, Signature
+
+__all__ = ["SETTINGS_FILE", "artifact_at", "load_version", "model_settings"]
+
+log = structlog.get_logger(__name__)
+
+SETTINGS_FILE: Final = "navi.toml"
+NO_CONVERTER: Final = "none"
+
+
+def model_settings(artifact: Artifact, said: ModelSettings) -> ModelSettings:
+    """Return what applies to one version: ``navi.toml`` of the model, of the version, then the host's.
+
+    Raises
+    ------
+    ConfigError
+        A ``navi.toml`` is wrong; with its path.
+    """
+    settings = ModelSettings()
+    if artifact.path is not None:
+        for folder in (artifact.path.parent, artifact.path):
+            file = folder / SETTINGS_FILE
+            if folder.is_dir() and file.is_file():
+                settings = overlay(settings, load_model_settings(file))
+    return overlay(settings, said)
+
+
+def load_version(
+    registry: Registry,
+    artifact: Artifact,
+    said: ModelSettings,
+    *,
+    runtime_tables: Mapping[str, Mapping[str, Any]] | None = None,
+    converter_tables: Mapping[str, Mapping[str, Any]] | None = None,
+    max_model_bytes: int | None = None,
+    max_concurrent_batches: int = 4,
+) -> LoadedVersion:
+    """Load one version, ready to answer.
+
+    Parameters
+    ----------
+    registry
+        Installed runtimes and converters.
+    artifact
+        The version's files.
+    said
+        The host's configuration of the model.
+    runtime_tables, converter_tables
+        Host-wide options by plugin name.
+    max_model_bytes
+        Refuse what is estimated to be larger; None: no limit.
+    max_concurrent_batches
+        The default for what the settings leave open.
+
+    Raises
+    ------
+    ModelLoadError
+        It cannot be served; says why. Other errors of navi's (a wrong ``navi.toml``, no runtime) come as they are.
+    """
+    try:
+        settings = model_settings(artifact, said)
+        runtime, kind = _runtime(registry, artifact, settings)
+        _check_size(runtime, artifact, max_model_bytes)
+        converter = _converter(registry, artifact, settings)
+        options = _load_options(runtime, settings, runtime_tables or {}, is_converted=converter is not None)
+        servable = runtime.load(artifact, options)
+        try:
+            signatures, notes = _signatures(servable, settings, artifact.name)
+            bound = None
+            if converter is not None:
+                bound = _bind(converter, artifact, signatures, settings, converter_tables or {})
+            return LoadedVersion(
+                artifact=artifact,
+                servable=servable,
+                runtime=runtime.name,
+                kind=kind,
+                converter=converter.name if converter is not None and bound is not None else "",
+                signatures=_served(signatures, bound),
+                policy=BatchPolicy.from_settings(
+                    settings.batching, max_concurrent_batches=max_concurrent_batches
+                ),
+                notes=tuple(notes),
+            )
+        except BaseException:
+            servable.close()
+            raise
+    except NaviError:
+        raise
+    except Exception as error:
+        log.exception("load_failed_unexpectedly", model=artifact.name, version=artifact.version)
+        code = ErrorCode.RESOURCE_EXHAUSTED if isinstance(error, MemoryError) else None
+        msg = f"version {artifact.version} of model '{artifact.name}' could not be loaded: {type(error).__name__}: {error}"
+        raise ModelLoadError(msg, model=artifact.name, version=artifact.version, code=code) from error
+
+
+def _runtime(registry: Registry, artifact: Artifact, settings: ModelSettings) -> tuple[Runtime, str]:
+    if settings.runtime is None:
+        recognised = registry.select_runtime(artifact)
+        return recognised.runtime, recognised.kind
+    runtime = registry.runtime(settings.runtime)
+    kind = runtime.recognise(artifact)
+    if kind is None:
+        msg = (
+            f"runtime '{runtime.name}', which the configuration names, does not recognise "
+            f"version {artifact.version} of model '{artifact.name}' in {artifact.where}"
+        )
+        raise ModelLoadError(msg, model=artifact.name, version=artifact.version)
+    return runtime, kind
+
+
+def _check_size(runtime: Runtime, artifact: Artifact, max_model_bytes: int | None) -> None:
+    if max_model_bytes is None:
+        return
+    size_bytes = runtime.estimate_bytes(artifact)
+    if size_bytes > max_model_bytes:
+        msg = (
+            f"version {artifact.version} of model '{artifact.name}': expected at most {max_model_bytes} bytes "
+            f"(max_model_bytes), got an estimate of {size_bytes}"
+        )
+        raise ModelLoadError(
+            msg,
+            model=artifact.name,
+            version=artifact.version,
+            code=ErrorCode.RESOURCE_EXHAUSTED,
+            reason="max_model_bytes",
+        )
+
+
+def _load_options(
+    runtime: Runtime, settings: ModelSettings, tables: Mapping[str, Mapping[str, Any]], *, is_converted: bool
+) -> LoadOptions:
+    table = {**tables.get(runtime.name, {}), **settings.runtime_options}
+    return LoadOptions(
+        options=convert_options(runtime.options_type, table, f"runtimes.{runtime.name}"),
+        intra_op_threads=settings.intra_op_threads,
+        inter_op_threads=settings.inter_op_threads,
+        signature=settings.signature,
+        # Where a converter is used, the configured inputs are what clients send, as in Navi's --input.
+        inputs=() if is_converted else settings.inputs or (),
+        outputs=settings.outputs or (),
+    )
+
+
+def _signatures(
+    servable: Servable, settings: ModelSettings, model: str
+) -> tuple[dict[str, Signature], list[str]]:
+    """Return the signatures after the configuration's say and the warm-up's findings, and notes."""
+    signatures = apply_overrides(servable.signatures, settings.signatures)
+    if settings.warmup.enabled is False:
+        return signatures, []
+    return warm_up(servable, signatures, settings.warmup.rows or DEFAULT_ROWS, model=model)
+
+
+def _served(signatures: Mapping[str, Signature], bound: BoundConverter | None) -> dict[str, ServedSignature]:
+    served = {}
+    for name, signature in signatures.items():
+        converter = bound if name == DEFAULT_SIGNATURE else None
+        client = signature if converter is None else converter.signature
+        served[name] = ServedSignature(name=name, model=signature, client=client, converter=converter)
+    return served
+
+
+# --- converters -------------------------------------------------------------------------------------
+
+
+def _converter(registry: Registry, artifact: Artifact, settings: ModelSettings) -> Converter | None:
+    """Return the converter that the settings name, or that recognises the artifact; None: no conversion."""
+    if settings.converter == NO_CONVERTER:
+        return None
+    if settings.converter is not None:
+        return registry.converter(settings.converter)
+    return registry.select_converter(artifact)
+
+
+def _bind(
+    converter: Converter,
+    artifact: Artifact,
+    signatures: Mapping[str, Signature],
+    settings: ModelSettings,
+    tables: Mapping[str, Mapping[str, Any]],
+) -> BoundConverter | None:
+    """Bind a converter to the default signature; None: it was not asked for, and there is no such signature."""
+    signature = signatures.get(DEFAULT_SIGNATURE)
+    if signature is None:
+        if settings.converter is None:
+            return None
+        msg = f"converter '{converter.name}' needs a signature '{DEFAULT_SIGNATURE}', the model has {', '.join(signatures)}"
+        raise ModelLoadError(msg, model=artifact.name, version=artifact.version)
+    table = {**tables.get(converter.name, {}), **settings.converter_options}
+    options = convert_options(converter.options_type, table, f"converters.{converter.name}")
+    bound = converter.bind(artifact, signature, options)
+    if settings.inputs and set(settings.inputs) != set(bound.signature.inputs):
+        expected, got = ", ".join(bound.signature.inputs), ", ".join(settings.inputs)
+        msg = f"inputs of model '{artifact.name}': converter '{converter.name}' takes {expected}, the configuration says {got}"
+        raise ModelLoadError(msg, model=artifact.name, version=artifact.version)
+    return bound
+
+
+def artifact_at(path: Path) -> Artifact:
+    """Return the artifact that a path means: a version directory, a model directory's newest version, or a file.
+
+    Raises
+    ------
+    ModelLoadError
+        There is nothing to load.
+    """
+    path = path.resolve()
+    if path.is_file():
+        return Artifact(name=path.stem, version=1, path=path)
+    if not path.is_dir():
+        msg = f"expected a model directory, a version directory or a file, got '{path}', which does not exist"
+        raise ModelLoadError(msg)
+    versions = {
+        number: entry for entry in path.iterdir() if (number := parse_version(entry.name)) is not None
+    }
+    if versions:
+        newest = max(versions)
+        return Artifact(name=path.name, version=newest, path=versions[newest])
+    number = parse_version(path.name)
+    name = path.parent.name if number is not None else path.name
+    return Artifact(name=name, version=number if number is not None else 1, path=path)

@@ -1,0 +1,454 @@
+"""The manager: makes what is loaded follow what is wanted, and hands out the right to use a version.
+
+Sources say which versions of a model are *aspired*; :func:`~navi_core.models.version_policy.next_action` says what to
+do next; this file does it: loads on threads of their own, moves traffic in one step, unloads when the last
+handle came back. All of it runs on the event loop except the loads and closes themselves.
+
+A failed load ends that life of the version with its error; a new life begins after a back-off, as long as the
+version is wanted. The versions that serve are not touched by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import Executor
+from typing import Final
+
+import structlog
+
+from navi_core.background import run_in_daemon_thread
+from navi_core.batching.batcher import Batcher
+from navi_core.batching.buffers import BufferPool
+from navi_core.config.records import HostConfig, ModelConfig
+from navi_core.contracts.artifact import Artifact
+from navi_core.contracts.events import StateChanged
+from navi_core.contracts.planes import ServableState, VersionStatus
+from navi_core.errors import (
+    ModelConflictError,
+    ModelNotFoundError,
+    NaviError,
+)
+from navi_core.messages import ModelRef
+from navi_core.metrics.metrics import Metrics
+from navi_core.models.lifecycle import Event, advance
+from navi_core.models.loading import load_version
+from navi_core.models.records import ModelRecord, VersionRecord
+from navi_core.models.served import LoadedVersion
+from navi_core.models.version_policy import Load, Unload, VersionSnapshot, next_action
+from navi_core.plugins.observers import Observers
+from navi_core.plugins.registry import Registry
+
+__all__ = ["ServableManager", "VersionRecord"]
+
+log = structlog.get_logger(__name__)
+
+_MAX_BACKOFF_S: Final = 300.0
+
+
+class ServableManager:
+    """All models of one host. Belongs to one event loop.
+
+    Parameters
+    ----------
+    registry
+        Installed runtimes and converters.
+    config
+        Limits, retries and plugin options of the host.
+    pool
+        Buffers for batches.
+    threads
+        Where batches run.
+    metrics, observers
+        Who is told.
+    max_concurrent_batches
+        Batches of one model that run at once, where its settings do not say.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        config: HostConfig,
+        *,
+        pool: BufferPool,
+        threads: Executor,
+        metrics: Metrics,
+        observers: Observers,
+        max_concurrent_batches: int,
+    ) -> None:
+        self._registry = registry
+        self._config = config
+        self._pool = pool
+        self._threads = threads
+        self._metrics = metrics
+        self._observers = observers
+        self._max_concurrent_batches = max_concurrent_batches
+        self._models: dict[str, ModelRecord] = {}
+        self._callbacks: dict[object, Callable[[], None]] = {}
+        self._loads = asyncio.Semaphore(config.load_threads)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._is_closing = False
+
+    # --- what is configured ----------------------------------------------------------------------
+
+    def add_model(self, config: ModelConfig) -> None:
+        """Know a model from now on.
+
+        Raises
+        ------
+        ModelConflictError
+            The name is taken.
+        """
+        name = config.model_name
+        if name in self._models:
+            msg = f"model '{name}' is served already"
+            raise ModelConflictError(msg, model=name)
+        self._models[name] = ModelRecord(config, name)
+        self._changed()
+
+    def reconfigure_model(self, config: ModelConfig) -> None:
+        """Use another configuration for the loads that come; labels and transition count at once."""
+        self._model(config.model_name).config = config
+        self._changed()
+
+    async def remove_model(self, name: str) -> None:
+        """Answer no more requests for a model; returns once its versions are unloaded."""
+        model = self._model(name)
+        model.is_leaving = True
+        self.set_aspired(name, ())
+        while model.versions or model.retiring:
+            record = next(iter((*model.versions.values(), *model.retiring)))
+            if record.state is ServableState.END:
+                model.versions.pop(record.version, None)
+                model.retiring.discard(record)
+                continue
+            await record.gone.wait()
+        self._models.pop(name, None)
+        self._metrics.forget_model(name)
+        model.answer_waiters(ModelNotFoundError(name))
+        self._changed()
+
+    def set_aspired(self, name: str, artifacts: Sequence[Artifact]) -> None:
+        """Take a whole aspired set from a source; of an unknown model it is dropped."""
+        model = self._models.get(name)
+        if model is None or self._is_closing:
+            return
+        model.was_looked_at = True
+        model.aspired = {artifact.version: artifact for artifact in artifacts}
+        for version, artifact in model.aspired.items():
+            record = model.versions.get(version)
+            if record is None or (record.state is ServableState.END and self._is_new_life(record, artifact)):
+                self._born(model, artifact)
+        for version, record in list(model.versions.items()):
+            if version in model.aspired:
+                continue
+            if record.retry is not None:
+                record.retry.cancel()
+                record.retry = None
+            if record.state is ServableState.START:
+                self._advance(model, record, Event.DROPPED)
+        self._step(model)
+
+    @staticmethod
+    def _is_new_life(record: VersionRecord, artifact: Artifact) -> bool:
+        """Tell whether an ended version begins anew: it ended well, or what it is loaded from has changed."""
+        return record.error is None or record.artifact != artifact
+
+    def _born(self, model: ModelRecord, artifact: Artifact, attempts: int = 0) -> VersionRecord:
+        record = VersionRecord(artifact, attempts)
+        model.versions.pop(artifact.version, None)  # the newest life comes last
+        model.versions[artifact.version] = record
+        self._metrics.state_changed(model.name, record.version, None, record.state)
+        self._tell(model, record, None)
+        return record
+
+    # --- using versions ----------------------------------------------------------------------------
+
+    def acquire(self, ref: ModelRef) -> VersionRecord:
+        """Resolve a reference and take a handle; give it back with :meth:`release`.
+
+        Raises
+        ------
+        ModelNotFoundError, VersionNotFoundError, LabelNotFoundError, ModelNotReadyError
+            It cannot be resolved.
+        """
+        model = self._models.get(ref.name)
+        if model is None or model.is_leaving:
+            raise ModelNotFoundError(ref.name, version=ref.version)
+        record = model.resolve(ref)
+        record.handles += 1
+        return record
+
+    def release(self, record: VersionRecord) -> None:
+        """Give a handle back."""
+        record.handles -= 1
+        if record.handles == 0 and record.state is ServableState.UNLOADING:
+            model = self._models.get(record.artifact.name)
+            if model is not None:
+                self._spawn(self._close_version(model, record))
+
+    # --- what there is -------------------------------------------------------------------------------
+
+    def names(self) -> Sequence[str]:
+        """Return the models' names, in order of configuration."""
+        return [name for name, model in self._models.items() if not model.is_leaving]
+
+    def config_of(self, name: str) -> ModelConfig:
+        """Return a model's configuration; raises ModelNotFoundError."""
+        return self._model(name).config
+
+    def current_version(self, name: str) -> int | None:
+        """Return the version that answers when none is asked for; None: none does."""
+        model = self._models.get(name)
+        return model.current.version if model is not None and model.current is not None else None
+
+    def is_available(self, name: str) -> bool:
+        """Tell whether a version of the model can answer; raises ModelNotFoundError."""
+        return self._model(name).current is not None
+
+    def status(self, name: str) -> Sequence[VersionStatus]:
+        """Return every known version, oldest first; raises ModelNotFoundError."""
+        return self._model(name).statuses()
+
+    def batchers(self) -> Iterator[tuple[str, int, Batcher]]:
+        """Yield model, version and batcher of everything that is loaded."""
+        for model in self._models.values():
+            for record in (*model.versions.values(), *model.retiring):
+                if record.batcher is not None:
+                    yield model.name, record.version, record.batcher
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have ``callback`` called after any change; returns the undo."""
+        token = object()
+        self._callbacks[token] = callback
+        return lambda: self._callbacks.pop(token, None) and None
+
+    async def wait_available(self, name: str) -> None:
+        """Return once a version of the model can answer.
+
+        Raises
+        ------
+        ModelLoadError
+            The first look found no version, or none of those found could be loaded.
+        ModelNotFoundError
+            No such model, or it was removed meanwhile.
+        """
+        model = self._model(name)
+        waiter = self._loop.create_future()
+        model.waiters.append(waiter)
+        model.settle()
+        await waiter
+
+    # --- moving ----------------------------------------------------------------------------------------
+
+    def _step(self, model: ModelRecord) -> None:
+        """Do what the policy says until it says nothing."""
+        while True:
+            snapshots = [
+                VersionSnapshot(record.version, record.state, record.version in model.aspired)
+                for record in model.versions.values()
+            ]
+            match next_action(snapshots, model.config.transition):
+                case Load(version):
+                    record = model.versions[version]
+                    self._advance(model, record, Event.LOAD_STARTED)
+                    self._spawn(self._load(model, record))
+                case Unload(version):
+                    self._retire(model, model.versions[version])
+                case _:
+                    break
+        model.settle()
+
+    async def _load(self, model: ModelRecord, record: VersionRecord) -> None:
+        """Load one version and make it available, or end its life."""
+        started = time.monotonic()
+        try:
+            async with self._loads:
+                started = time.monotonic()
+                loaded = await self._load_in_thread(model, record.artifact)
+        except NaviError as error:
+            self._metrics.load_finished(model.name, record.version, time.monotonic() - started, ok=False)
+            self._failed(model, record, error)
+        else:
+            seconds = time.monotonic() - started
+            self._metrics.load_finished(model.name, record.version, seconds, ok=True)
+            self._open(record, loaded)
+            log.info(
+                "servable_loaded",
+                model=model.name,
+                version=record.version,
+                runtime=loaded.runtime,
+                converter=loaded.converter or None,
+                seconds=round(seconds, 3),
+                notes=list(loaded.notes) or None,
+            )
+            self._advance(model, record, Event.LOAD_SUCCEEDED)
+        self._step(model)
+
+    async def _load_in_thread(self, model: ModelRecord, artifact: Artifact) -> LoadedVersion:
+        config = self._config
+
+        def load() -> LoadedVersion:
+            return load_version(
+                self._registry,
+                artifact,
+                model.config,
+                runtime_tables=config.runtimes,
+                converter_tables=config.converters,
+                max_model_bytes=model.config.max_model_bytes,
+                max_concurrent_batches=self._max_concurrent_batches,
+            )
+
+        return await run_in_daemon_thread(load, name=f"navi-load-{artifact.name}-{artifact.version}")
+
+    def _open(self, record: VersionRecord, loaded: LoadedVersion) -> None:
+        record.loaded = loaded
+        record.batcher = Batcher(loaded, pool=self._pool, threads=self._threads, metrics=self._metrics)
+
+    def _failed(self, model: ModelRecord, record: VersionRecord, error: NaviError) -> None:
+        """End a life that could not begin, and plan the next one."""
+        record.error = error
+        attempts = record.attempts + 1
+        limit = self._config.max_load_retries
+        retries_left = (limit is None or attempts <= limit) and record.version in model.aspired
+        delay_s = min(self._config.load_retry_interval_s * 2 ** min(attempts - 1, 16), _MAX_BACKOFF_S)
+        log.error(
+            "servable_load_failed",
+            model=model.name,
+            version=record.version,
+            error=error.message,
+            attempt=attempts,
+            retry_in_s=delay_s if retries_left else None,
+            serving_version=model.current.version if model.current else None,
+        )
+        if retries_left and not self._is_closing:
+            record.retry = self._loop.call_later(delay_s, self._try_again, model, record)
+        self._advance(model, record, Event.LOAD_FAILED)
+
+    def _try_again(self, model: ModelRecord, record: VersionRecord) -> None:
+        record.retry = None
+        artifact = model.aspired.get(record.version)
+        if artifact is not None and model.versions.get(record.version) is record and not self._is_closing:
+            self._born(model, artifact, record.attempts + 1)
+            self._step(model)
+
+    def _retire(self, model: ModelRecord, record: VersionRecord) -> None:
+        """Take a version out of the traffic; it is closed when its last handle came back."""
+        self._advance(model, record, Event.UNLOAD_STARTED)
+        if record.handles == 0:
+            self._spawn(self._close_version(model, record))
+
+    async def _close_version(self, model: ModelRecord, record: VersionRecord) -> None:
+        if record.state is not ServableState.UNLOADING or record.loaded is None or record.batcher is None:
+            return
+        loaded, batcher = record.loaded, record.batcher
+        record.loaded = record.batcher = None
+        await batcher.close()
+        try:
+            await run_in_daemon_thread(
+                loaded.servable.close, name=f"navi-close-{model.name}-{record.version}"
+            )
+        except Exception:
+            log.exception("servable_close_failed", model=model.name, version=record.version)
+        self._advance(model, record, Event.UNLOAD_FINISHED)
+        if record in model.retiring:
+            model.retiring.discard(record)
+        else:
+            self._metrics.forget(model.name, record.version)
+        log.info("servable_unloaded", model=model.name, version=record.version)
+        self._step(model)
+
+    async def replace(self, artifact: Artifact) -> None:
+        """Serve ``artifact`` as its model's only version, in one step.
+
+        Raises
+        ------
+        ModelNotFoundError
+            No such model.
+        ModelLoadError
+            It cannot be loaded; what served goes on serving.
+        """
+        model = self._model(artifact.name)
+        async with self._loads:
+            loaded = await self._load_in_thread(model, artifact)
+        old = [record for record in model.versions.values() if record.state is ServableState.AVAILABLE]
+        same = model.versions.pop(artifact.version, None)
+        record = self._born(model, artifact)
+        self._advance(model, record, Event.LOAD_STARTED)
+        self._open(record, loaded)
+        model.aspired = {artifact.version: artifact}
+        self._advance(model, record, Event.LOAD_SUCCEEDED)
+        for each in old:
+            if each is same:
+                model.retiring.add(each)
+            self._retire(model, each)
+        self._step(model)
+
+    def _advance(self, model: ModelRecord, record: VersionRecord, event: Event) -> None:
+        before = record.state
+        record.state = advance(before, event)
+        if record.state is ServableState.END:
+            record.gone.set()
+            model.trim()
+        model.choose_current()
+        if record not in model.retiring:
+            self._metrics.state_changed(model.name, record.version, before, record.state)
+        self._tell(model, record, before)
+
+    def _tell(self, model: ModelRecord, record: VersionRecord, before: ServableState | None) -> None:
+        if self._observers.any_state_changed:
+            self._observers.state_changed(
+                StateChanged(
+                    model=model.name,
+                    version=record.version,
+                    before=before,
+                    after=record.state,
+                    error=record.error.message if record.error else "",
+                )
+            )
+        self._changed()
+
+    def _changed(self) -> None:
+        for callback in list(self._callbacks.values()):
+            callback()
+
+    # --- the end -----------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Unload everything that is loaded; loads that are running are abandoned."""
+        self._is_closing = True
+        for model in self._models.values():
+            for record in model.versions.values():
+                if record.retry is not None:
+                    record.retry.cancel()
+                    record.retry = None
+                if record.state is ServableState.AVAILABLE:
+                    self._retire(model, record)
+        pending = [
+            record.gone.wait()
+            for model in self._models.values()
+            for record in (*model.versions.values(), *model.retiring)
+            if record.state is ServableState.UNLOADING
+        ]
+        await asyncio.gather(*pending)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _model(self, name: str) -> ModelRecord:
+        model = self._models.get(name)
+        if model is None:
+            raise ModelNotFoundError(name)
+        return model
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("manager_task_failed", exc_info=task.exception())

@@ -1,0 +1,180 @@
+"""What the manager knows: every configured model, and every life of its versions."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from navi_core.batching.batcher import Batcher
+from navi_core.config.records import ModelConfig
+from navi_core.contracts.artifact import Artifact
+from navi_core.contracts.planes import ServableState, VersionStatus
+from navi_core.errors import (
+    ErrorCode,
+    LabelNotFoundError,
+    ModelLoadError,
+    ModelNotReadyError,
+    NaviError,
+    VersionNotFoundError,
+)
+from navi_core.messages import ModelRef
+from navi_core.models.served import LoadedVersion
+
+__all__ = ["ModelRecord", "VersionRecord"]
+
+MAX_ENDED: Final = 16
+"""Ended versions that status calls still show, per model."""
+
+
+@dataclass(slots=True, eq=False)
+class VersionRecord:
+    """One life of one version.
+
+    Parameters
+    ----------
+    artifact
+        What it is loaded from.
+    attempts
+        Loads of this version that failed before this life.
+    """
+
+    artifact: Artifact
+    attempts: int = 0
+    state: ServableState = ServableState.START
+    loaded: LoadedVersion | None = None
+    batcher: Batcher | None = None
+    handles: int = 0
+    error: NaviError | None = None
+    retry: asyncio.TimerHandle | None = None
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def version(self) -> int:
+        """The version's number."""
+        return self.artifact.version
+
+
+@dataclass(slots=True, eq=False)
+class ModelRecord:
+    """One configured model: its versions, what is wanted of it, and who waits for it.
+
+    Parameters
+    ----------
+    config
+        Its configuration.
+    name
+        Its name.
+    """
+
+    config: ModelConfig
+    name: str
+    versions: dict[int, VersionRecord] = field(default_factory=dict)
+    retiring: set[VersionRecord] = field(default_factory=set)
+    aspired: dict[int, Artifact] = field(default_factory=dict)
+    current: VersionRecord | None = None
+    was_looked_at: bool = False
+    is_leaving: bool = False
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a version is about to load, or loading."""
+        return any(
+            record.state in (ServableState.START, ServableState.LOADING) for record in self.versions.values()
+        )
+
+    @property
+    def last_failure(self) -> NaviError | None:
+        """The error of the version that failed last; None: none has."""
+        return next(
+            (record.error for record in reversed(self.versions.values()) if record.error is not None), None
+        )
+
+    def choose_current(self) -> None:
+        """Move the traffic: the newest available version that is wanted, else the newest available one."""
+        self.current = max(
+            (record for record in self.versions.values() if record.state is ServableState.AVAILABLE),
+            key=lambda record: (record.version in self.aspired, record.version),
+            default=None,
+        )
+
+    def trim(self) -> None:
+        """Forget the oldest of the ended versions that nobody wants."""
+        ended = [
+            record
+            for record in self.versions.values()
+            if record.state is ServableState.END and record.version not in self.aspired
+        ]
+        for record in ended[:-MAX_ENDED]:
+            del self.versions[record.version]
+
+    def statuses(self) -> list[VersionStatus]:
+        """Return every known version, oldest first."""
+        labels: dict[int, list[str]] = {}
+        for label, version in self.config.labels.items():
+            labels.setdefault(version, []).append(label)
+        return [
+            VersionStatus(
+                version=record.version,
+                state=record.state,
+                error_code=record.error.code if record.error else ErrorCode.OK,
+                error_message=record.error.message if record.error else "",
+                labels=tuple(labels.get(record.version, ())),
+            )
+            for record in sorted(self.versions.values(), key=lambda one: one.version)
+        ]
+
+    def resolve(self, ref: ModelRef) -> VersionRecord:
+        """Return the version that a reference means.
+
+        Raises
+        ------
+        VersionNotFoundError, LabelNotFoundError, ModelNotReadyError
+            There is none that can answer.
+        """
+        version = ref.version
+        if ref.label is not None:
+            version = self.config.labels.get(ref.label)
+            if version is None:
+                raise LabelNotFoundError(ref.name, ref.label)
+        if version is None:
+            if self.current is None:
+                raise self._not_ready()
+            return self.current
+        record = self.versions.get(version)
+        if record is None or record.state is not ServableState.AVAILABLE:
+            raise VersionNotFoundError(ref.name, version)
+        return record
+
+    def _not_ready(self) -> ModelNotReadyError:
+        if self.is_busy or not self.was_looked_at:
+            return ModelNotReadyError(f"model '{self.name}' is not loaded yet", model=self.name)
+        if self.last_failure is not None:
+            return ModelNotReadyError(f"no version of model '{self.name}' could be loaded", model=self.name)
+        return ModelNotReadyError(f"model '{self.name}' has no version to serve", model=self.name)
+
+    def settle(self) -> None:
+        """Answer those who wait for the model, once it is clear how it went."""
+        if not self.waiters:
+            return
+        error: NaviError | None = None
+        if self.current is None:
+            if self.is_busy or not self.was_looked_at:
+                return
+            error = self.last_failure
+            if error is None:
+                text = f"no complete version of model '{self.name}' was found in '{self.config.path}'"
+                error = ModelLoadError(text, model=self.name)
+        self.answer_waiters(error)
+
+    def answer_waiters(self, error: NaviError | None) -> None:
+        """Tell everybody who waits that a version can answer, or why none can."""
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)

@@ -1,0 +1,1 @@
+"""Plugins: finding them, checking what they register, and asking them."""

@@ -1,0 +1,325 @@
+"""The batching decisions: limits, order, turns, and what is dropped."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from navi_core.batching.queue import (
+    BatchPolicy,
+    BatchQueue,
+    CloseReason,
+    DropReason,
+    Entry,
+    pad_rows,
+    split_rows,
+)
+from navi_core.config.records import BatchingSettings
+from navi_core.errors import ErrorCode, QueueFullError
+
+
+def entry(item, *, key="k", rows=1, size=10, at=0.0, deadline=None):
+    return Entry(item=item, key=key, num_rows=rows, size_bytes=size, enqueued_at=at, deadline=deadline)
+
+
+def queue_of(*entries, **policy):
+    queue = BatchQueue(BatchPolicy(**policy), model="m")
+    for one in entries:
+        queue.offer(one)
+    return queue
+
+
+def items(decision):
+    return [one.item for one in decision.batch]
+
+
+def test_take__a_free_worker_takes_what_is_queued_at_once():
+    queue = queue_of(entry(1), entry(2), entry(3))
+
+    decision = queue.take(0.0)
+
+    assert items(decision) == [1, 2, 3]
+    assert CloseReason.FREE_WORKER is decision.reason
+    assert 0 == len(queue) == queue.num_rows == queue.size_bytes
+
+
+def test_take__an_empty_queue_has_nothing_and_no_wake_up():
+    decision = queue_of().take(0.0)
+
+    assert decision.batch == []
+    assert decision.wake_at is None
+
+
+def test_take__rows_limit_stops_before_the_request_that_does_not_fit():
+    queue = queue_of(entry(1, rows=4), entry(2, rows=4), entry(3, rows=4), max_batch_rows=10)
+
+    first, second = queue.take(0.0), queue.take(0.0)
+
+    assert (items(first), first.reason) == ([1, 2], CloseReason.ROWS)
+    assert (items(second), second.reason) == ([3], CloseReason.FREE_WORKER)
+
+
+def test_take__requests_limit_of_one_runs_each_request_whole():
+    queue = queue_of(entry(1, rows=64), entry(2, rows=64), max_batch_requests=1)
+
+    decision = queue.take(0.0)
+
+    assert (items(decision), decision.reason) == ([1], CloseReason.REQUESTS)
+    assert queue.num_rows == 64
+
+
+def test_take__a_request_over_the_row_limit_runs_alone_and_whole():
+    queue = queue_of(entry(1, rows=100), entry(2, rows=1), max_batch_rows=10)
+
+    first, second = queue.take(0.0), queue.take(0.0)
+
+    assert (items(first), first.reason) == ([1], CloseReason.ALONE)
+    assert items(second) == [2]
+
+
+def test_take__different_keys_never_share_a_batch_and_take_turns():
+    queue = queue_of(entry(1, key="a"), entry(2, key="b"), entry(3, key="a"), max_batch_requests=1)
+
+    assert [items(queue.take(0.0)) for _ in range(3)] == [[1], [2], [3]]
+
+
+def test_take__no_key_runs_alone():
+    queue = queue_of(entry(1, key=None), entry(2, key=None))
+
+    first = queue.take(0.0)
+
+    assert (items(first), first.reason) == ([1], CloseReason.ALONE)
+    assert items(queue.take(0.0)) == [2]
+
+
+def test_take__disabled_batching_runs_every_request_alone():
+    queue = queue_of(entry(1), entry(2), enabled=False)
+
+    assert items(queue.take(0.0)) == [1]
+
+
+def test_take__a_linger_waits_for_more_but_not_longer():
+    queue = queue_of(entry(1, at=5.0), entry(2, at=5.5), batch_timeout_s=1.0)
+
+    early, late = queue.take(5.9), queue.take(6.0)
+
+    assert (items(early), early.wake_at) == ([], 6.0)
+    assert (items(late), late.reason) == ([1, 2], CloseReason.TIMEOUT)
+
+
+def test_take__a_full_group_does_not_linger():
+    queue = queue_of(entry(1, rows=5), entry(2, rows=5), batch_timeout_s=1.0, max_batch_rows=10)
+
+    decision = queue.take(0.0)
+
+    assert (items(decision), decision.reason) == ([1, 2], CloseReason.ROWS)
+
+
+def test_take__a_full_group_overtakes_one_that_lingers():
+    queue = queue_of(
+        entry(1, key="slow"), entry(2, key="full", rows=10), batch_timeout_s=1.0, max_batch_rows=10
+    )
+
+    assert items(queue.take(0.0)) == [2]
+
+
+def test_drain__what_lingers_is_ready_at_once():
+    queue = queue_of(entry(1), batch_timeout_s=100.0)
+    queue.drain()
+
+    assert items(queue.take(0.0)) == [1]
+
+
+@pytest.mark.parametrize(
+    ("limit", "policy", "extra"),
+    [
+        ("requests", {"max_queue_requests": 1}, entry(2)),
+        ("rows", {"max_queue_rows": 2}, entry(2, rows=2)),
+        ("bytes", {"max_queue_bytes": 15}, entry(2)),
+    ],
+)
+def test_offer__a_full_queue_says_which_limit(limit, policy, extra):
+    queue = queue_of(entry(1), **policy)
+
+    with pytest.raises(QueueFullError) as caught:
+        queue.offer(extra)
+
+    assert f"queue_{limit}" == caught.value.reason
+    assert ErrorCode.RESOURCE_EXHAUSTED is caught.value.code
+    assert len(queue) == 1
+
+
+def test_offer__an_empty_queue_takes_a_request_larger_than_itself():
+    queue = queue_of(entry(1, rows=100), max_queue_rows=10)
+
+    assert items(queue.take(0.0)) == [1]
+
+
+def test_take__late_and_stale_requests_are_handed_back_without_their_neighbours():
+    queue = queue_of(
+        entry(1, at=0.0, deadline=1.0),
+        entry(2, at=0.0),
+        entry(3, at=1.9),
+        entry(4, at=1.95, deadline=1.99),
+        batch_drop_s=1.5,
+    )
+
+    decision = queue.take(2.0)
+
+    assert items(decision) == [3]
+    assert {one.item: one.dropped for one in decision.dropped} == {
+        1: DropReason.DEADLINE,
+        2: DropReason.STALE,
+        4: DropReason.DEADLINE,
+    }
+
+
+def test_drop__a_cancelled_request_costs_no_run_and_frees_its_place():
+    first, second = entry(1), entry(2)
+    queue = queue_of(first, second)
+
+    assert queue.drop(first, DropReason.CANCELLED)
+    assert not queue.drop(first, DropReason.CANCELLED)
+
+    assert len(queue) == 1
+    assert items(queue.take(0.0)) == [2]
+
+
+def test_drop__a_flood_of_cancelled_requests_is_forgotten():
+    """Dropped entries hold their bodies: they must not pile up while every worker is busy."""
+    queue = queue_of()
+    for index in range(1000):
+        one = entry(index)
+        queue.offer(one)
+        queue.drop(one, DropReason.CANCELLED)
+
+    assert sum(len(group) for group in queue._groups.values()) <= 130
+
+
+@given(rows=st.integers(0, 100), allowed=st.lists(st.integers(1, 64), unique=True).map(sorted))
+def test_pad_rows__is_the_smallest_allowed_that_fits(rows, allowed):
+    padded = pad_rows(rows, allowed)
+
+    fits = [size for size in allowed if size >= rows]
+    assert (fits[0] if fits and rows else rows) == padded
+
+
+@given(rows=st.integers(1, 1000), limit=st.integers(1, 100))
+def test_split_rows__parts_cover_all_rows_in_order(rows, limit):
+    parts = split_rows(rows, limit)
+
+    assert list(range(rows)) == [row for start, stop in parts for row in range(start, stop)]
+    assert all(0 < stop - start <= limit for start, stop in parts)
+
+
+def test_policy__settings_in_milliseconds_become_seconds_and_the_largest_allowed_size_is_the_limit():
+    settings = BatchingSettings(batch_timeout_ms=2, batch_drop_ms=90, allowed_batch_rows=(8, 32))
+
+    policy = BatchPolicy.from_settings(settings, max_concurrent_batches=3)
+
+    assert (
+        policy.batch_timeout_s,
+        policy.batch_drop_s,
+        policy.max_batch_rows,
+        policy.max_concurrent_batches,
+    ) == (0.002, 0.09, 32, 3)
+
+
+class BatchingMachine(RuleBasedStateMachine):
+    """Whatever happens: order kept within a key, nothing lost or doubled, limits never exceeded."""
+
+    POLICY = BatchPolicy(
+        max_batch_rows=8,
+        max_batch_requests=3,
+        batch_timeout_s=0.5,
+        batch_drop_s=5.0,
+        max_queue_rows=30,
+        max_queue_requests=12,
+        max_queue_bytes=200,
+    )
+
+    def __init__(self):
+        super().__init__()
+        self.queue = BatchQueue(self.POLICY)
+        self.now = 0.0
+        self.waiting = {}
+        self.ended = []
+        self.count = 0
+
+    @rule(
+        key=st.sampled_from(["a", "b", None]),
+        rows=st.integers(0, 12),
+        size=st.integers(0, 60),
+        patience=st.none() | st.floats(0, 3),
+    )
+    def offer(self, key, rows, size, patience):
+        self.count += 1
+        one = entry(
+            (key, self.count),
+            key=key,
+            rows=rows,
+            size=size,
+            at=self.now,
+            deadline=None if patience is None else self.now + patience,
+        )
+        empty = not self.waiting
+        try:
+            self.queue.offer(one)
+        except QueueFullError:
+            assert not empty
+        else:
+            self.waiting[one.item] = one
+
+    @rule(seconds=st.floats(0, 2))
+    def wait(self, seconds):
+        self.now += seconds
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def cancel(self, data):
+        item = data.draw(st.sampled_from(sorted(self.waiting, key=lambda one: one[1])))
+        assert self.queue.drop(self.waiting.pop(item), DropReason.CANCELLED)
+        self.ended.append(item)
+
+    @rule()
+    def drain(self):
+        self.queue.drain()
+
+    @rule()
+    def take(self):
+        decision = self.queue.take(self.now)
+
+        for one in decision.dropped:
+            assert one.dropped in (DropReason.DEADLINE, DropReason.STALE)
+            self.ended.append(self.waiting.pop(one.item).item)
+        batch = decision.batch
+        taken = [self.waiting.pop(one.item) for one in batch]
+        assert taken == batch
+        self.ended.extend(one.item for one in batch)
+        if batch:
+            assert len({one.item[0] for one in batch}) == 1
+            assert len(batch) <= self.POLICY.max_batch_requests
+            assert len(batch) == 1 or sum(one.num_rows for one in batch) <= self.POLICY.max_batch_rows
+            assert batch[0].item[0] is not None or len(batch) == 1
+            order = [one.item[1] for one in batch]
+            assert sorted(order) == order
+            key = batch[0].item[0]
+            if key is not None:
+                assert all(one[1] > order[-1] for one in self.waiting if one[0] == key)
+            assert all(one.deadline is None or one.deadline > self.now for one in batch)
+        elif self.waiting:
+            assert decision.wake_at is not None
+            assert decision.wake_at > self.now
+
+    @invariant()
+    def counts_are_right(self):
+        assert len(self.waiting) == len(self.queue)
+        assert sum(one.num_rows for one in self.waiting.values()) == self.queue.num_rows
+        assert sum(one.size_bytes for one in self.waiting.values()) == self.queue.size_bytes
+        assert len(self.ended) == len(set(self.ended))
+
+
+BatchingMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestBatchingMachine = BatchingMachine.TestCase

@@ -1,0 +1,214 @@
+"""Other servers' families: exact names, kinds, buckets and text."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from navi_core.errors import ErrorCode
+from navi_core.metrics.compat.navi import version_number
+from navi_core.metrics.metrics import Metrics
+
+SPECS = Path(__file__).parents[3] / "specs" / "metrics"
+
+
+def page(metrics):
+    return metrics.render()[1].decode()
+
+
+def compat_lines(metrics):
+    return [line for line in page(metrics).splitlines() if line.startswith((":", "# TYPE :", "# HELP :"))]
+
+
+def specified(server):
+    written = tomllib.loads((SPECS / f"compat_{server}.toml").read_text())
+    return written, {entry["name"]: entry for entry in written["metric"]}
+
+
+def bounds_of(written, entry):
+    buckets = entry["buckets"]
+    if isinstance(buckets, str):
+        return [float(bound) for bound in written["buckets"][buckets]]
+    return [buckets["scale"] * buckets["growth"] ** power for power in range(buckets["count"])]
+
+
+def use(metrics):
+    metrics.set_gauge_source(lambda: [("m", 7, "s", 3, 2, 20, 2000), ("n", 1, "s", 0, 5, 5, 50)])
+    metrics.load_finished("m", 7, 1.0, ok=True)
+    metrics.load_finished("m", 8, 1.0, ok=False)
+    recorder = metrics.for_signature("m", 7, "s")
+    recorder.request_finished("tensorflow", "grpc", "Predict", ErrorCode.OK, "", 0.004, 5)
+    recorder.request_finished("tensorflow", "http", "predict", ErrorCode.OK, "", 0.002, 1)
+    recorder.request_finished("tensorflow", "grpc", "Classify", ErrorCode.OK, "", 0.002, 3)
+    recorder.request_finished("tensorflow", "grpc", "Predict", ErrorCode.INTERNAL, "", 0.001, 1)
+    recorder.request_finished("tensorflow", "grpc", "Predict", ErrorCode.CANCELLED, "", 0.001, 1)
+    recorder.request_finished("oip", "grpc", "ModelInfer", ErrorCode.OK, "", 0.001, 1)
+    recorder.queue_wait(0.002)
+    recorder.batch_started(3, 5, 3, "rows")
+    recorder.batch_started(1, 8, 0, "rows")
+    recorder.converted(0.003, 5)
+    recorder.ran(0.012, ok=True)
+    recorder.work_saved("stale", 4)
+    metrics.unresolved_request("tensorflow", "grpc", "Predict", ErrorCode.NOT_FOUND, "", 0.001)
+
+
+@pytest.mark.parametrize("server", ["navi", "tensorflow"])
+def test_families__are_those_of_the_specification(server):
+    metrics = Metrics([server])
+    use(metrics)
+    written, entries = specified(server)
+    types = dict(re.findall(r"^# TYPE (:\S+) (\w+)$", page(metrics), re.MULTILINE))
+    shown = {name: entry["kind"] for name, entry in entries.items() if entry["state"] == "shown"}
+    assert shown == types
+    for name, entry in entries.items():
+        assert entry["state"] in {"shown", "left_out"}
+        if entry["state"] == "shown" and entry["kind"] == "histogram":
+            found = re.findall(rf'^{name}_bucket{{(?:.*,)?le="([^"]+)"}} \d+$', page(metrics), re.MULTILINE)
+            expected = [*(f"{bound:.6g}" for bound in bounds_of(written, entry)), "+Inf"]
+            assert expected == found[: len(expected)]
+        if entry["state"] == "shown":
+            labels = ",".join(f'{label}="[^"]*"' for label in entry["labels"])
+            suffix = "_count" if entry["kind"] == "histogram" else ""
+            braces = rf"\{{{labels}\}}" if labels or server == "tensorflow" else ""
+            assert re.search(rf"^{name}{suffix}{braces} \d", page(metrics), re.MULTILINE), name
+
+
+def test_navi__page_begins_with_name_and_version():
+    assert re.match(r"#navi:\d+\.\d+\S*\n# HELP navi_requests_total", page(Metrics(["navi"])))
+    assert not page(Metrics(["tensorflow"])).startswith("#navi")
+    body = Metrics(["navi"]).render("application/openmetrics-text")[1]
+    assert b"#navi" not in body, "OpenMetrics has no comments"
+
+
+def test_navi__families_without_samples_are_absent():
+    names = set(re.findall(r"# TYPE (:navi:\S+)", page(Metrics(["navi"]))))
+    assert names == {
+        ":navi:num_requests",
+        ":navi:num_requests_failed",
+        ":navi:num_requests_dropped",
+        ":navi:num_batches_dropped",
+        ":navi:num_batch_prediction",
+        ":navi:batch_size",
+        ":navi:navi_version",
+        ":navi:mpsc_channel_size",
+    }
+
+
+def test_navi__values():
+    metrics = Metrics(["navi"])
+    use(metrics)
+    lines = compat_lines(metrics)
+    for expected in [
+        ":navi:num_requests 7",
+        ':navi:num_requests_by_model{model_name="m"} 6',
+        ':navi:num_requests_by_model{model_name="_unknown_"} 1',
+        ":navi:num_requests_failed 1",
+        ':navi:inference_failed_requests_by_model{model_name="m"} 1',
+        ':navi:num_requests_dropped_by_model{model_name="m"} 1',
+        ":navi:num_batches_dropped 1",
+        ":navi:num_batch_prediction 2",
+        ':navi:num_prediction_by_model{model_name="m"} 8',
+        ':navi:num_predictions{model_name="m"} 4',
+        ':navi:new_model_snapshot{model_name="m"} 1',
+        ":navi:batch_size 4",
+        ":navi:mpsc_channel_size 7",
+        ':navi:response_time_bucket{model_name="m",le="0"} 0',
+        ':navi:response_time_bucket{model_name="m",le="10"} 6',
+        ':navi:model_inference_time_bucket{model_name="m",le="10"} 0',
+        ':navi:model_inference_time_bucket{model_name="m",le="15"} 1',
+        ':navi:model_inference_time_sum{model_name="m"} 12',
+        ':navi:converter_time_bucket{model_name="m",le="500"} 0',
+        ':navi:converter_time_bucket{model_name="m",le="1000"} 1',
+    ]:
+        assert expected in lines
+    assert "# TYPE :navi:num_requests counter" in lines
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("2.0.45", 2000045), ("0.1.0", 1000), ("1.2", 1002000), ("1.2.3rc1", 1002000), ("", 0)],
+)
+def test_navi__version_is_one_number(text, expected):
+    assert expected == version_number(text)
+
+
+def test_tensorflow__values_and_text():
+    metrics = Metrics(["tensorflow"])
+    use(metrics)
+    lines = compat_lines(metrics)
+    assert not any(line.startswith("# HELP") for line in lines)
+    for expected in [
+        "# TYPE :tensorflow:serving:request_count counter",
+        ':tensorflow:serving:request_count{model_name="m",status="OK"} 3',
+        ':tensorflow:serving:request_count{model_name="m",status="INTERNAL"} 1',
+        ':tensorflow:serving:request_count{model_name="_unknown_",status="NOT_FOUND"} 1',
+        ':tensorflow:serving:request_latency_count{model_name="m",API="Predict",entrypoint="GRPC"} 1',
+        ':tensorflow:serving:request_latency_count{model_name="m",API="predict",entrypoint="REST"} 1',
+        ':tensorflow:serving:request_latency_sum{model_name="m",API="Predict",entrypoint="GRPC"} 4000',
+        ':tensorflow:serving:request_latency_bucket{model_name="m",API="Predict",entrypoint="GRPC",le="32.4"} 0',
+        ':tensorflow:serving:request_latency_bucket{model_name="m",API="Predict",entrypoint="GRPC",le="6426.84"} 1',
+        ':tensorflow:serving:request_example_count_total{model="m"} 3',
+        ':tensorflow:serving:batching_session:queuing_latency_count{thread_pool_name="batch_threads"} 1',
+        ":tensorflow:serving:batching_session:wrapped_run_count{} 2",
+        ':tensorflow:serving:batching_session:padding_size_sum{execution_batch_size="8"} 3',
+        ':tensorflow:serving:batching_session:padding_size_count{execution_batch_size="8"} 2',
+        ":tensorflow:serving:batching_session:processed_batch_size_sum{} 16",
+        ":tensorflow:serving:batching_session:input_batch_size_count{} 3",
+        ':tensorflow:serving:batching_session:input_batch_size_bucket{le="1"} 1',
+    ]:
+        assert expected in lines
+    assert "ModelInfer" not in "".join(lines)
+
+
+def test_tensorflow__type_lines_are_there_before_the_first_request():
+    metrics = Metrics(["tensorflow"])
+    assert "# TYPE :tensorflow:serving:request_count counter" in compat_lines(metrics)
+    assert ":tensorflow:serving:batching_session:wrapped_run_count{} 0" in compat_lines(metrics)
+
+
+def test_tensorflow__batch_sizes_do_not_grow_the_page_without_bound():
+    metrics = Metrics(["tensorflow"])
+    recorder = metrics.for_signature("m", 7, "s")
+    for rows in range(1, 1000):
+        recorder.batch_started(1, rows, 0, "rows")
+    found = set(re.findall(r'padding_size_count{execution_batch_size="(\w+)"}', page(metrics)))
+    assert len(found) == 65
+    assert "other" in found
+
+
+@pytest.mark.parametrize("server", ["navi", "tensorflow"])
+def test_openmetrics__keeps_the_exact_names(server):
+    metrics = Metrics([server])
+    use(metrics)
+    body = metrics.render("application/openmetrics-text")[1].decode()
+    _, entries = specified(server)
+    for name, entry in entries.items():
+        if entry["state"] == "shown":
+            suffix = "_count" if entry["kind"] == "histogram" else ""
+            assert re.search(rf"^{name}{suffix}(\{{|\s)", body, re.MULTILINE), name
+
+
+def test_compat__both_and_neither():
+    assert not compat_lines(Metrics())
+    both = {line.split(":")[1] for line in compat_lines(Metrics(["navi", "tensorflow", "navi"]))}
+    assert both == {"navi", "tensorflow"}
+
+
+def test_compat__an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match="expected navi or tensorflow, got 'triton'"):
+        Metrics(["triton"])
+
+
+@pytest.mark.parametrize("server", ["navi", "tensorflow"])
+def test_compat__version_forgotten_model_stays_until_it_is_forgotten(server):
+    metrics = Metrics([server])
+    use(metrics)
+    metrics.forget("m", 7)
+    assert any('"m"' in line for line in compat_lines(metrics))
+    metrics.forget_model("m")
+    assert not any('"m"' in line for line in compat_lines(metrics))
+    metrics.for_signature("m", 7, "s").request_finished("t", "grpc", "Predict", ErrorCode.OK, "", 0.1, 1)
+    assert any('model_name="m"' in line for line in compat_lines(metrics))

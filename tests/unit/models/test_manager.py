@@ -1,0 +1,351 @@
+"""The manager: what is wanted becomes what is served, and failures harm nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from navi_core.batching.buffers import BufferPool
+from navi_core.config.records import HostConfig, ModelConfig
+from navi_core.contracts.artifact import Artifact
+from navi_core.contracts.planes import ServableState
+from navi_core.data_plane import HostDataPlane
+from navi_core.errors import (
+    LabelNotFoundError,
+    ModelConflictError,
+    ModelLoadError,
+    ModelNotFoundError,
+    ModelNotReadyError,
+    VersionNotFoundError,
+)
+from navi_core.hookspecs import hookimpl
+from navi_core.messages import InferenceRequest, ModelRef
+from navi_core.metrics.metrics import Metrics
+from navi_core.models.manager import ServableManager
+from navi_core.plugins.observers import Observers
+from navi_core.testing.affine import AffineRuntime, write_affine
+from navi_core.testing.registries import registry_of
+
+
+class Recorder:
+    def __init__(self):
+        self.events = []
+
+    @hookimpl
+    def navi_servable_state_changed(self, event):
+        self.events.append((event.version, event.after.value, bool(event.error)))
+
+
+class Stage:
+    """A manager whose source is the test."""
+
+    def __init__(self, root, threads, **config):
+        self.root = root
+        self.recorder = Recorder()
+        registry = registry_of(runtimes=[AffineRuntime], observers=[self.recorder])
+        config.setdefault("load_retry_interval_s", 0.01)
+        self.metrics = Metrics()
+        observers = Observers(registry.plugins)
+        self.manager = ServableManager(
+            registry,
+            HostConfig(**config),
+            pool=BufferPool(),
+            threads=threads,
+            metrics=self.metrics,
+            observers=observers,
+            max_concurrent_batches=2,
+        )
+        self.plane = HostDataPlane(
+            self.manager, metrics=self.metrics, observers=observers, now=asyncio.get_running_loop().time
+        )
+
+    def add(self, **config):
+        self.manager.add_model(ModelConfig(path=str(self.root / "m"), **config))
+
+    def version(self, number, **fields):
+        return Artifact(name="m", version=number, path=write_affine(self.root / "m", number, **fields))
+
+    def states(self):
+        return {status.version: status.state.value for status in self.manager.status("m")}
+
+    async def ask(self, value=1.0, **ref):
+        x = np.full((1, 2), value, dtype=np.float32)
+        response = await self.plane.infer(ModelRef("m", **ref), InferenceRequest(inputs={"x": x}))
+        answer = (response.version, float(response.outputs["y"][0, 0]))
+        response.release()
+        return answer
+
+    async def until(self, condition):
+        changed = asyncio.Event()
+        undo = self.manager.on_change(changed.set)
+        try:
+            async with asyncio.timeout(5):
+                while not condition():
+                    changed.clear()
+                    await changed.wait()
+        finally:
+            undo()
+
+
+@pytest.fixture
+async def stage(tmp_path):
+    with ThreadPoolExecutor(2) as threads:
+        made = []
+
+        def make(**config):
+            made.append(Stage(tmp_path, threads, **config))
+            return made[-1]
+
+        yield make
+        for one in made:
+            await one.manager.close()
+
+
+async def test_the_newest_aspired_version_answers(stage):
+    s = stage()
+    s.add()
+    s.manager.set_aspired("m", [s.version(9, scale=9), s.version(10, scale=10)])
+    await s.until(lambda: s.states() == {9: "AVAILABLE", 10: "AVAILABLE"})
+
+    assert await s.ask() == (10, 10.0)
+    assert await s.ask(version=9) == (9, 9.0)
+
+
+async def test_a_swap_never_leaves_a_gap(stage):
+    s = stage()
+    s.add()
+    s.manager.set_aspired("m", [s.version(1, scale=1)])
+    await s.manager.wait_available("m")
+    s.manager.set_aspired("m", [s.version(2, scale=2, load_seconds=0.05)])
+
+    answers = []
+    while not answers or answers[-1][0] == 1:
+        answers.append(await s.ask())
+
+    assert answers[0] == (1, 1.0)
+    assert answers[-1] == (2, 2.0)
+    await s.until(lambda: s.states()[1] == "END")
+    with pytest.raises(VersionNotFoundError):
+        await s.ask(version=1)
+    assert [event for event in s.recorder.events if event[0] == 1] == [
+        (1, "START", False),
+        (1, "LOADING", False),
+        (1, "AVAILABLE", False),
+        (1, "UNLOADING", False),
+        (1, "END", False),
+    ]
+
+
+async def test_an_unload_waits_for_handles(stage):
+    s = stage()
+    s.add()
+    s.manager.set_aspired("m", [s.version(1)])
+    await s.manager.wait_available("m")
+    handle = s.plane.acquire(ModelRef("m"))
+    s.manager.set_aspired("m", [s.version(2)])
+    await s.until(lambda: s.states() == {1: "UNLOADING", 2: "AVAILABLE"})
+
+    x = np.ones((1, 2), dtype=np.float32)
+    with handle:
+        assert (await handle.infer(InferenceRequest(inputs={"x": x}))).version == 1
+
+    await s.until(lambda: s.states()[1] == "END")
+
+
+async def test_a_corrupt_version_leaves_the_old_one_and_is_visible(stage):
+    s = stage(max_load_retries=1)
+    s.add()
+    s.manager.set_aspired("m", [s.version(1)])
+    await s.manager.wait_available("m")
+    bad = s.version(2)
+    (bad.path / "affine.json").write_text("{")
+    s.manager.set_aspired("m", [bad])
+    failures = (2, "END", True)
+    await s.until(lambda: s.recorder.events.count(failures) == 2)
+
+    assert (await s.ask())[0] == 1
+    assert s.states() == {1: "AVAILABLE", 2: "END"}
+    status = s.manager.status("m")[1]
+    assert "affine.json" in status.error_message
+
+
+async def test_a_failed_load_is_tried_again_and_heals(stage):
+    s = stage()
+    s.add()
+    bad = s.version(1)
+    (bad.path / "affine.json").write_text("{")
+    s.manager.set_aspired("m", [bad])
+    await s.until(lambda: s.states() == {1: "END"})
+    with pytest.raises(ModelNotReadyError):
+        await s.ask()
+
+    s.version(1, scale=3)
+
+    await s.until(lambda: s.states() == {1: "AVAILABLE"})
+    assert await s.ask() == (1, 3.0)
+
+
+async def test_waiting_for_a_model_that_cannot_load_says_why(stage):
+    s = stage(max_load_retries=0)
+    s.add()
+    bad = s.version(1)
+    (bad.path / "affine.json").write_text("{")
+    waiting = asyncio.ensure_future(s.manager.wait_available("m"))
+    s.manager.set_aspired("m", [bad])
+
+    with pytest.raises(ModelLoadError, match=r"affine\.json"):
+        await waiting
+
+
+async def test_waiting_for_a_model_without_versions_says_where_it_looked(stage):
+    s = stage()
+    s.add()
+    waiting = asyncio.ensure_future(s.manager.wait_available("m"))
+    s.manager.set_aspired("m", [])
+
+    with pytest.raises(ModelLoadError, match="no complete version"):
+        await waiting
+
+
+async def test_a_model_that_is_too_large_is_refused_and_visible(stage):
+    s = stage(max_load_retries=0)
+    s.add(max_model_bytes=5)
+    s.manager.set_aspired("m", [s.version(1, scale=2.0)])
+    await s.until(lambda: s.states() == {1: "END"})
+
+    status = s.manager.status("m")[0]
+    assert status.error_code == "RESOURCE_EXHAUSTED"
+    assert "max_model_bytes" in status.error_message
+
+
+async def test_resource_transition_unloads_first(stage):
+    s = stage()
+    s.add(transition="resource")
+    s.manager.set_aspired("m", [s.version(1)])
+    await s.manager.wait_available("m")
+    s.manager.set_aspired("m", [s.version(2)])
+    await s.until(lambda: s.states().get(2) == "AVAILABLE")
+
+    order = [event[:2] for event in s.recorder.events]
+    assert order.index((1, "END")) < order.index((2, "LOADING"))
+
+
+async def test_a_rollback_moves_traffic_to_the_older_version(stage):
+    s = stage()
+    s.add()
+    s.manager.set_aspired("m", [s.version(2, scale=2)])
+    await s.manager.wait_available("m")
+    s.manager.set_aspired("m", [s.version(1, scale=1)])
+
+    await s.until(lambda: s.states() == {1: "AVAILABLE", 2: "END"})
+    assert await s.ask() == (1, 1.0)
+
+
+async def test_a_version_that_is_wanted_again_begins_a_new_life(stage):
+    s = stage()
+    s.add()
+    one = s.version(1)
+    s.manager.set_aspired("m", [one])
+    await s.manager.wait_available("m")
+    s.manager.set_aspired("m", [])
+    await s.until(lambda: s.states() == {1: "END"})
+    s.manager.set_aspired("m", [one])
+
+    await s.until(lambda: s.states() == {1: "AVAILABLE"})
+    assert (await s.ask())[0] == 1
+
+
+async def test_labels_resolve_to_versions(stage):
+    s = stage()
+    s.add(labels={"stable": 1, "canary": 2, "next": 3})
+    s.manager.set_aspired("m", [s.version(1, scale=1), s.version(2, scale=2)])
+    await s.until(lambda: s.states() == {1: "AVAILABLE", 2: "AVAILABLE"})
+
+    assert await s.ask(label="stable") == (1, 1.0)
+    assert s.manager.status("m")[0].labels == ("stable",)
+    with pytest.raises(VersionNotFoundError):
+        await s.ask(label="next")
+    with pytest.raises(LabelNotFoundError):
+        await s.ask(label="none")
+
+
+async def test_unknown_models_and_states_are_told_apart(stage):
+    s = stage()
+    with pytest.raises(ModelNotFoundError):
+        await s.ask()
+    s.add()
+    with pytest.raises(ModelConflictError):
+        s.add()
+    with pytest.raises(ModelNotReadyError, match="not loaded yet"):
+        await s.ask()
+    s.manager.set_aspired("m", [])
+    with pytest.raises(ModelNotReadyError, match="no version to serve"):
+        await s.ask()
+
+
+async def test_removing_a_model_unloads_it_and_frees_its_name(stage):
+    s = stage()
+    s.add()
+    s.manager.set_aspired("m", [s.version(1)])
+    await s.manager.wait_available("m")
+
+    await s.manager.remove_model("m")
+
+    with pytest.raises(ModelNotFoundError):
+        await s.ask()
+    s.add()
+    s.manager.set_aspired("m", [s.version(1)])
+    await s.manager.wait_available("m")
+
+
+async def test_removing_a_model_while_it_loads_waits_for_the_load(stage):
+    s = stage()
+    s.add()
+    s.manager.set_aspired("m", [s.version(1, load_seconds=0.05)])
+    assert s.states() == {1: "LOADING"}
+
+    await s.manager.remove_model("m")
+
+    assert list(s.manager.names()) == []
+    assert s.recorder.events[-1][:2] == (1, "END")
+
+
+async def test_replace_swaps_one_version_for_another_of_the_same_number(stage):
+    s = stage()
+    s.add()
+    s.manager.set_aspired("m", [s.version(1, scale=1)])
+    await s.manager.wait_available("m")
+
+    await s.manager.replace(Artifact(name="m", version=1, files={"affine.json": b'{"scale": 5}'}))
+
+    assert await s.ask() == (1, 5.0)
+    with pytest.raises(ModelLoadError):
+        await s.manager.replace(Artifact(name="m", version=1, files={"affine.json": b"{"}))
+    assert await s.ask() == (1, 5.0)
+
+
+async def test_readiness_is_every_models_readiness(stage):
+    s = stage()
+    s.add()
+    assert not s.plane.is_ready()
+    s.manager.set_aspired("m", [s.version(1)])
+    await s.manager.wait_available("m")
+    assert s.plane.is_ready()
+    s.plane.begin_drain()
+    assert not s.plane.is_ready()
+    assert not s.plane.is_ready("m")
+
+
+async def test_ended_versions_are_remembered_but_not_for_ever(stage):
+    s = stage()
+    s.add()
+    for number in range(1, 25):
+        s.manager.set_aspired("m", [s.version(number)])
+        await s.until(lambda number=number: s.states().get(number) == "AVAILABLE")
+    await s.until(lambda: all(state in ("END", "AVAILABLE") for state in s.states().values()))
+
+    assert len(s.states()) <= 17
+    assert s.states()[24] == ServableState.AVAILABLE
