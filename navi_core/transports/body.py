@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, nullcontext
 from typing import Any
 
 from navi_core.contracts.service import Response
@@ -58,7 +58,7 @@ class BodyHold:
 
     def __init__(self, budget: BodyBudget) -> None:
         self._budget = budget
-        self._held: ExitStack | None = None
+        self._held: list[AbstractContextManager[None]] = []
 
     def grow(self, size_bytes: int) -> None:
         """Hold ``size_bytes`` more.
@@ -68,12 +68,11 @@ class BodyHold:
         MemoryBudgetError
             The budget does not allow it now; what was held before is still held.
         """
-        if self._held is None:
-            self._held = ExitStack()
-        self._held.enter_context(self._budget.reserve(size_bytes))
+        reservation = self._budget.reserve(size_bytes)
+        reservation.__enter__()
+        self._held.append(reservation)
 
     def release(self) -> None:
         """Give everything back. Idempotent."""
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        while self._held:
+            self._held.pop().__exit__(None, None, None)
