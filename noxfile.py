@@ -184,8 +184,19 @@ def clients(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks that pytest times; the others are scripts of their own in ``benchmarks/``."""
-    _run(session, "pytest", "benchmarks", "--benchmark-only", *session.posargs)
+    """Run every script of ``benchmarks/`` that measures; ``-- NAME ARGUMENTS...`` runs one."""
+    python = _develop(session)
+    name, *arguments = session.posargs or [""]
+    measuring = [
+        path
+        for path in sorted(ROOT.glob("benchmarks/*.py"))
+        if "argparse.ArgumentParser(" in path.read_text()
+    ]
+    for script in [path for path in measuring if name in ("", path.stem)]:
+        if "h2load" in script.read_text() and shutil.which("h2load") is None:
+            session.warn(f"{script.name} is left out: it needs h2load (Debian: nghttp2-client)")
+            continue
+        session.run(python, str(script), *arguments, external=True)
 
 
 @nox.session(venv_backend="none")

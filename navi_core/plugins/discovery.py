@@ -195,10 +195,15 @@ def discover(
     -------
     plugins
         With a record for every entry point.
+
+    Raises
+    ------
+    PluginError
+        navi-core runs from a source folder without being installed: not even the built-ins can be found.
     """
     environ = os.environ if environ is None else environ
     if core_version is None:
-        core_version = importlib.metadata.version(CORE_DISTRIBUTION)
+        core_version = _installed_core_version()
     manager = _new_manager()
     if environ.get(TRACE_VARIABLE, "") not in ("", "0"):
         manager.trace.root.setwriter(sys.stderr.write)
@@ -238,6 +243,14 @@ def _add(plugins: Plugins, point: EntryPoint, core_version: str, wanted: frozens
         plugins.add_record(record)
         return
     plugins.register(record, plugin)
+
+
+def _installed_core_version() -> str:
+    try:
+        return importlib.metadata.version(CORE_DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError as error:
+        msg = f"{CORE_DISTRIBUTION} is imported but not installed, so that no plugin can be found: pip install it"
+        raise PluginError(msg) from error
 
 
 def describe(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from navi_core.errors import PluginLoadError
+from navi_core.errors import PluginError, PluginLoadError
 from navi_core.hookspecs import hookimpl
 from navi_core.plugins.discovery import PluginState, discover
 
@@ -228,6 +228,15 @@ def test_navi_trace_hooks_prints_calls_on_stderr(toy_site, capsys):
         [(_, call)] = plugins.implementing("navi_register_runtimes")
         call()
         assert ("navi_register_runtimes" in capsys.readouterr().err) is traced
+
+
+def test_a_core_that_is_not_installed_says_so(monkeypatch):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    with pytest.raises(PluginError, match="navi-core is imported but not installed"):
+        discover(environ={})
 
 
 def test_the_installed_core_is_found_by_its_entry_point():
