@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -45,6 +46,9 @@ from navi_core.types import Array
 __all__ = ["Host"]
 
 log = structlog.get_logger(__name__)
+
+IN_PROCESS = "in_process"
+"""Service and transport of a request that came from this process, in metrics and events."""
 
 OPERATIONS_SERVICE = "operations"
 """The built-in service with the metrics page and the probes: all that the metrics port offers."""
@@ -217,15 +221,24 @@ class Host:
             Typed; see :mod:`navi_core.errors`.
         """
         plane = self._running.plane
-        with plane.acquire(ModelRef(model, version, label)) as handle:
-            client = handle.signatures.get(signature or DEFAULT_SIGNATURE)
-            own = None if client is None else handle.model_signature(signature)
+        ref = ModelRef(model, version, label)
+        with ExitStack() as stack:
+            try:
+                handle = stack.enter_context(plane.acquire(ref))
+                client = handle.signatures.get(signature or DEFAULT_SIGNATURE)
+                own = None if client is None else handle.model_signature(signature)
+                arrays = as_arrays(inputs, client, own)
+            except NaviError as error:  # from here on the data plane counts by itself
+                plane.refused(ref, error, service=IN_PROCESS, transport=IN_PROCESS, method="infer")
+                raise
             request = InferenceRequest(
-                inputs=as_arrays(inputs, client, own),
+                inputs=arrays,
                 signature=signature,
                 outputs=tuple(outputs),
                 parameters=parameters or {},
                 deadline=None if timeout_s is None else time.monotonic() + timeout_s,
+                service=IN_PROCESS,
+                transport=IN_PROCESS,
             )
             return own_outputs(await handle.infer(request))
 

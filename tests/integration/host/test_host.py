@@ -218,8 +218,20 @@ async def test_metrics_count_what_was_asked(host_of):
         _, page = host.plane.render_metrics()
 
     text = page.decode()
-    assert 'model="m"' in text
-    assert "navi_requests_total" in text
+    assert 'navi_requests_total{code="OK",method="infer",model="m",reason="",service="in_process"' in text
+
+
+async def test_metrics_count_what_was_refused(host_of):
+    async with host_of() as host:
+        for model_name, inputs in (("nothing", {}), ("m", {"x": [["a", "b"]]})):
+            with pytest.raises((ModelNotFoundError, TensorMismatchError)):
+                await host.predict(model_name, inputs)
+        _, page = host.plane.render_metrics()
+
+    counted = [line for line in page.decode().splitlines() if line.startswith("navi_requests_total{")]
+    assert len(counted) == 2
+    assert any('code="NOT_FOUND"' in line and 'model="_unknown_"' in line for line in counted)
+    assert any('code="INVALID_ARGUMENT"' in line and 'model="m"' in line for line in counted)
 
 
 async def test_using_a_host_that_is_not_running_says_so(host_of):
