@@ -68,7 +68,6 @@ class AsgiRpcClient(RpcClient):
             "query_string": b"",
             "headers": header_list(pairs),
             "client": ("192.0.2.1", 4242),
-            "extensions": {"http.response.trailers": {}},
         }
         request = await self._driver.request(scope)
         end_s = None if timeout_s is None else time.monotonic() + timeout_s
@@ -244,7 +243,7 @@ class AsgiHarness(TransportHarness):
         The case's settings.
     own
         The transport's options; None: the defaults.
-    waits_for_disconnect, cancels_on_disconnect
+    waits_for_disconnect, cancels_on_disconnect, offers_trailers
         The server's habits; see :class:`~navi_core.testing.asgi_driver.AsgiDriver`.
     """
 
@@ -255,6 +254,7 @@ class AsgiHarness(TransportHarness):
         own: AsgiOptions | None = None,
         waits_for_disconnect: bool = False,
         cancels_on_disconnect: bool = False,
+        offers_trailers: bool = False,
     ) -> None:
         super().__init__(settings)
         budget = MemoryBudget(settings.budget_bytes)
@@ -272,6 +272,7 @@ class AsgiHarness(TransportHarness):
             self.transport.app,
             waits_for_disconnect=waits_for_disconnect,
             cancels_on_disconnect=cancels_on_disconnect,
+            offers_trailers=offers_trailers,
         )
 
     async def _start_host(self) -> None:

@@ -128,14 +128,24 @@ class AsgiDriver:
         See :class:`AsgiRequest`.
     cancels_on_disconnect
         The application's task is cancelled when its client goes.
+    offers_trailers
+        Requests say that the server sends trailers.
     """
 
     def __init__(
-        self, app: AsgiApplication, *, waits_for_disconnect: bool = False, cancels_on_disconnect: bool = False
+        self,
+        app: AsgiApplication,
+        *,
+        waits_for_disconnect: bool = False,
+        cancels_on_disconnect: bool = False,
+        offers_trailers: bool = False,
     ) -> None:
         self._app = app
         self._waits_for_disconnect = waits_for_disconnect
         self._cancels_on_disconnect = cancels_on_disconnect
+        self._extensions: dict[str, dict[str, Any]] = (
+            {"http.response.trailers": {}} if offers_trailers else {}
+        )
         self._thread = threading.Thread(target=self._run, name="asgi-driver", daemon=True)
         self._started: Future[None] = Future()
         self._shut_down: asyncio.Event | None = None
@@ -210,6 +220,7 @@ class AsgiDriver:
         await task
 
     async def _begin(self, scope: MutableMapping[str, Any]) -> AsgiRequest:
+        scope = {**scope, "extensions": self._extensions}
         request = AsgiRequest(scope, waits_for_disconnect=self._waits_for_disconnect)
         request.task = asyncio.ensure_future(self._answer(request))
         return request

@@ -59,7 +59,9 @@ class TestAsgiByTheBook(TestAsgi):
     compresses_answers = False
 
     def make_harness(self, settings):
-        return AsgiHarness(settings, own=self.transport_options, waits_for_disconnect=True)
+        return AsgiHarness(
+            settings, own=self.transport_options, waits_for_disconnect=True, offers_trailers=True
+        )
 
 
 class TestAsgiThatCancels(TestAsgi):

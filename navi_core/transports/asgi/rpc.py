@@ -38,6 +38,9 @@ _ACCEPTED: Final = (b"grpc-accept-encoding", b"identity, deflate, gzip")
 _CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
 _RESERVED: Final = frozenset({"te", "content-type", "host"})
 
+_TRAILERS: Final = "http.response.trailers"
+"""The extension by which a server says that it sends trailers."""
+
 _JOIN_BELOW_BYTES: Final = 1 << 16
 """Prefix and message go out in one piece below this size; above, a copy costs more than an event."""
 
@@ -76,12 +79,23 @@ class RpcExchange:
         The request's.
     """
 
-    __slots__ = ("_accepts", "_call", "_channel", "_encoding", "_inbound", "_response", "_running", "_skin")
+    __slots__ = (
+        "_accepts",
+        "_call",
+        "_channel",
+        "_encoding",
+        "_inbound",
+        "_response",
+        "_running",
+        "_sends_trailers",
+        "_skin",
+    )
 
     def __init__(self, skin: Skin, scope: Scope, channel: Channel) -> None:
         self._skin = skin
         self._channel = channel
         self._call = Call(path=scope["path"], peer=peer_of(scope), transport=skin.name)
+        self._sends_trailers = _TRAILERS in scope.get("extensions", {})
         self._accepts = ""
         self._encoding: Encoding | None = None
         self._inbound: Inbound | None = None
@@ -254,13 +268,17 @@ class RpcExchange:
         status = [(b"grpc-status", str(failure.status).encode())]
         if failure.message:
             status.append((b"grpc-message", percent_encode(status_text(failure.message)).encode()))
-        if self._channel.has_started:
-            await self._channel.body(b"", more=False)
-            await self._channel.trailers([*status, *extra])
-        else:
-            # no message, no trailers of their own: the head has it all
-            await self._channel.start(200, [_CONTENT_TYPE, _ACCEPTED, *status, *extra])
-            await self._channel.body(b"", more=False)
+        if not self._channel.has_started:
+            if not self._sends_trailers:
+                # gRPC's "trailers-only": the head has it all
+                await self._channel.start(200, [_CONTENT_TYPE, _ACCEPTED, *status, *extra])
+                await self._channel.body(b"", more=False)
+                return
+            # Real trailers even so: some servers end a bodiless answer with an empty frame of data, after
+            # which clients do not take the head for trailers.
+            await self._channel.start(200, [_CONTENT_TYPE, _ACCEPTED], trailers=True)
+        await self._channel.body(b"", more=False)
+        await self._channel.trailers([*status, *extra])
 
 
 class _AnswerTooLargeError(NaviError):
