@@ -13,6 +13,9 @@ pytest.register_assert_rewrite(
     "navi_core.testing.converter",
     "navi_core.testing.runtime",
     "navi_core.testing.transport",
+    "navi_core.testing.transport_cases",
+    "navi_core.testing.transport_http_cases",
+    "navi_core.testing.transport_rpc_cases",
 )
 
 

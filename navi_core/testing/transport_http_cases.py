@@ -142,18 +142,16 @@ class HttpCases(TransportCases):
             )
             assert reply.status == 504
             assert time.monotonic() - start_s < 5
-            await self.eventually(harness, lambda seen: seen.get("cancelled") == 1)
+            await self.eventually(harness, lambda seen: seen["cancelled"] == 1)
 
     async def test_http_a_client_that_goes_cancels_the_handler(self) -> None:
         async with self.http() as (harness, client):
             request = asyncio.create_task(client.request("POST", HTTP_PREFIX + "sleep", body=b"30"))
-            await self.eventually(harness, lambda seen: seen.get("sleeping") == 1)
+            await self.eventually(harness, lambda seen: seen["sleeping"] == 1)
             request.cancel()
             with suppress(asyncio.CancelledError):
                 await request
-            await self.eventually(
-                harness, lambda seen: seen.get("cancelled") == 1 == seen.get("told_cancelled")
-            )
+            await self.eventually(harness, lambda seen: seen["cancelled"] == 1 == seen["told_cancelled"])
 
     # --- streams ----------------------------------------------------------------------------------
 
@@ -163,13 +161,13 @@ class HttpCases(TransportCases):
             reply = await client.request("GET", f"{HTTP_PREFIX}stream?{count}")
             assert reply.status == 200
             assert reply.body == b"".join(b"chunk %d\n" % number for number in range(count))
-            await self.eventually(harness, lambda seen: seen.get("written") == 1)
+            await self.eventually(harness, lambda seen: seen["written"] == 1)
 
     async def test_http_a_stream_that_breaks_is_no_complete_answer(self) -> None:
         async with self.http() as (harness, client):
             with pytest.raises(ConnectionError):
                 await client.request("GET", HTTP_PREFIX + "broken-stream")
-            await self.eventually(harness, lambda seen: seen.get("written") == 1)
+            await self.eventually(harness, lambda seen: seen["written"] == 1)
 
     # --- compression and limits -------------------------------------------------------------------
 
@@ -329,7 +327,7 @@ class HttpCases(TransportCases):
             try:
                 assert (await other.request("GET", HTTP_PREFIX + "counters")).status == 200
                 running = asyncio.create_task(client.request("POST", HTTP_PREFIX + "sleep", body=b"0.5"))
-                await self.eventually(harness, lambda seen: seen.get("sleeping") == 1)
+                await self.eventually(harness, lambda seen: seen["sleeping"] == 1)
                 draining = asyncio.create_task(harness.drain(20))
                 await asyncio.sleep(0.1)
                 refused = await other.request("GET", HTTP_PREFIX + "echo")
@@ -351,7 +349,7 @@ class HttpCases(TransportCases):
             client = harness.http_client()
             try:
                 running = asyncio.create_task(client.request("POST", HTTP_PREFIX + "sleep", body=b"30"))
-                await self.eventually(harness, lambda seen: seen.get("sleeping") == 1)
+                await self.eventually(harness, lambda seen: seen["sleeping"] == 1)
                 start_s = time.monotonic()
                 await harness.drain(0.3)
                 assert 0.25 < time.monotonic() - start_s < 5

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -37,6 +36,16 @@ HIDDEN_TEXT: Final = "a text that no client may see"
 
 _OK: Final = 200
 
+_COUNTERS: Final = (
+    "answered",  # responses that ask to be told when they are written
+    "written",  # how often one of them was told
+    "sleeping",
+    "sizing",
+    "cancelled",  # handlers that were cancelled
+    "told_cancelled",  # callbacks of call.on_cancel
+    "streams_closed",  # generators that came to an end
+)
+
 
 class ProbeService(Service):
     """Handlers that echo, describe, fail, wait and stream.
@@ -54,7 +63,7 @@ class ProbeService(Service):
     def __init__(self, now: Callable[[], float], in_use_bytes: Callable[[], int]) -> None:
         self._now = now
         self._in_use_bytes = in_use_bytes
-        self._counters: Counter[str] = Counter()
+        self._counters = dict.fromkeys(_COUNTERS, 0)
 
     @classmethod
     def create(cls, context: ServiceContext) -> ProbeService:
