@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import structlog
@@ -30,15 +30,22 @@ from navi_core.errors import (
     DrainingError,
     InferenceError,
     NaviError,
+    RequestCancelledError,
     StaleRequestError,
 )
-from navi_core.metrics.metrics import Metrics, SignatureMetrics
+from navi_core.metrics.metrics import Metrics, SignatureMetrics, WorkSaved
 from navi_core.models.served import LoadedVersion, ServedSignature
 from navi_core.types import NamedArrays, Parameters
 
 __all__ = ["Answer", "Batcher", "Prepared"]
 
 log = structlog.get_logger(__name__)
+
+_SAVED: Final[dict[type[NaviError], WorkSaved]] = {
+    RequestCancelledError: "cancelled",
+    StaleRequestError: "stale",
+}
+"""Why a request was refused before its run -> what metrics call the work saved; else it was late."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -238,10 +245,15 @@ class Batcher:
         if request.deadline is not None and now >= request.deadline:
             metrics.work_saved("late")
             raise _late("admission")
+        drop_s = self._loaded.policy.batch_drop_s
         pending = _Pending(
             request,
             Task(
-                inputs=request.inputs, plan=request.plan, num_rows=request.num_rows, deadline=request.deadline
+                inputs=request.inputs,
+                plan=request.plan,
+                num_rows=request.num_rows,
+                deadline=request.deadline,
+                stale_at=None if drop_s is None else now + drop_s,
             ),
             self._loop.create_future(),
             metrics,
@@ -395,12 +407,7 @@ class Batcher:
     ) -> None:
         """Answer the callers of one batch and use the free slot."""
         self._running -= 1
-        metrics = batch[0].metrics
-        metrics.batch_started(len(batch), report.num_rows, report.padding_rows, reason)
-        metrics.converted(report.convert_seconds, report.num_rows)
-        metrics.ran(report.run_seconds, report.ok)
-        if report.retried:
-            metrics.retried(report.retried)
+        self._record(batch[0].metrics, len(batch), report, reason)
         for pending, outcome in zip(batch, outcomes, strict=True):
             if pending.future.done():  # cancelled, or answered at its deadline
                 if outcome.lease is not None:
@@ -418,6 +425,21 @@ class Batcher:
                     )
                 )
         self._pump()
+
+    @staticmethod
+    def _record(
+        metrics: SignatureMetrics, num_requests: int, report: BatchReport, reason: CloseReason
+    ) -> None:
+        for refusal in report.refused:
+            metrics.work_saved(_SAVED.get(type(refusal), "late"))
+        num_run = num_requests - len(report.refused)
+        if not num_run:
+            return
+        metrics.batch_started(num_run, report.num_rows, report.padding_rows, reason)
+        metrics.converted(report.convert_seconds, report.num_rows)
+        metrics.ran(report.run_seconds, report.ok)
+        if report.retried:
+            metrics.retried(report.retried)
 
     # --- the end --------------------------------------------------------------------------------
 

@@ -23,7 +23,14 @@ from navi_core.batching.buffers import BufferPool, Lease
 from navi_core.batching.queue import pad_rows
 from navi_core.contracts.converter import Plan
 from navi_core.contracts.runtime import Servable
-from navi_core.errors import ErrorCode, InferenceError, NaviError
+from navi_core.errors import (
+    DeadlineExceededError,
+    ErrorCode,
+    InferenceError,
+    NaviError,
+    RequestCancelledError,
+    StaleRequestError,
+)
 from navi_core.models.served import ServedSignature
 from navi_core.signature import format_shape
 from navi_core.tensors import numpy_dtype
@@ -48,8 +55,8 @@ class Task:
         The converter's plan; None: ``inputs`` are arrays.
     num_rows
         Rows it adds.
-    deadline
-        In seconds on the monotonic clock; None: none.
+    deadline, stale_at
+        When its caller gives up, and when it has waited too long; in seconds on the monotonic clock; None: never.
     is_gone
         Set when its caller has gone or has been answered otherwise.
     """
@@ -58,7 +65,18 @@ class Task:
     plan: Plan | None
     num_rows: int
     deadline: float | None = None
+    stale_at: float | None = None
     is_gone: bool = False
+
+    def why_not_run(self, now: float) -> NaviError | None:
+        """Return why a run for this task would be of no use any more; None: it is of use."""
+        if self.deadline is not None and now >= self.deadline:
+            return DeadlineExceededError("the request's deadline passed while it was queued", reason="queue")
+        if self.is_gone:
+            return RequestCancelledError("the caller has gone")
+        if self.stale_at is not None and now >= self.stale_at:
+            return StaleRequestError("the request waited too long and was dropped")
+        return None
 
 
 @dataclass(slots=True)
@@ -84,6 +102,8 @@ class BatchReport:
         The joint run succeeded.
     retried
         Requests that were run again alone.
+    refused
+        Requests that turned out to be late, stale or abandoned before the run.
     """
 
     num_rows: int = 0
@@ -92,6 +112,7 @@ class BatchReport:
     run_seconds: float = 0.0
     ok: bool = True
     retried: int = 0
+    refused: list[NaviError] = field(default_factory=list)
 
 
 class BatchContext:
@@ -199,12 +220,27 @@ def batch_steps(
         report=report,
         model=model,
     )
-    report.num_rows = sum(task.num_rows for task in tasks)
+    now = time.monotonic()  # a worker may have been long in coming
+    refusals = [task.why_not_run(now) for task in tasks]
+    live = [task for task, refusal in zip(tasks, refusals, strict=True) if refusal is None]
+    report.refused += [refusal for refusal in refusals if refusal is not None]
+    report.num_rows = sum(task.num_rows for task in live)
+    outcomes = iter((yield from _run_all(batch, live)) if live else ())
+    return [next(outcomes) if refusal is None else Outcome(error=refusal) for refusal in refusals]
+
+
+def _run_all(batch: _Batch, tasks: Sequence[Task]) -> Steps:
+    """Run tasks together, or one by one where that fails."""
+    report, model = batch.report, batch.model
     try:
         return (yield from _joint(batch, tasks))
     except _RowsMismatchError as error:
         log.warning(
-            "batch_rows_mismatch", model=model, signature=served.name, detail=str(error), requests=len(tasks)
+            "batch_rows_mismatch",
+            model=model,
+            signature=batch.served.name,
+            detail=str(error),
+            requests=len(tasks),
         )
     except Exception as error:
         failure = _as_navi_error(error, model)
@@ -217,7 +253,7 @@ def batch_steps(
     for task in tasks:
         batch.errors.clear()
         if task.is_gone:
-            outcomes.append(Outcome(error=NaviError("the caller has gone", code=ErrorCode.CANCELLED)))
+            outcomes.append(Outcome(error=RequestCancelledError("the caller has gone")))
             continue
         report.retried += 1
         try:

@@ -295,3 +295,21 @@ async def test_close_finishes_what_was_taken_and_refuses_the_rest(batcher_of):
     assert column(lingering.result()) == [1.0]
     with pytest.raises(DrainingError):
         await batcher.submit(request(loaded, 2))
+
+
+async def test_a_caller_that_goes_while_every_thread_is_busy_costs_no_run(batcher_of, threads):
+    """Taken from the queue is not yet run: the threads are shared by all models."""
+    servable = GatedServable()
+    loaded, batcher = batcher_of(servable)
+    busy = threading.Event()
+    blockers = [threads.submit(busy.wait, 10) for _ in range(4)]
+    gone = submit(batcher, request(loaded, 1))
+    await asyncio.sleep(0)
+
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    busy.set()
+    await batcher.close()
+
+    assert servable.batches == []
+    assert all(blocker.result() for blocker in blockers)

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from navi_core.batching.buffers import BufferPool
 from navi_core.batching.execution import BatchReport, Task, batch_steps, run_blocking
 from navi_core.contracts.converter import BoundConverter, Plan, RowSpec
-from navi_core.errors import DecodeError, ErrorCode, InferenceError
+from navi_core.errors import (
+    DeadlineExceededError,
+    DecodeError,
+    ErrorCode,
+    InferenceError,
+    RequestCancelledError,
+    StaleRequestError,
+)
 from navi_core.models.served import ServedSignature
 from navi_core.signature import DEFAULT_SIGNATURE
 from navi_core.tensors import DType
@@ -120,15 +127,49 @@ def test_a_single_failing_request__is_not_run_twice():
     assert report.retried == 0
 
 
-def test_a_caller_that_has_gone__is_not_run_again():
-    servable = AffineServable(AffineModel(poison=13.0))
-    gone = task(1)
-    gone.is_gone = True
+def test_a_caller_that_goes_during_the_run__is_not_run_again():
+    leaving = task(1)
 
-    outcomes, _ = run(servable, [task(13), gone])
+    class Leaving(AffineServable):
+        def run(self, *arguments):
+            leaving.is_gone = True
+            return super().run(*arguments)
+
+    servable = Leaving(AffineModel(poison=13.0))
+
+    outcomes, _ = run(servable, [task(13), leaving])
 
     assert servable.batches == [2, 1]
     assert outcomes[1].error.code is ErrorCode.CANCELLED
+
+
+def test_what_nobody_waits_for_any_more__costs_no_run():
+    """A worker may be long in coming: deadlines and callers are looked at once more before the run."""
+    servable = AffineServable(AffineModel())
+    gone, late, stale = task(1), task(2), task(3)
+    gone.is_gone = True
+    late.deadline = 0.0
+    stale.stale_at = 0.0
+
+    outcomes, report = run(servable, [gone, task(4), late, stale])
+
+    assert servable.batches == [1]
+    assert first_column(outcomes[1]) == [4.0]
+    refusals = [type(outcomes[index].error) for index in (0, 2, 3)]
+    assert refusals == [RequestCancelledError, DeadlineExceededError, StaleRequestError]
+    assert [type(each) for each in report.refused] == refusals
+    assert report.num_rows == 1
+
+
+def test_a_batch_that_nobody_waits_for__is_not_run_at_all():
+    servable = AffineServable(AffineModel())
+    gone = task(1)
+    gone.is_gone = True
+
+    outcomes, _ = run(servable, [gone])
+
+    assert servable.batches == []
+    assert isinstance(outcomes[0].error, RequestCancelledError)
 
 
 def test_out_of_memory__is_not_repeated():
