@@ -12,7 +12,8 @@ from typing import Final, Self
 
 import structlog
 
-from navi_core.batching.batcher import Answer, Batcher, Prepared
+from navi_core.batching.batcher import Batcher
+from navi_core.batching.prepared import Answer, Prepared
 from navi_core.contracts.converter import Plan
 from navi_core.contracts.events import RequestFinished
 from navi_core.contracts.planes import VersionStatus

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -21,10 +21,10 @@ from typing import Any, Final, cast
 import numpy as np
 import structlog
 
-from navi_core.batching.buffers import BufferPool, Lease
+from navi_core.batching.buffers import BufferPool
 from navi_core.batching.execution import BatchReport, Outcome, Steps, Task, batch_steps, run_blocking
+from navi_core.batching.prepared import Answer, Prepared
 from navi_core.batching.queue import BatchQueue, CloseReason, DropReason, Entry, split_rows
-from navi_core.contracts.converter import Plan
 from navi_core.errors import (
     DeadlineExceededError,
     DrainingError,
@@ -34,10 +34,10 @@ from navi_core.errors import (
     StaleRequestError,
 )
 from navi_core.metrics.metrics import Metrics, SignatureMetrics, WorkSaved
-from navi_core.models.served import LoadedVersion, ServedSignature
-from navi_core.types import NamedArrays, Parameters
+from navi_core.models.served import LoadedVersion
+from navi_core.types import NamedArrays
 
-__all__ = ["Answer", "Batcher", "Prepared"]
+__all__ = ["Batcher"]
 
 log = structlog.get_logger(__name__)
 
@@ -46,66 +46,6 @@ _SAVED: Final[dict[type[NaviError], WorkSaved]] = {
     StaleRequestError: "stale",
 }
 """Why a request was refused before its run -> what metrics call the work saved; else it was late."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Prepared:
-    """A checked request, ready to be queued.
-
-    Parameters
-    ----------
-    served
-        Its signature.
-    outputs
-        Names to compute.
-    inputs
-        The model's inputs; empty when ``plan`` fills them.
-    plan
-        The converter's plan, if there is one.
-    num_rows
-        Rows it adds to a batch; 0 where the signature does not batch.
-    size_bytes
-        What it holds while it waits: body, and tensors that will be filled.
-    key
-        Requests with equal keys may run together; None: alone.
-    parameters
-        Those that the servable reads.
-    deadline
-        In seconds on the monotonic clock; None: none.
-    """
-
-    served: ServedSignature
-    outputs: tuple[str, ...]
-    inputs: NamedArrays
-    plan: Plan | None
-    num_rows: int
-    size_bytes: int
-    key: Hashable
-    parameters: Parameters
-    deadline: float | None
-
-
-@dataclass(slots=True, kw_only=True)
-class Answer:
-    """What a request got, and where its time went.
-
-    Parameters
-    ----------
-    outputs
-        Name -> array.
-    lease
-        A share of the outputs' buffers, to be released once they are written; None: nothing pooled.
-    batch_rows
-        Rows of the batch that it ran in.
-    queue_seconds, run_seconds
-        Waiting, and running.
-    """
-
-    outputs: NamedArrays
-    lease: Lease | None = None
-    batch_rows: int = 0
-    queue_seconds: float = 0.0
-    run_seconds: float = 0.0
 
 
 @dataclass(slots=True, eq=False)

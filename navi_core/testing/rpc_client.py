@@ -163,9 +163,14 @@ class _GrpcioStream(RpcStream):
             status=code.value[0],
             message=await self._call.details() or "",
             messages=messages,
-            headers=dict(await self._call.initial_metadata() or ()),
-            trailers=dict(await self._call.trailing_metadata() or ()),
+            headers=_pairs(await self._call.initial_metadata()),
+            trailers=_pairs(await self._call.trailing_metadata()),
         )
 
     async def cancel(self) -> None:
         self._call.cancel()
+
+
+def _pairs(metadata: Any) -> dict[str, str | bytes]:
+    # grpcio's class looks like a mapping to dict() in some versions, and is not one
+    return {name: value for name, value in metadata or ()}  # noqa: C416 - see above

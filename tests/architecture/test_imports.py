@@ -93,6 +93,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "batching.batcher",
             "batching.buffers",
             "batching.execution",
+            "batching.prepared",
             "budget",
             "logs",
             "metrics",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -20,9 +21,49 @@ _log = logging.getLogger(__name__)
 
 
 class Connection(web.RequestHandler):
-    """Answers malformed requests in JSON, without the client's own bytes, and without a traceback in the log."""
+    """Closes connections on which no request comes, and answers malformed ones in JSON.
 
-    __slots__ = ()
+    Such an answer has none of the client's own bytes, and leaves no traceback in the log. aiohttp's own
+    timeout counts between requests; only its newest versions count before the first one too.
+
+    Parameters
+    ----------
+    manager, loop, settings
+        As aiohttp wants them.
+    first_request_timeout_s
+        The head of the first request may take so long.
+    """
+
+    __slots__ = ("_first_request_timeout_s", "_first_request_timer")
+
+    def __init__(
+        self,
+        manager: web.Server,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        first_request_timeout_s: float,
+        **settings: Any,
+    ) -> None:
+        super().__init__(manager, loop=loop, **settings)
+        self._first_request_timeout_s = first_request_timeout_s
+        self._first_request_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        loop = asyncio.get_running_loop()
+        self._first_request_timer = loop.call_later(self._first_request_timeout_s, self.force_close)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Wait no longer."""
+        self.has_begun()
+        super().connection_lost(exc)
+
+    def has_begun(self) -> None:
+        """Note that a request has come."""
+        timer, self._first_request_timer = self._first_request_timer, None
+        if timer is not None:
+            timer.cancel()
 
     def handle_error(
         self,

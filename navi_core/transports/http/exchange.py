@@ -14,7 +14,7 @@ from navi_core.contracts.service import Call, Operation, Response
 from navi_core.contracts.transport import Router, TransportOptions
 from navi_core.errors import NaviError
 from navi_core.transports.body import BodyHold, closing_stream, join_body, run_on_written
-from navi_core.transports.http.connection import SERVER
+from navi_core.transports.http.connection import SERVER, Connection
 from navi_core.transports.http.options import HttpOptions
 from navi_core.transports.http.request_body import read_body
 from navi_core.transports.http_rules import (
@@ -70,6 +70,8 @@ class Exchanges:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; aiohttp cancels this when the client goes away."""
+        if isinstance(request.protocol, Connection):
+            request.protocol.has_begun()
         exchange = _Exchange(request, BodyHold(self._options.budget), self._name)
         try:
             try:

@@ -96,7 +96,8 @@ class HttpServer:
         return Connection(
             self._web,
             loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # None turns it off, as web.AppRunner documents
+            first_request_timeout_s=own.keepalive_timeout_s,
+            access_log=None,
             auto_decompress=False,  # aiohttp's has no limits
             keepalive_timeout=own.keepalive_timeout_s,
             lingering_time=_LINGER_S,
