@@ -122,6 +122,12 @@ async def test_a_head_that_never_ends_is_given_up(listening):
     async with listening(HttpTransport(), options=HttpOptions(keepalive_timeout_s=0.3)) as server:
         assert await raw(server.port, b"GET /probe/echo HTTP/1.1\r\nSlow: ") == b""
         assert await raw(server.port, b"") == b""
+        # the head of a later request too, and no request that is answered late
+        first = request("/probe/facts").replace(b"Connection: close\r\n", b"")
+        answer = await raw(server.port, first + b"GET /probe/echo HTTP/1.1\r\nSlow: ")
+        assert answer.count(b"200 OK") == 1
+        slow = request("/probe/sleep", "Content-Length: 3", verb="POST")
+        assert (await raw(server.port, slow + b"0.6")).endswith(b"slept")
 
 
 async def test_broken_chunks_are_the_clients_fault(listening):
