@@ -100,9 +100,12 @@ class GrpcioClient(RpcClient):
         ``host:port`` or ``unix:path``.
     credentials
         grpcio's channel credentials; None: plain text.
+    retries
+        Have grpcio repeat, unseen, calls that the server cannot have begun, as it does by default. Off,
+        so that the suite sees every call that a server loses.
     """
 
-    def __init__(self, target: str, credentials: Any = None) -> None:
+    def __init__(self, target: str, credentials: Any = None, *, retries: bool = False) -> None:
         import grpc  # noqa: PLC0415 - the suite is imported by plugins that have nothing to do with gRPC
 
         self._grpc = grpc
@@ -110,7 +113,7 @@ class GrpcioClient(RpcClient):
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),
             ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.enable_retries", 0),
+            ("grpc.enable_retries", int(retries)),
         ]
         self._channel = (
             grpc.aio.insecure_channel(target, options=options)

@@ -28,7 +28,9 @@ class GrpcOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         ``gzip``: compress answers for clients that accept it.
     max_connection_age_s, max_connection_age_grace_s
         Ask clients to connect anew after this time, so that load spreads over new hosts; calls that
-        still run get the grace.
+        still run get the grace. A call that is on its way when the request to connect anew arrives is
+        repeated by gRPC clients themselves; those with retries turned off see it fail as UNAVAILABLE,
+        rarely.
     keepalive_time_s, keepalive_timeout_s
         Ping idle connections, and close those that do not answer.
     min_client_ping_interval_s
