@@ -36,6 +36,7 @@ from navi_core.messages import InferenceRequest, ModelRef
 from navi_core.metrics.metrics import Metrics
 from navi_core.models.manager import ServableManager
 from navi_core.models.watching import Watcher
+from navi_core.needs import check_needs
 from navi_core.plugins.discovery import discover
 from navi_core.plugins.observers import Observers
 from navi_core.plugins.registry import Registry
@@ -49,6 +50,9 @@ log = structlog.get_logger(__name__)
 
 IN_PROCESS = "in_process"
 """Service and transport of a request that came from this process, in metrics and events."""
+
+UNLOAD_TIMEOUT_S = 2.0
+"""How long versions may take to unload once everything that could be drained was drained."""
 
 OPERATIONS_SERVICE = "operations"
 """The built-in service with the metrics page and the probes: all that the metrics port offers."""
@@ -334,10 +338,7 @@ class _Parts:
 
     async def open(self) -> None:
         """Check the rest of the configuration, open the ports, begin to look for models."""
-        for name in self.config.runtimes:
-            self.registry.runtime(name)
-        for name in self.config.converters:
-            self.registry.converter(name)
+        check_needs(self.config, self.registry)
         for model in self.config.models:
             self.manager.add_model(model)
             self.watcher.watch(model)
@@ -351,7 +352,7 @@ class _Parts:
         await self.listeners.stop()
         await self.watcher.stop()
         try:
-            await self.manager.close()
+            await self.manager.close(UNLOAD_TIMEOUT_S)
         except NaviError:
             log.exception("manager_close_failed")
         self.threads.shutdown(wait=False, cancel_futures=True)

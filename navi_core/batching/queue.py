@@ -311,14 +311,24 @@ class BatchQueue(Generic[T]):
             return CloseReason.FREE_WORKER, now
         if self._draining:
             return CloseReason.DRAIN, now
-        ready_at = head.enqueued_at + linger
+        waiting = [entry for entry in group if entry.queued]
+        ready_at = min(self._patience_ends(entry) for entry in waiting)
         if now >= ready_at:
             return CloseReason.TIMEOUT, now
-        if len(group) >= self.policy.max_batch_requests:
+        if len(waiting) >= self.policy.max_batch_requests:
             return CloseReason.REQUESTS, now
-        if sum(entry.num_rows for entry in group if entry.queued) >= self.policy.max_batch_rows:
+        if sum(entry.num_rows for entry in waiting) >= self.policy.max_batch_rows:
             return CloseReason.ROWS, now
         return None, ready_at
+
+    def _patience_ends(self, entry: Entry[T]) -> float:
+        """Return until when an entry may linger: never beyond half the time that it has, or the wait would lose it."""
+        patience = self.policy.batch_timeout_s
+        if self.policy.batch_drop_s is not None:
+            patience = min(patience, self.policy.batch_drop_s / 2)
+        if entry.deadline is not None:
+            patience = min(patience, (entry.deadline - entry.enqueued_at) / 2)
+        return entry.enqueued_at + patience
 
     def _close(self, group: deque[Entry[T]], reason: CloseReason, now: float, decision: Decision[T]) -> None:
         """Move entries from the group into the batch, in order, up to the limits."""

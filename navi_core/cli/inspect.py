@@ -55,8 +55,11 @@ def describe_version(loaded: LoadedVersion) -> dict[str, Any]:
     signatures = {}
     for name, served in loaded.signatures.items():
         about = _describe_signature(served.client)
-        about["batchable"] = served.model.batchable
-        about["not_batchable_because"] = served.model.not_batchable_because
+        is_on = loaded.policy.enabled
+        about["batchable"] = served.model.batchable and is_on
+        about["not_batchable_because"] = (
+            served.model.not_batchable_because if is_on else "the configuration turns batching off"
+        )
         if served.converter is not None:
             about["model_inputs"] = _describe_signature(served.model)["inputs"]
         signatures[name] = about

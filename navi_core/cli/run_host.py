@@ -34,7 +34,7 @@ _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _UNLOAD_TIMEOUT_S: Final = 15.0
 """How long versions may take to unload, after the drain timeout."""
 
-_END_TIMEOUT_S: Final = 5.0
+_END_TIMEOUT_S: Final = 1.0
 """How long the process may take to end once the host has stopped: a run that never returns holds a thread."""
 
 

@@ -21,7 +21,7 @@ from navi_core.config.records import (
     VersionPolicySettings,
 )
 from navi_core.contracts.serve_flags import ServeFlag
-from navi_core.errors import ConfigError
+from navi_core.errors import ConfigError, PluginNotFoundError
 
 __all__ = ["BuiltConfig", "PluginValues", "ServeFlags", "build_config"]
 
@@ -199,6 +199,10 @@ def _transports(
     config: HostConfig, flags: ServeFlags, carries: Mapping[str, frozenset[str]]
 ) -> dict[str, TransportSettings]:
     names = tuple(dict.fromkeys(flags.transport or config.transports or DEFAULT_TRANSPORTS))
+    for name in names:
+        if name not in carries:
+            installed = ", ".join(sorted(carries)) or "none"
+            raise PluginNotFoundError(f"no transport is called '{name}' (installed: {installed})")
     transports = {name: config.transports.get(name, TransportSettings()) for name in names}
     rpc = [name for name in names if "rpc" in carries.get(name, ())]
     http = [name for name in names if name not in rpc and "http" in carries.get(name, ())]

@@ -156,6 +156,8 @@ def _check_versions(versions: VersionPolicySettings, path: str) -> None:
         )
         if value
     ]
+    if versions.all is False and not said:
+        raise ConfigError("expected true, or nothing at all, got false", path=key_path(path, "all"))
     if len(said) > 1:
         raise ConfigError(f"expected one of latest, all and specific, got {' and '.join(said)}", path=path)
     if versions.specific is None:

@@ -120,7 +120,7 @@ class WarmupSettings(_Record, frozen=True, kw_only=True):
     """
 
     enabled: bool | None = None
-    rows: tuple[PositiveInt, ...] | None = None
+    rows: Annotated[tuple[Annotated[int, Meta(ge=1, le=65_536)], ...], Meta(min_length=1)] | None = None
 
 
 class ModelSettings(_Record, frozen=True, kw_only=True):
@@ -190,7 +190,8 @@ class ModelConfig(ModelSettings, frozen=True, kw_only=True):
     labels
         Version label -> version.
     transition
-        ``availability``: load the new version before the old one goes; ``resource``: unload first.
+        ``availability``: load the new version before the old one goes; ``resource``: unload first, so that
+        nothing serves while the new one loads, or when it cannot be loaded.
     completeness, stable_ms, marker
         When a version directory counts as complete: no change in it for ``stable_ms``, or it holds
         the file ``marker``.
@@ -205,7 +206,7 @@ class ModelConfig(ModelSettings, frozen=True, kw_only=True):
     transition: Literal["availability", "resource"] = "availability"
     completeness: Literal["stable", "marker"] = "stable"
     stable_ms: NonNegativeFloat = 2000.0
-    marker: Annotated[str, Meta(min_length=1)] = "_SUCCESS"
+    marker: Annotated[str, Meta(min_length=1, pattern=r"^[^/\\\x00]+$")] = "_SUCCESS"
     max_model_bytes: PositiveInt | None = None
 
     @property

@@ -58,8 +58,8 @@ class Artifact:
         if self.files is not None:
             return sorted({name.split("/", 1)[0] for name in self.files})
         assert self.path is not None  # noqa: S101 - __post_init__ checked it
-        if self.path.is_dir():
-            return sorted(entry.name for entry in self.path.iterdir())
+        if self.path.is_dir():  # pipes and devices are no part of a model: opening one may never return
+            return sorted(entry.name for entry in self.path.iterdir() if entry.is_file() or entry.is_dir())
         return [self.path.name]
 
     def has(self, name: str) -> bool:

@@ -113,7 +113,8 @@ def load_version(
     except NaviError:
         raise
     except Exception as error:
-        log.exception("load_failed_unexpectedly", model=artifact.name, version=artifact.version)
+        if not isinstance(error, MemoryError):  # that one is no bug, and its traceback says nothing
+            log.exception("load_failed_unexpectedly", model=artifact.name, version=artifact.version)
         code = ErrorCode.RESOURCE_EXHAUSTED if isinstance(error, MemoryError) else None
         msg = f"version {artifact.version} of model '{artifact.name}' could not be loaded: {type(error).__name__}: {error}"
         raise ModelLoadError(msg, model=artifact.name, version=artifact.version, code=code) from error
@@ -157,7 +158,7 @@ def _load_options(
 ) -> LoadOptions:
     table = {**tables.get(runtime.name, {}), **settings.runtime_options}
     return LoadOptions(
-        options=convert_options(runtime.options_type, table, f"runtimes.{runtime.name}"),
+        options=convert_options(runtime.options_type, table, "runtime_options"),
         intra_op_threads=settings.intra_op_threads,
         inter_op_threads=settings.inter_op_threads,
         signature=settings.signature,
@@ -213,7 +214,7 @@ def _bind(
         msg = f"converter '{converter.name}' needs a signature '{DEFAULT_SIGNATURE}', the model has {', '.join(signatures)}"
         raise ModelLoadError(msg, model=artifact.name, version=artifact.version)
     table = {**tables.get(converter.name, {}), **settings.converter_options}
-    options = convert_options(converter.options_type, table, f"converters.{converter.name}")
+    options = convert_options(converter.options_type, table, "converter_options")
     bound = converter.bind(artifact, signature, options)
     if settings.inputs and set(settings.inputs) != set(bound.signature.inputs):
         expected, got = ", ".join(bound.signature.inputs), ", ".join(settings.inputs)

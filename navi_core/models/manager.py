@@ -416,8 +416,8 @@ class ServableManager:
 
     # --- the end -----------------------------------------------------------------------------------------
 
-    async def close(self) -> None:
-        """Unload everything that is loaded; loads that are running are abandoned."""
+    async def close(self, timeout_s: float) -> None:
+        """Unload everything that is loaded, within the time; loads, and runs that do not end, are abandoned."""
         self._is_closing = True
         for model in self._models.values():
             for record in model.versions.values():
@@ -427,12 +427,17 @@ class ServableManager:
                 if record.state is ServableState.AVAILABLE:
                     self._retire(model, record)
         pending = [
-            record.gone.wait()
+            asyncio.ensure_future(record.gone.wait())
             for model in self._models.values()
             for record in (*model.versions.values(), *model.retiring)
             if record.state is ServableState.UNLOADING
         ]
-        await asyncio.gather(*pending)
+        if pending:
+            _, stuck = await asyncio.wait(pending, timeout=timeout_s)
+            if stuck:
+                log.warning("runs_abandoned", versions=len(stuck), timeout_s=timeout_s)
+            for each in stuck:
+                each.cancel()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -80,10 +80,7 @@ def _tensor(spec: TensorSpec, said: TensorSettings, path: str) -> TensorSpec:
     known = spec.shape
     fits = known is None or (
         len(known) == len(shape)
-        and all(
-            not (isinstance(a, int) and isinstance(b, int)) or a == b
-            for a, b in zip(known, shape, strict=True)
-        )
+        and all(not isinstance(a, int) or a == b for a, b in zip(known, shape, strict=True))
     )
     if not fits or any(isinstance(dim, int) and dim < 0 for dim in shape):
         raise ConfigError(

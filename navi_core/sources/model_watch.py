@@ -99,11 +99,15 @@ class ModelWatch:
         if self.model.choice.kind == "specific":
             missing = sorted(set(self.model.choice.versions) - {each.version for each in listing.versions})
             problems += [f"version {version} is wanted but not there" for version in missing]
+        # A pin that moves to a version which is not there, or not yet whole, must not take the model down.
+        keeps = self.model.choice.kind == "specific" and not chosen and not is_first
         if not listing.versions:
             problems.append(self._no_versions(listing))
         dues = (next_look(one, self.rule) for one in self._observations.values())
         return Verdict(
-            aspired=tuple(
+            aspired=None
+            if keeps
+            else tuple(
                 Artifact(name=self.model.name, version=version, path=self.path / names[version])
                 for version in chosen
             ),

@@ -58,7 +58,9 @@ def parse_json(body: Bytes) -> Any:
     """
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except RecursionError:  # far too deep: the tolerant parser says where, and reads no further
+        return parse_json_tolerantly(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return _parse_loosely(body)
     if len(_KEY_ENDS.findall(body)) != _count_members(document):
         return _parse_loosely(body)

@@ -121,6 +121,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "in_process",
             "listeners",
             "models.watching",
+            "needs",
             "plugins.builtin",
             "routing",
         ),

@@ -23,6 +23,7 @@ from navi_core import (
     PluginNotFoundError,
     TensorMismatchError,
     TransportSettings,
+    WarmupSettings,
     hookimpl,
 )
 from navi_core.testing.affine import AffineRuntime, write_affine
@@ -273,3 +274,59 @@ async def test_modelsync_runs_before_each_look_and_is_told_the_versions(host_of,
 
     assert first == "--bucket b --model-spec m --cur-version "
     assert second == "--bucket b --model-spec m --cur-version 1"
+
+
+async def test_a_pin_that_moves_to_a_version_which_is_not_there_keeps_what_serves(host_of, tmp_path):
+    meta = tmp_path / "META.json"
+    meta.write_text('{"m": {"version": "1"}}')
+    async with host_of(model(tmp_path), meta_json=str(meta), poll_interval_s=0.02) as host:
+        meta.write_text('{"m": {"version": "99"}}')
+        await asyncio.sleep(0.2)
+        assert (await host.predict("m", {"x": [[1, 1]]}))["y"][0, 0] == 2.0
+        write_affine(tmp_path / "m", 99, scale=7.0)
+        async with asyncio.timeout(10):
+            while (await host.predict("m", {"x": [[1, 1]]}))["y"][0, 0] != 7.0:
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "text"),
+    [
+        ({"runtime": "tf"}, PluginNotFoundError, r"models\[0\]\.runtime: no runtime is called 'tf'"),
+        (
+            {"converter": "nope"},
+            PluginNotFoundError,
+            r"models\[0\]\.converter: no converter is called 'nope'",
+        ),
+        ({"runtime": "affine", "runtime_options": {"foo": 1}}, ConfigError, r"models\[0\]\.runtime_options"),
+        (
+            {"converter": "none", "converter_options": {"a": 1}},
+            ConfigError,
+            r"models\[0\]\.converter_options",
+        ),
+    ],
+)
+async def test_what_the_configuration_needs_is_checked_before_anything_is_opened(
+    host_of, tmp_path, settings, error, text
+):
+    with pytest.raises(error, match=text):
+        await host_of(model(tmp_path, **settings)).start()
+
+
+async def test_options_of_a_service_that_is_not_there_are_refused(host_of):
+    with pytest.raises(PluginNotFoundError, match=r"service_options\.nope"):
+        await host_of(service_options={"nope": {}}).start()
+
+
+async def test_a_run_that_never_ends_does_not_hold_the_stop(host_of, tmp_path):
+    write_affine(tmp_path / "slow", 1, run_seconds=20.0)
+    host = host_of(model(tmp_path, "slow", warmup=WarmupSettings(enabled=False)))
+    await host.start()
+    await host.wait_ready()
+    stuck = asyncio.ensure_future(host.predict("slow", {"x": [[1, 1]]}))
+    await asyncio.sleep(0.05)
+
+    async with asyncio.timeout(10):
+        await host.stop(0.1)
+    stuck.cancel()
+    await asyncio.gather(stuck, return_exceptions=True)

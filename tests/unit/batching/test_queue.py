@@ -109,6 +109,27 @@ def test_take__a_linger_waits_for_more_but_not_longer():
     assert (items(late), late.reason) == ([1, 2], CloseReason.TIMEOUT)
 
 
+@pytest.mark.parametrize(
+    ("limits", "fields"), [({"batch_drop_s": 0.4}, {}), ({}, {"deadline": 0.4})], ids=["drop", "deadline"]
+)
+def test_take__a_linger_never_costs_a_request_its_life(limits, fields):
+    """A lone request on an idle host must not be lost by waiting for company."""
+    queue = queue_of(entry(1, at=0.0, **fields), batch_timeout_s=10.0, **limits)
+
+    early, late = queue.take(0.1), queue.take(0.2)
+
+    assert early.wake_at == 0.2
+    assert (items(late), late.dropped) == ([1], [])
+
+
+def test_take__cancelled_requests_do_not_end_a_linger():
+    first, second = entry(1), entry(2)
+    queue = queue_of(first, second, batch_timeout_s=1.0, max_batch_requests=2)
+    queue.drop(second, DropReason.CANCELLED)
+
+    assert items(queue.take(0.5)) == []
+
+
 def test_take__a_full_group_does_not_linger():
     queue = queue_of(entry(1, rows=5), entry(2, rows=5), batch_timeout_s=1.0, max_batch_rows=10)
 

@@ -101,7 +101,7 @@ async def stage(tmp_path):
 
         yield make
         for one in made:
-            await one.manager.close()
+            await one.manager.close(5.0)
 
 
 async def test_the_newest_aspired_version_answers(stage):
