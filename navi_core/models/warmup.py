@@ -25,6 +25,8 @@ __all__ = ["DEFAULT_ROWS", "warm_up"]
 
 log = structlog.get_logger(__name__)
 
+_MAX_NOTE: Final = 200
+
 DEFAULT_ROWS: Final = (1, 2)
 """Two different row counts: one alone cannot tell a batch dimension from a fixed one."""
 
@@ -65,11 +67,13 @@ def warm_up(
                 outputs = _run(servable, name, inputs, tuple(signature.outputs), num_rows)
             except Exception as error:
                 notes.append(
-                    f"signature '{name}': the warm-up with {num_rows} rows of zeros failed ({type(error).__name__})"
+                    f"signature '{name}': the warm-up with {num_rows} rows of zeros failed: {_short(error)}"
                 )
                 log.info("warmup_refused", model=model, signature=name, rows=num_rows, error=str(error))
                 break
             shapes[num_rows] = {output: array.shape for output, array in outputs.items()}
+        if signature.batchable and len(set(rows)) < 2:
+            notes.append(f"signature '{name}': one row count cannot tell whether the outputs follow the rows")
         because = _why_rows_do_not_follow(shapes) if signature.batchable else ""
         if because:
             notes.append(f"signature '{name}' runs requests alone: {because}")
@@ -93,6 +97,11 @@ def _run(
         return await result
 
     return asyncio.run(wait())  # on a loader thread, which has no loop
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _MAX_NOTE else f"{text[:_MAX_NOTE]}..."
 
 
 def _why_rows_do_not_follow(shapes: Mapping[int, Mapping[str, tuple[int, ...]]]) -> str:
