@@ -319,18 +319,17 @@ async def test_options_of_a_service_that_is_not_there_are_refused(host_of):
 
 
 async def test_a_run_that_never_ends_does_not_hold_the_stop(host_of, tmp_path):
-    write_affine(tmp_path / "slow", 1, run_seconds=4.0)
+    write_affine(tmp_path / "slow", 1, run_seconds=6.0)
     host = host_of(model(tmp_path, "slow", warmup=WarmupSettings(enabled=False)))
     await host.start()
     await host.wait_ready()
     stuck = asyncio.ensure_future(host.predict("slow", {"x": [[1, 1]]}))
     await asyncio.sleep(0.05)
 
-    started = asyncio.get_running_loop().time()
     await host.stop(0.1)
 
-    assert asyncio.get_running_loop().time() - started < 3.5
+    runners = [thread for thread in threading.enumerate() if thread.name.startswith("navi-run")]
+    assert runners, "the stop has waited for the run"
     stuck.cancel()
     await asyncio.gather(stuck, return_exceptions=True)
-    runners = [thread for thread in threading.enumerate() if thread.name.startswith("navi-run")]
     await asyncio.get_running_loop().run_in_executor(None, lambda: [thread.join(10) for thread in runners])
