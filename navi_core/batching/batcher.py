@@ -23,10 +23,10 @@ import structlog
 
 from navi_core.batching.buffers import BufferPool
 from navi_core.batching.execution import BatchReport, Outcome, Steps, Task, batch_steps, run_blocking
+from navi_core.batching.late import late
 from navi_core.batching.prepared import Answer, Prepared
 from navi_core.batching.queue import BatchQueue, CloseReason, DropReason, Entry, split_rows
 from navi_core.errors import (
-    DeadlineExceededError,
     DrainingError,
     InferenceError,
     NaviError,
@@ -184,7 +184,7 @@ class Batcher:
         metrics = self._metrics.for_signature(self._model, self._version, request.served.name)
         if request.deadline is not None and now >= request.deadline:
             metrics.work_saved("late")
-            raise _late("admission")
+            raise late("admission")
         drop_s = self._loaded.policy.batch_drop_s
         pending = _Pending(
             request,
@@ -235,10 +235,10 @@ class Batcher:
         pending.task.is_gone = True
         if self._queue.drop(entry, DropReason.DEADLINE):
             pending.metrics.work_saved("late")
-            pending.future.set_exception(_late("queue"))
+            pending.future.set_exception(late("queue"))
             self._check_idle()
         else:
-            pending.future.set_exception(_late("run"))
+            pending.future.set_exception(late("run"))
 
     # --- from the queue to the workers ---------------------------------------------------------
 
@@ -273,7 +273,7 @@ class Batcher:
             msg = f"request waited longer than {drop_ms:g} ms and was dropped (model '{self._model}')"
             pending.future.set_exception(StaleRequestError(msg))
         else:
-            pending.future.set_exception(_late("queue"))
+            pending.future.set_exception(late("queue"))
 
     def _start(self, batch: list[_Pending], enqueued: list[float], now: float, reason: CloseReason) -> None:
         self._running += 1
@@ -426,15 +426,6 @@ def _step(step: Callable[[], Any]) -> tuple[Any, list[Outcome] | None]:
 def _release(answer: Answer) -> None:
     if answer.lease is not None:
         answer.lease.release()
-
-
-def _late(where: str) -> NaviError:
-    texts = {
-        "admission": "before it was queued",
-        "queue": "while it was queued",
-        "run": "while it was running",
-    }
-    return DeadlineExceededError(f"the request's deadline passed {texts[where]}", reason=where)
 
 
 def _all_failed(batch: Sequence[_Pending], error: BaseException) -> list[Outcome]:

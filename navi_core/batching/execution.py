@@ -20,11 +20,11 @@ import numpy as np
 import structlog
 
 from navi_core.batching.buffers import BufferPool, Lease
+from navi_core.batching.late import late
 from navi_core.batching.queue import pad_rows
 from navi_core.contracts.converter import Plan
 from navi_core.contracts.runtime import Servable
 from navi_core.errors import (
-    DeadlineExceededError,
     ErrorCode,
     InferenceError,
     NaviError,
@@ -71,7 +71,7 @@ class Task:
     def why_not_run(self, now: float) -> NaviError | None:
         """Return why a run for this task would be of no use any more; None: it is of use."""
         if self.deadline is not None and now >= self.deadline:
-            return DeadlineExceededError("the request's deadline passed while it was queued", reason="queue")
+            return late("queue")
         if self.is_gone:
             return RequestCancelledError("the caller has gone")
         if self.stale_at is not None and now >= self.stale_at:

@@ -85,7 +85,16 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("leaves", ("errors", "types", "clock", *SPLIT)),  # a folder itself: its __init__ holds nothing
     ("values", ("tensors", "signature", "messages", "config")),
     ("contracts", ("contracts", "hookspecs")),
-    ("pure logic", ("batching.queue", "models.lifecycle", "models.version_policy", "models.completeness")),
+    (
+        "pure logic",
+        (
+            "batching.late",
+            "batching.queue",
+            "models.lifecycle",
+            "models.version_policy",
+            "models.completeness",
+        ),
+    ),
     (
         "machinery",
         (
