@@ -8,7 +8,7 @@ from typing import TypeVar
 from navi_core.config.convert import convert_options
 from navi_core.config.records import HostConfig, ModelConfig
 from navi_core.errors import ConfigError, PluginConflictError, PluginNotFoundError
-from navi_core.models.loading import NO_CONVERTER
+from navi_core.models.loading import NO_CONVERTER, plugin_options
 from navi_core.plugins.registry import Registry
 
 __all__ = ["check_needs"]
@@ -43,12 +43,10 @@ def check_needs(config: HostConfig, registry: Registry) -> None:
 def _check_model(config: HostConfig, registry: Registry, model: ModelConfig, path: str) -> None:
     if model.runtime is not None:
         runtime = _named(registry.runtime, model.runtime, f"{path}.runtime")
-        table = {**config.runtimes.get(runtime.name, {}), **model.runtime_options}
-        convert_options(runtime.options_type, table, f"{path}.runtime_options")
+        plugin_options(runtime, config.runtimes, model.runtime_options, f"{path}.runtime_options")
     if model.converter is not None and model.converter != NO_CONVERTER:
         converter = _named(registry.converter, model.converter, f"{path}.converter")
-        table = {**config.converters.get(converter.name, {}), **model.converter_options}
-        convert_options(converter.options_type, table, f"{path}.converter_options")
+        plugin_options(converter, config.converters, model.converter_options, f"{path}.converter_options")
     elif model.converter == NO_CONVERTER and model.converter_options:
         raise ConfigError("expected none, as the converter is turned off", path=f"{path}.converter_options")
 

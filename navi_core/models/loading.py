@@ -26,7 +26,7 @@ from navi_core.models.warmup import DEFAULT_ROWS, warm_up
 from navi_core.plugins.registry import Registry
 from navi_core.signature import DEFAULT_SIGNATURE, Signature
 
-__all__ = ["SETTINGS_FILE", "artifact_at", "load_version", "model_settings"]
+__all__ = ["SETTINGS_FILE", "artifact_at", "load_version", "model_settings", "plugin_options"]
 
 log = structlog.get_logger(__name__)
 
@@ -153,12 +153,28 @@ def _check_size(runtime: Runtime, artifact: Artifact, max_model_bytes: int | Non
         )
 
 
+def plugin_options(
+    plugin: Runtime | Converter, tables: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any], path: str
+) -> Any:
+    """Return a plugin's options: the host-wide table under its name or an alias, overlaid by the model's own.
+
+    Raises
+    ------
+    ConfigError
+        The plugin does not take them; the place begins with ``path``.
+    """
+    aliases = plugin.aliases if isinstance(plugin, Converter) else ()
+    table: dict[str, Any] = {}
+    for name in (*aliases, plugin.name):
+        table.update(tables.get(name, {}))
+    return convert_options(plugin.options_type, {**table, **own}, path)
+
+
 def _load_options(
     runtime: Runtime, settings: ModelSettings, tables: Mapping[str, Mapping[str, Any]], *, is_converted: bool
 ) -> LoadOptions:
-    table = {**tables.get(runtime.name, {}), **settings.runtime_options}
     return LoadOptions(
-        options=convert_options(runtime.options_type, table, "runtime_options"),
+        options=plugin_options(runtime, tables, settings.runtime_options, "runtime_options"),
         intra_op_threads=settings.intra_op_threads,
         inter_op_threads=settings.inter_op_threads,
         signature=settings.signature,
@@ -213,8 +229,7 @@ def _bind(
             return None
         msg = f"converter '{converter.name}' needs a signature '{DEFAULT_SIGNATURE}', the model has {', '.join(signatures)}"
         raise ModelLoadError(msg, model=artifact.name, version=artifact.version)
-    table = {**tables.get(converter.name, {}), **settings.converter_options}
-    options = convert_options(converter.options_type, table, "converter_options")
+    options = plugin_options(converter, tables, settings.converter_options, "converter_options")
     bound = converter.bind(artifact, signature, options)
     if settings.inputs and set(settings.inputs) != set(bound.signature.inputs):
         expected, got = ", ".join(bound.signature.inputs), ", ".join(settings.inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -57,13 +58,21 @@ class BoundNumbers(BoundConverter):
             raise DecodeError("expected a number", offset=0) from None
 
 
+class NumbersOptions(msgspec.Struct, forbid_unknown_fields=True):
+    greeting: str = ""
+
+
 class NumbersConverter(Converter):
     name = "numbers"
+    aliases = ("digits",)
+    options_type = NumbersOptions
+    seen: list[str] = []
 
     def recognise(self, artifact) -> bool:
         return artifact.has("numbers.txt")
 
     def bind(self, artifact, signature, options) -> BoundConverter:
+        self.seen.append(options.greeting)
         return BoundNumbers(signature)
 
 
@@ -113,3 +122,16 @@ async def test_configured_inputs_that_the_converter_does_not_take_are_a_load_err
     with pytest.raises(ModelLoadError, match="takes numbers, the configuration says examples"):
         async with host_of(inputs=("examples",)):
             pass
+
+
+async def test_host_wide_options_count_under_an_alias_too(tmp_path):
+    folder = write_affine(tmp_path / "m", 1)
+    (folder / "numbers.txt").write_text("")
+    NumbersConverter.seen.clear()
+    registry = registry_of(runtimes=[AffineRuntime], converters=[NumbersConverter])
+    config = HostConfig(
+        models=(ModelConfig(path=str(tmp_path / "m"), stable_ms=0),),
+        converters={"digits": {"greeting": "hello"}},
+    )
+    async with Host(config, registry=registry):
+        assert NumbersConverter.seen == ["hello"]
