@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 import time
@@ -18,7 +19,7 @@ from navi_core.testing.rpc_client import RpcClient
 from navi_core.testing.transport_harness import HarnessSettings, SocketHarness, TransportHarness
 from navi_core.testing.transport_probe import HTTP_PREFIX, RPC_PREFIX
 
-__all__ = ["DEFAULTS", "KIB", "MIB", "TransportCases", "counters", "noise"]
+__all__ = ["DEFAULTS", "KIB", "MIB", "TransportCases", "brief", "counters", "noise"]
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -31,6 +32,13 @@ _WAIT_S: Final = 5.0
 def noise(size_bytes: int) -> bytes:
     """Return bytes that do not compress, the same ones each time."""
     return random.Random(size_bytes).randbytes(size_bytes)  # noqa: S311 - no secret is made of them
+
+
+def brief(body: bytes | None) -> bytes | str | None:
+    """Return a body to compare: itself, or size and digest where a difference would take minutes to show."""
+    if body is None or len(body) <= 4 * KIB:
+        return body
+    return f"{len(body)} bytes with SHA-256 {hashlib.sha256(body).hexdigest()}"
 
 
 async def counters(harness: TransportHarness) -> Mapping[str, int]:

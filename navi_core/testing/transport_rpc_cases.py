@@ -10,7 +10,7 @@ import time
 import pytest
 
 from navi_core.testing.rpc_client import RpcClient, RpcReply
-from navi_core.testing.transport_cases import KIB, MIB, TransportCases, counters, noise
+from navi_core.testing.transport_cases import KIB, MIB, TransportCases, brief, counters, noise
 from navi_core.testing.transport_harness import HarnessSettings, TransportHarness
 from navi_core.testing.transport_probe import HIDDEN_TEXT, RPC_PREFIX
 
@@ -27,6 +27,10 @@ def _facts(reply: RpcReply) -> dict[str, object]:
     return facts
 
 
+def _briefly(reply: RpcReply) -> list[bytes | str | None]:
+    return [brief(message) for message in reply.messages]
+
+
 @pytest.mark.asyncio
 class RpcCases(TransportCases):
     """What holds for every transport that carries RPCs."""
@@ -38,7 +42,7 @@ class RpcCases(TransportCases):
         body = noise(size_bytes)
         async with self.rpc() as (_, client):
             reply = await client.unary(RPC_PREFIX + "Echo", body)
-        assert (reply.status, reply.message, list(reply.messages)) == (0, "", [body])
+        assert (reply.status, reply.message, _briefly(reply)) == (0, "", [brief(body)])
 
     async def test_rpc_unary_many_at_once(self) -> None:
         async with self.rpc() as (_, client):
@@ -143,7 +147,7 @@ class RpcCases(TransportCases):
         body = noise(300 * KIB)
         async with self.rpc() as (_, client):
             replies = [await client.unary(RPC_PREFIX + "Pieces", body[:size]) for size in (0, 10, len(body))]
-        assert [list(reply.messages) for reply in replies] == [[b""], [body[:10]], [body]]
+        assert [_briefly(reply) for reply in replies] == [[b""], [body[:10]], [brief(body)]]
 
     # --- errors -----------------------------------------------------------------------------------
 
@@ -253,10 +257,10 @@ class RpcCases(TransportCases):
             plain = await client.unary(RPC_PREFIX + "Echo", body)
             stream = await client.open(RPC_PREFIX + "Chat", gzip=True)
             await stream.send(body)
-            assert await stream.receive() == body.upper()
+            assert brief(await stream.receive()) == brief(body.upper())
             await stream.half_close()
             await stream.end()
-        assert list(reply.messages) == list(plain.messages) == [body]
+        assert _briefly(reply) == _briefly(plain) == [brief(body)]
         assert reply.was_compressed in (None, self.compresses_answers)
 
     async def test_rpc_a_gzip_bomb_is_refused(self) -> None:
@@ -300,7 +304,7 @@ class RpcCases(TransportCases):
         async with self.rpc() as (_, client):
             reply = await client.unary(RPC_PREFIX + "Echo", body)
         assert reply.status == 0, reply.message
-        assert reply.messages[0] == body
+        assert brief(reply.messages[0]) == brief(body)
 
     # --- the end of an answer, and of a server ----------------------------------------------------
 

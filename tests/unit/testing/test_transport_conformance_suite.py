@@ -30,6 +30,12 @@ def impatient(monkeypatch):
     monkeypatch.setattr("navi_core.testing.transport_cases._WAIT_S", 0.4)
 
 
+@pytest.fixture(autouse=True)
+def whole_differences(monkeypatch):
+    """Have pytest show differences whole, as it does on CI machines: those of large bodies take minutes."""
+    monkeypatch.setenv("CI", "true")
+
+
 async def test_a_sound_transport_passes():
     await Suite().test_rpc_on_written_is_called_exactly_once()
     await Suite().test_rpc_a_reset_during_the_run_cancels_the_handler()
