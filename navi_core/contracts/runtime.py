@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -86,11 +87,18 @@ class Servable(ABC):
     batch_parameters
         Names of request parameters that ``run`` reads: requests whose values differ are never
         batched together. Others do not separate batches and are not seen by ``run``.
+    notes
+        What a person should know about how it was loaded, a sentence each: which of several loaders was
+        used and why. ``navi-host inspect`` shows them.
+    gauges
+        Name -> number that an operator may watch, fixed once it is loaded: shown as a metric.
     """
 
     signatures: Mapping[str, Signature]
     max_concurrent_runs: int | None = None
     batch_parameters: frozenset[str] = frozenset()
+    notes: Sequence[str] = ()
+    gauges: Mapping[str, float] = MappingProxyType({})
 
     @abstractmethod
     def run(

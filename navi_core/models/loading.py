@@ -105,7 +105,7 @@ def load_version(
                 policy=BatchPolicy.from_settings(
                     settings.batching, max_concurrent_batches=max_concurrent_batches
                 ),
-                notes=tuple(notes),
+                notes=(*servable.notes, *notes),
             )
         except BaseException:
             servable.close()
