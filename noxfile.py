@@ -1,7 +1,8 @@
 """Everything that is run on this repository, by name: ``nox -l`` lists it, ``nox`` runs what CI runs.
 
-The sessions of every day share one environment, ``.nox/develop``, with the core, every plugin and all
-tools in it: making it is the slowest part. Sessions about what users install make fresh ones.
+The sessions of every day share one environment, ``.nox/develop``, with the core, every plugin, the
+frameworks and all tools in it: making it is the slowest part. Sessions about what users install make fresh
+ones.
 """
 
 from __future__ import annotations
@@ -73,8 +74,10 @@ _up_to_date: list[str] = []  # the shared environment's python, once this run of
 def _develop(session: nox.Session) -> str:
     """Return the python of the shared environment, which the first session of a run brings up to date."""
     if not _up_to_date:
-        groups = _groups("tests", "lint", "types", "protos")
+        groups = _groups("tests", "lint", "types", "protos", "clients")
         _up_to_date.append(_make(session, DEVELOP, *_editable(), *groups))
+        # What these require is there under another name (tensorflow-cpu), or is not needed (torchaudio).
+        _make(session, DEVELOP, "--no-deps", *_groups("alone"))
     return _up_to_date[0]
 
 
@@ -174,12 +177,7 @@ def conformance(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def clients(session: nox.Session) -> None:
     """Point clients that others wrote at a running host."""
-    environment = ROOT / ".nox" / "clients"
-    python = _make(session, environment, *_editable(), *_groups("tests", "clients"))
-    _make(session, environment, "--no-deps", "silero-vad")  # for its model; what it depends on is torch
-    session.run(
-        python, "-m", "pytest", "tests/clients", "tests/docs/test_readme.py", *session.posargs, external=True
-    )
+    _run(session, "pytest", "tests/clients", "tests/docs/test_readme.py", *session.posargs)
 
 
 @nox.session(venv_backend="none")
