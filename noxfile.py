@@ -170,8 +170,9 @@ def plugin(session: nox.Session, name: str) -> None:
 
 @nox.session(venv_backend="none")
 def conformance(session: nox.Session) -> None:
-    """Run the shared suites over every runtime, converter and transport."""
-    _run(session, "pytest", "-m", "conformance", *session.posargs)
+    """Run the shared suites over every plugin, with the long memory check; ``-- plugins/navi_onnx`` narrows it."""
+    long = ("--navi-memory-cycles=200", "--timeout=1800")
+    _run(session, "pytest", "-m", "conformance", *long, *session.posargs)
 
 
 @nox.session(venv_backend="none")
