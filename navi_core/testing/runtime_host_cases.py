@@ -161,7 +161,7 @@ class HostCases(RuntimeCases):
             served.gate.open()
             await self._ask_pair(served, 3)
 
-        self._in_host(self.pair_model(tmp_path), case)
+        self._in_host(self.pair_model(tmp_path), case, max_concurrent_runs=1)
 
     def test_host_survives_a_caller_that_goes_while_its_request_waits(self, tmp_path: Path) -> None:
         """A request that is cancelled in the queue costs no run; those around it are right."""
