@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Final, Self
 
 import structlog
 
 from navi_core.batching.batcher import Batcher
 from navi_core.batching.prepared import Answer, Prepared
-from navi_core.contracts.converter import Plan
+from navi_core.batching.preparing import prepare
 from navi_core.contracts.events import RequestFinished
 from navi_core.contracts.planes import VersionStatus
 from navi_core.errors import (
@@ -22,128 +22,20 @@ from navi_core.errors import (
     InferenceError,
     LifecycleError,
     NaviError,
-    RequestTooLargeError,
     SignatureNotFoundError,
-    TensorMismatchError,
 )
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.metrics.families import UNKNOWN
 from navi_core.metrics.metrics import Metrics, SignatureMetrics
 from navi_core.models.manager import ServableManager, VersionRecord
-from navi_core.models.served import LoadedVersion, ServedSignature
+from navi_core.models.served import LoadedVersion
 from navi_core.plugins.observers import Observers
-from navi_core.signature import DEFAULT_SIGNATURE, Signature, check_inputs, check_outputs, format_shape
-from navi_core.types import Array, NamedArrays, Parameters
+from navi_core.signature import DEFAULT_SIGNATURE, Signature
+from navi_core.types import Array
 
-__all__ = ["Handle", "HostDataPlane", "own_outputs", "prepare"]
+__all__ = ["Handle", "HostDataPlane", "own_outputs"]
 
 log = structlog.get_logger(__name__)
-
-_NO_PARAMETERS: Final[Parameters] = MappingProxyType({})
-_NO_INPUTS: Final[NamedArrays] = MappingProxyType({})
-
-
-def prepare(loaded: LoadedVersion, request: InferenceRequest) -> Prepared:
-    """Check a request against a version and plan it.
-
-    Raises
-    ------
-    RequestError
-        An unknown signature or output, wrong inputs, a malformed payload.
-    """
-    model = loaded.artifact.name
-    name = request.signature or DEFAULT_SIGNATURE
-    served = loaded.signatures.get(name)
-    if served is None:
-        raise SignatureNotFoundError(name, model=model, known=tuple(loaded.signatures))
-    parameters = _NO_PARAMETERS
-    wanted = loaded.servable.batch_parameters
-    if wanted and request.parameters:
-        parameters = {key: value for key, value in request.parameters.items() if key in wanted}
-    if served.converter is not None and not _is_models_own(served, request.inputs):
-        return _plan(served, request, model, parameters, loaded.policy.max_queue_bytes)
-    signature = served.model
-    outputs = check_outputs(signature, request.outputs, model=model, signature_name=name)
-    inputs = request.inputs
-    num_rows = check_inputs(signature, inputs, model=model, signature_name=name)
-    alone = num_rows is None or any(signature.inputs[each].is_per_request for each in inputs)
-    key = None
-    if not alone:
-        shapes = tuple(array.shape[1:] for array in inputs.values()) if served.has_dynamic_rows else ()
-        key = (name, outputs, tuple(inputs), shapes, tuple(sorted(parameters.items())))
-    return Prepared(
-        served=served,
-        outputs=outputs,
-        inputs=inputs,
-        plan=None,
-        num_rows=num_rows or 0,
-        size_bytes=max(request.body_bytes, sum(array.nbytes for array in inputs.values())),
-        key=key,
-        parameters=parameters,
-        deadline=request.deadline,
-    )
-
-
-def _is_models_own(served: ServedSignature, inputs: NamedArrays) -> bool:
-    """Tell whether a request already has the model's own tensors, so that the converter is bypassed."""
-    own, client = served.model.inputs, served.client.inputs
-    return all(name in own for name in inputs) and any(name not in client for name in inputs)
-
-
-def _plan(
-    served: ServedSignature,
-    request: InferenceRequest,
-    model: str,
-    parameters: Parameters,
-    max_size_bytes: int,
-) -> Prepared:
-    assert served.converter is not None  # noqa: S101 - the caller has looked
-    client = served.client
-    asked = check_outputs(client, request.outputs, model=model, signature_name=served.name)
-    # A converter may build its outputs from others of the model: then all of them are computed.
-    outputs = asked if all(name in served.model.outputs for name in asked) else tuple(served.model.outputs)
-    check_inputs(client, request.inputs, model=model, signature_name=served.name)
-    plan = served.converter.plan(request.inputs)
-    if plan.size_bytes > max_size_bytes:  # a small payload may describe rows without end
-        msg = (
-            f"the request describes {plan.num_rows} rows: expected at most {max_size_bytes} bytes of tensors "
-            f"(max_queue_bytes), got {plan.size_bytes} (model '{model}')"
-        )
-        raise RequestTooLargeError(msg)
-    _check_plan(served, plan, model)
-    key = None
-    if served.model.batchable:
-        key = (served.name, outputs, "converter", tuple(plan.rows.items()), tuple(sorted(parameters.items())))
-    return Prepared(
-        served=served,
-        outputs=outputs,
-        inputs=_NO_INPUTS,
-        plan=plan,
-        num_rows=plan.num_rows,
-        size_bytes=request.body_bytes + plan.size_bytes,
-        key=key,
-        parameters=parameters,
-        deadline=request.deadline,
-    )
-
-
-def _check_plan(served: ServedSignature, plan: Plan, model: str) -> None:
-    """See that what the converter will fill is what the model takes."""
-    for name, row in plan.rows.items():
-        spec = served.model.inputs.get(name)
-        shape = (plan.num_rows, *row.shape)
-        if spec is None or spec.dtype != row.dtype:
-            msg = f"the converter fills '{name}' as {row.dtype}, which model '{model}' does not take"
-            raise LifecycleError(msg)
-        if not spec.accepts_shape(shape):
-            raise TensorMismatchError(
-                tensor=name,
-                what="shape",
-                expected=format_shape(spec.shape),
-                got=format_shape(shape),
-                model=model,
-                signature=served.name,
-            )
 
 
 class Handle:

@@ -103,6 +103,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "batching.buffers",
             "batching.execution",
             "batching.prepared",
+            "batching.preparing",
             "budget",
             "logs",
             "metrics",

@@ -13,9 +13,9 @@ import pytest
 
 from navi_core.batching.batcher import Batcher
 from navi_core.batching.buffers import BufferPool
+from navi_core.batching.preparing import prepare
 from navi_core.batching.queue import BatchPolicy
 from navi_core.contracts.artifact import Artifact
-from navi_core.data_plane import prepare
 from navi_core.errors import (
     DeadlineExceededError,
     DrainingError,

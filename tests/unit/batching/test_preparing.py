@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from navi_core.batching.preparing import prepare
 from navi_core.batching.queue import BatchPolicy
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.converter import BoundConverter, Plan, RowSpec
 from navi_core.contracts.runtime import Servable
-from navi_core.data_plane import prepare
 from navi_core.errors import (
     InputNamesError,
     LifecycleError,
