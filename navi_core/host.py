@@ -316,6 +316,7 @@ class _Parts:
 
     def _services(self) -> list[Service]:
         config, registry = self.config, self.registry
+        services: list[Service] = []
         context = ServiceContext(
             plane=self.plane,
             admin=self.admin,
@@ -327,9 +328,13 @@ class _Parts:
                 tables=config.service_options,
             ),
             rpc_services=lambda: self.router.rpc_services(),  # noqa: PLW0108 - the router is made from the services
+            descriptor_sets=lambda: {
+                service.name: service.descriptor_set for service in services if service.descriptor_set
+            },
         )
         names = registry.services().keys() if config.services is None else config.services
-        return [registry.service(name).create(context) for name in names]
+        services += [registry.service(name).create(context) for name in names]
+        return services
 
     def _gauges(self) -> Iterable[tuple[str, int, str, int, int, int, int]]:
         for model, version, batcher in self.manager.batchers():

@@ -26,6 +26,9 @@ WIRE: Final = ROOT / "navi_core" / "wire"
 
 PROTOCOLS: Final[dict[str, tuple[str, ...]]] = {
     "grpc_health": ("grpc/health/v1",),
+    "grpc_reflection": ("grpc/reflection/v1",),
+    "grpc_reflection_v1alpha": ("grpc/reflection/v1alpha",),
+    "oip": ("inference",),
     "tf_serving": ("tensorflow_serving/apis", "tensorflow_serving/config"),
 }
 """Descriptor set -> folders of ``specs/protos`` whose files it holds, with all they import."""

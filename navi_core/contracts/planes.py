@@ -292,6 +292,9 @@ class ServiceContext:
         Settings that concern protocols.
     rpc_services
         Names of all RPC services of the host (``package.Service``), filled before the first call.
+    descriptor_sets
+        Service name -> its ``descriptor_set``, of all services of the host that have one; filled like
+        ``rpc_services``.
     new_signal
         Makes a wake-up call for a stream that watches, so that services import no event loop.
     """
@@ -302,3 +305,4 @@ class ServiceContext:
     new_signal: Callable[[], Signal]
     options: ServiceOptions = field(default_factory=ServiceOptions)
     rpc_services: Callable[[], Sequence[str]] = tuple
+    descriptor_sets: Callable[[], Mapping[str, bytes]] = dict

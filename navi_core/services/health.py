@@ -1,8 +1,8 @@
 """HealthService: the gRPC health checking protocol (``grpc.health.v1``), as a service of ours.
 
 What can be asked for: the empty name (the host as a whole), every RPC service's full name, the short
-names under which TensorFlow Serving registers its own services, and every model's name. A service is
-SERVING when the host is ready, a model when one of its versions can answer. While the host drains
+names under which TensorFlow Serving registers its own services, and ``model/NAME`` for every model. A service
+is SERVING when the host is ready, a model when one of its versions can answer. While the host drains
 everything is NOT_SERVING, because then nothing is ready; watchers are told so, and the transport ends
 their streams.
 """
@@ -16,6 +16,7 @@ from navi_core.contracts.planes import DataPlane, ServiceContext
 from navi_core.contracts.service import Call, Handler, Operation, Response, RpcKind, RpcMethod, Service
 from navi_core.errors import ModelNotFoundError
 from navi_core.wire import grpc_health
+from navi_core.wire.json_shown import printable
 
 __all__ = ["HealthService"]
 
@@ -32,6 +33,9 @@ _SHORT_NAMES: Final[Mapping[str, str]] = {
     "ModelService": "tensorflow.serving.ModelService",
 }
 """TensorFlow Serving's names -> the services that must be offered for them to exist."""
+
+_MODEL_PREFIX: Final = "model/"
+"""Tells models from services: no service's name has a slash."""
 
 
 class HealthService(Service):
@@ -74,7 +78,10 @@ class HealthService(Service):
             return _malformed()
         status = self._status(name)
         if status == _SERVICE_UNKNOWN:
-            return Response(status=_NOT_FOUND, message=f"unknown service or model '{name}'")
+            return Response(
+                status=_NOT_FOUND,
+                message=f"service: expected '', the name of a service, or {_MODEL_PREFIX}NAME, got '{printable(name)}'",
+            )
         return Response(status=0, body=_encode(status))
 
     async def _watch(self, call: Call) -> Response:
@@ -100,19 +107,26 @@ class HealthService(Service):
 
     async def _list(self, _call: Call) -> Response:
         answer = grpc_health.HealthListResponse()
-        for name in ("", *self._rpc_services(), *self._short_names(), *self._plane.models()):
+        for name in ("", *self._rpc_services(), *self._short_names(), *self._model_names()):
             answer.statuses[name].status = self._status(name)
         return Response(status=0, body=answer.SerializeToString())
+
+    def _model_names(self) -> list[str]:
+        return [f"{_MODEL_PREFIX}{model}" for model in self._plane.models()]
 
     def _short_names(self) -> list[str]:
         offered = self._rpc_services()
         return [short for short, full in _SHORT_NAMES.items() if full in offered]
 
     def _status(self, name: str) -> int:
-        try:
-            is_service = not name or name in self._rpc_services() or name in self._short_names()
-            is_ready = self._plane.is_ready() if is_service else self._plane.is_ready(name)
-        except ModelNotFoundError:
+        if name.startswith(_MODEL_PREFIX):
+            try:
+                is_ready = self._plane.is_ready(name.removeprefix(_MODEL_PREFIX))
+            except ModelNotFoundError:
+                return _SERVICE_UNKNOWN
+        elif not name or name in self._rpc_services() or name in self._short_names():
+            is_ready = self._plane.is_ready()
+        else:
             return _SERVICE_UNKNOWN
         return _SERVING if is_ready else _NOT_SERVING
 

@@ -236,7 +236,7 @@ async def test_a_health_watch_is_told_and_ended_by_a_drain(listening):
         client = GrpcioClient(f"127.0.0.1:{server.port}")
         try:
             watch = await client.open("/grpc.health.v1.Health/Watch")
-            await watch.send(grpc_health.HealthCheckRequest(service="ranker").SerializeToString())
+            await watch.send(grpc_health.HealthCheckRequest(service="model/ranker").SerializeToString())
             await watch.half_close()
             assert await watch.receive() == b"\x08\x01"
             plane.is_draining = True

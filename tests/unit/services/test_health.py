@@ -94,7 +94,13 @@ def test_the_methods_are_those_of_the_protocol():
 
 @pytest.mark.parametrize(
     "name",
-    ["", "grpc.health.v1.Health", "tensorflow.serving.PredictionService", "PredictionService", "ranker"],
+    [
+        "",
+        "grpc.health.v1.Health",
+        "tensorflow.serving.PredictionService",
+        "PredictionService",
+        "model/ranker",
+    ],
 )
 async def test_check_of_what_is_known(name):
     plane = Plane(ranker=True)
@@ -107,15 +113,36 @@ async def test_check_of_what_is_known(name):
 async def test_a_service_is_ready_when_all_models_are_a_model_by_itself():
     health = service(Plane(ranker=True, loading=False))
     assert (await check(health, "")).body == NOT_SERVING
-    assert (await check(health, "ranker")).body == SERVING
-    assert (await check(health, "loading")).body == NOT_SERVING
+    assert (await check(health, "model/ranker")).body == SERVING
+    assert (await check(health, "model/loading")).body == NOT_SERVING
 
 
-@pytest.mark.parametrize("name", ["nobody", "ModelService", "tensorflow.serving.ModelService", "Ranker"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nobody",
+        "ModelService",
+        "tensorflow.serving.ModelService",
+        "ranker",
+        "model/Ranker",
+        "model/",
+        "model",
+    ],
+)
 async def test_check_of_an_unknown_name_is_not_found(name):
     response = await check(service(Plane(ranker=True)), name)
     assert response.status == 5
     assert name in response.message
+
+
+async def test_a_model_may_be_named_like_a_service():
+    health = service(Plane(PredictionService=False, ranker=True))
+    assert (await check(health, "model/PredictionService")).body == NOT_SERVING
+    assert (await check(health, "PredictionService")).body == NOT_SERVING  # the host's, not the model's
+    listed = await health.rpc_methods()[PREFIX + "List"].handler(Call(path=""))
+    assert {"PredictionService", "model/PredictionService"} <= set(
+        grpc_health.HealthListResponse.FromString(listed.body).statuses
+    )
 
 
 async def test_short_names_exist_only_beside_their_services():
@@ -144,7 +171,7 @@ async def test_a_malformed_request_is_refused():
 
 async def test_watch_tells_the_status_now_and_each_change_once():
     plane = Plane(ranker=False)
-    stream = await watch(service(plane), "ranker")
+    stream = await watch(service(plane), "model/ranker")
     assert await anext(stream) == NOT_SERVING
     following = asyncio.ensure_future(anext(stream))
     plane.change(other=True)  # something else changed
@@ -162,7 +189,7 @@ async def test_watch_tells_the_status_now_and_each_change_once():
 
 async def test_watch_of_an_unknown_name_stays_open_until_it_is_known():
     plane = Plane()
-    stream = await watch(service(plane), "later")
+    stream = await watch(service(plane), "model/later")
     assert await anext(stream) == SERVICE_UNKNOWN
     plane.change(later=False)
     assert await anext(stream) == NOT_SERVING
@@ -176,7 +203,7 @@ async def test_watch_of_an_unknown_name_stays_open_until_it_is_known():
 
 async def test_a_change_between_two_looks_is_not_lost():
     plane = Plane(ranker=True)
-    stream = await watch(service(plane), "ranker")
+    stream = await watch(service(plane), "model/ranker")
     assert await anext(stream) == SERVING
     plane.change(ranker=False)
     plane.change(ranker=True)
@@ -199,6 +226,6 @@ async def test_list_names_everything():
         "grpc.health.v1.Health": 2,
         "tensorflow.serving.PredictionService": 2,
         "PredictionService": 2,
-        "ranker": 1,
-        "loading": 2,
+        "model/ranker": 1,
+        "model/loading": 2,
     }

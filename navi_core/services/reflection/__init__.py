@@ -1,0 +1,1 @@
+"""gRPC server reflection: what tools without protos (grpcurl, Postman) ask for."""
