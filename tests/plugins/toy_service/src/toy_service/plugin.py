@@ -53,7 +53,7 @@ class ToySum(Service):
     async def _rpc(self, call: Call) -> Response:
         model, _, numbers = bytes(call.body).partition(b" ")
         try:
-            return Response(status=0, body=await self._sum(model.decode(), numbers, call))
+            return Response(status=0, body=await self._sum(model.decode("utf-8", "replace"), numbers, call))
         except NaviError as error:
             return Response(status=_RPC_STATUS.get(error.code, 13), message=error.message)
 
