@@ -13,6 +13,10 @@ In a plugin's tests::
         def pair_model(self, folder): ...
         def fixed_model(self, folder): ...
         def corrupt_model(self, folder): ...
+
+A framework that cannot express one of these models says so where the model would be made:
+``pytest.skip("a forest takes any number of rows")`` skips the cases that need it, and shows the reason. One that
+does not add and subtract gives a model of another kind to the pair's cases: see ``pair_answer``.
 """
 
 from __future__ import annotations
@@ -42,15 +46,16 @@ class RuntimeConformance(LoadCases, RunCases, HostCases, RuntimeMemoryCases):
     dtypes
         Element types that the runtime carries.
     ranks
-        Ranks that identity models are made for.
+        Ranks that identity models are made for; at least one of them is not 0.
     pair_inputs, pair_outputs
-        Names of the tensors of :meth:`pair_model`: the two summands; the sum and the difference.
+        Names of the tensors of :meth:`pair_model`: the two summands; the sum and the difference. Or those of
+        the model that :meth:`pair_answer` speaks for.
     rounds
         Runs of each thread in the concurrency test.
     many_rows
         Rows of a large request.
     rtol, atol
-        How far sums and differences may be from NumPy's, and rows of a batch from the same rows run alone.
+        How far answers may be from :meth:`pair_answer`, and rows of a batch from the same rows run alone.
     patience_s
         Nothing that a host is asked for may take so long.
     memory_slope_limit_bytes, memory_slope_reason

@@ -22,7 +22,7 @@ from navi_core.testing.run_context import SimpleRunContext
 from navi_core.testing.samples import same_bits, sample
 from navi_core.types import Array, NamedArrays
 
-__all__ = ["RuntimeCases", "check_text", "only_input", "pair"]
+__all__ = ["RuntimeCases", "check_text", "only_input"]
 
 
 class RuntimeCases:
@@ -32,8 +32,8 @@ class RuntimeCases:
     heavy_modules: ClassVar[Sequence[str]] = ("onnxruntime", "tensorflow", "torch", "tract", "jax")
     dtypes: ClassVar[Sequence[DType]] = ()
     ranks: ClassVar[Sequence[int]] = (0, 1, 3)
-    pair_inputs: ClassVar[tuple[str, str]] = ("a", "b")
-    pair_outputs: ClassVar[tuple[str, str]] = ("sum", "difference")
+    pair_inputs: ClassVar[tuple[str, ...]] = ("a", "b")
+    pair_outputs: ClassVar[tuple[str, ...]] = ("sum", "difference")
     rounds: ClassVar[int] = 50
     many_rows: ClassVar[int] = 3000
     rtol: ClassVar[float] = 1e-6
@@ -51,8 +51,30 @@ class RuntimeCases:
         raise NotImplementedError(self._what("identity_model"))
 
     def pair_model(self, folder: Path) -> Artifact:
-        """Return a batchable model: two float32 inputs (any, 3), their sum and their difference."""
+        """Return a batchable model: two float32 inputs (any, 3), their sum and their difference.
+
+        Where the framework has no such model: any batchable one with float32 inputs (any, 3), and
+        ``pair_inputs``, ``pair_outputs`` and :meth:`pair_answer` to match.
+        """
         raise NotImplementedError(self._what("pair_model"))
+
+    def pair_answer(self, *inputs: Array) -> Sequence[Array]:
+        """Return what :meth:`pair_model` answers; default: the sum and the difference.
+
+        Override it together with the model, and ask the framework itself.
+
+        Parameters
+        ----------
+        inputs
+            A (rows, 3) float32 array for each of ``pair_inputs``.
+
+        Returns
+        -------
+        outputs
+            An array for each of ``pair_outputs``, of the dtype that the signature says.
+        """
+        a, b = inputs
+        return a + b, a - b
 
     def fixed_model(self, folder: Path) -> Artifact:
         """Return a model of fixed shape: one float32 input (2, 3), one output (2, 3), twice the input."""
@@ -117,29 +139,48 @@ class RuntimeCases:
         (got,) = self._run(servable, only_input(servable, array)).values()
         assert same_bits(got, array), f"sent {array!r}, got {got!r}"
 
-    def _check_pair(self, servable: Servable, a: Array, b: Array, *, ctx: RunContext | None = None) -> None:
-        self._compare_pair(self._run(servable, self._pair_of(a, b), ctx=ctx), a, b)
+    def _pair(self, num_rows: int, seed: int = 1) -> dict[str, Array]:
+        """Return a request for the pair model: (num_rows, 3) float32 each."""
+        count = len(self.pair_inputs)
+        return {
+            name: sample(DType.FLOAT32, (num_rows, 3), seed=count * seed + index)
+            for index, name in enumerate(self.pair_inputs, start=1)
+        }
 
-    def _pair_of(self, a: Array, b: Array) -> dict[str, Array]:
-        return dict(zip(self.pair_inputs, (a, b), strict=True))
+    def _check_pair(
+        self,
+        servable: Servable,
+        inputs: NamedArrays,
+        outputs: Sequence[str] = (),
+        *,
+        ctx: RunContext | None = None,
+    ) -> None:
+        self._compare_pair(self._run(servable, inputs, outputs, ctx=ctx), inputs)
 
-    def _compare_pair(self, got: Mapping[str, Array], a: Array, b: Array) -> None:
-        for name, want in zip(self.pair_outputs, (a + b, a - b), strict=True):
+    def _compare_pair(self, got: Mapping[str, Array], inputs: NamedArrays, hint: str = "") -> None:
+        """Compare the outputs that were asked for with the right ones."""
+        want = self._pair_answer(inputs)
+        rows = len(inputs[self.pair_inputs[0]])
+        for name, array in got.items():
             np.testing.assert_allclose(
-                got[name], want, rtol=self.rtol, atol=self.atol, err_msg=f"'{name}' of {len(a)} rows is wrong"
+                array,
+                want[name],
+                rtol=self.rtol,
+                atol=self.atol,
+                err_msg=f"'{name}' of {rows} rows is wrong{hint}",
             )
+
+    def _pair_answer(self, inputs: NamedArrays) -> dict[str, Array]:
+        answer = self.pair_answer(*(inputs[name] for name in self.pair_inputs))
+        return dict(zip(self.pair_outputs, answer, strict=True))
+
+    def _row_rank(self) -> int:
+        """Return the least rank of identity models that has rows."""
+        return min(rank for rank in self.ranks if rank)
 
 
 async def _awaited(answer: object) -> NamedArrays:
     return await answer  # type: ignore[misc, no-any-return]  # the caller asked inspect.isawaitable
-
-
-def pair(num_rows: int, seed: int = 1) -> tuple[Array, Array]:
-    """Return the two inputs of a pair model: (num_rows, 3) float32 each."""
-    return (
-        sample(DType.FLOAT32, (num_rows, 3), seed=2 * seed + 1),
-        sample(DType.FLOAT32, (num_rows, 3), seed=2 * seed + 2),
-    )
 
 
 def only_input(servable: Servable, array: Array) -> dict[str, Array]:

@@ -27,7 +27,7 @@ from navi_core.errors import (
 from navi_core.messages import ModelRef
 from navi_core.signature import DEFAULT_SIGNATURE, Signature
 from navi_core.tensors import DType
-from navi_core.testing.runtime_cases import RuntimeCases, check_text, pair
+from navi_core.testing.runtime_cases import RuntimeCases, check_text
 from navi_core.testing.runtime_host import Hosted, hosted
 from navi_core.testing.samples import same_bits, sample
 from navi_core.types import Array, NamedArrays
@@ -43,19 +43,23 @@ class HostCases(RuntimeCases):
     def test_host_carries_the_dtype_and_refuses_another(self, dtype: DType, tmp_path: Path) -> None:
         """A tensor of the dtype comes back bit by bit, also without elements; one of another is refused."""
         other = DType.INT32 if dtype is not DType.INT32 else DType.INT64
+        rank = self._row_rank()
+        row = (3, 4, 2, 1)[: rank - 1]
 
         async def case(served: Hosted) -> None:
             (name,) = self._signature(served).inputs
             for size in (4, 0, 1):
-                array = sample(dtype, (size,), seed=1)
+                array = sample(dtype, (size, *row), seed=1)
                 (got,) = (await served.ask({name: array})).values()
                 assert same_bits(got, array), f"sent {array!r}, got {got!r}"
-            await _refuses(served, f"{other} for {dtype}", {name: sample(other, (4,))}, TensorMismatchError)
-            array = sample(dtype, (3,), seed=2)
+            await _refuses(
+                served, f"{other} for {dtype}", {name: sample(other, (4, *row))}, TensorMismatchError
+            )
+            array = sample(dtype, (3, *row), seed=2)
             (got,) = (await served.ask({name: array})).values()
             assert same_bits(got, array), f"after a refusal: sent {array!r}, got {got!r}"
 
-        self._in_host(self.identity_model(dtype, 1, tmp_path), case)
+        self._in_host(self.identity_model(dtype, rank, tmp_path), case)
 
     def test_host_answers_zero_one_and_many_rows(self, tmp_path: Path) -> None:
         """Any number of rows in one request, from none to thousands."""
@@ -112,7 +116,7 @@ class HostCases(RuntimeCases):
         """Unknown outputs, signatures, versions and models have their own errors."""
 
         async def case(served: Hosted) -> None:
-            good, name = self._pair_of(*pair(2)), self.pair_outputs[0]
+            good, name = self._pair(2), self.pair_outputs[0]
             for outputs in (("no_such_output",), (name, name)):
                 await _refuses(served, f"outputs {outputs}", good, OutputNamesError, outputs=outputs)
             await _refuses(served, "a signature", good, SignatureNotFoundError, signature="no_such_signature")
@@ -125,8 +129,9 @@ class HostCases(RuntimeCases):
         self._in_host(self.pair_model(tmp_path), case)
 
     def _misfits(self) -> Iterator[tuple[str, NamedArrays, type[NaviError]]]:
-        a, b = pair(2)
-        first, second = self.pair_inputs
+        good = self._pair(2)
+        first, last = self.pair_inputs[0], self.pair_inputs[-1]
+        a = good[last]
         texts = np.full((2, 3), b"1", dtype=object)
         wrong: dict[str, Array] = {
             "float64": a.astype(np.float64),
@@ -137,14 +142,16 @@ class HostCases(RuntimeCases):
             "rank 1": np.zeros(3, np.float32),
             "rank 3": np.zeros((2, 3, 1), np.float32),
             "a scalar": np.float32(1) * np.ones((), np.float32),
-            "more rows than its neighbour": np.zeros((3, 3), np.float32),
         }
+        if first != last:
+            wrong["more rows than its neighbour"] = np.zeros((3, 3), np.float32)
+            yield f"'{first}' alone", {first: good[first]}, InputNamesError
         for what, array in wrong.items():
-            yield f"{what} for '{second}'", {first: a, second: array}, TensorMismatchError
-        yield f"'{first}' alone", {first: a}, InputNamesError
+            yield f"{what} for '{last}'", {**good, last: array}, TensorMismatchError
         yield "no inputs", {}, InputNamesError
-        yield "one input more", {first: a, second: b, "no_such_input": a}, InputNamesError
-        yield "a misspelt input", {first: a, f"{second}_": b}, InputNamesError
+        yield "one input more", {**good, "no_such_input": a}, InputNamesError
+        rest = {name: array for name, array in good.items() if name != last}
+        yield "a misspelt input", {**rest, f"{last}_": a}, InputNamesError
 
     # --- callers that go, and time that runs out ------------------------------------------------------
 
@@ -246,8 +253,8 @@ class HostCases(RuntimeCases):
     async def _ask_pair(
         self, served: Hosted, rows: int, seed: int = 1, *, timeout_s: float | None = None
     ) -> None:
-        a, b = pair(rows, seed=seed + 1)
-        self._compare_pair(await served.ask(self._pair_of(a, b), timeout_s=timeout_s), a, b)
+        inputs = self._pair(rows, seed=seed + 1)
+        self._compare_pair(await served.ask(inputs, timeout_s=timeout_s), inputs)
 
     @staticmethod
     def _signature(served: Hosted) -> Signature:

@@ -10,7 +10,7 @@ import pytest
 
 from navi_core.contracts.runtime import Servable
 from navi_core.testing.memory import MemoryCases
-from navi_core.testing.runtime_cases import RuntimeCases, pair
+from navi_core.testing.runtime_cases import RuntimeCases
 
 __all__ = ["RuntimeMemoryCases"]
 
@@ -33,7 +33,7 @@ class RuntimeMemoryCases(RuntimeCases, MemoryCases):
         def cycle() -> None:
             servable = runtime.load(artifact, options)
             try:
-                self._check_pair(servable, *pair(8))
+                self._check_pair(servable, self._pair(8))
             finally:
                 servable.close()
             try:

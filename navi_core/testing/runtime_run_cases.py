@@ -14,7 +14,7 @@ import pytest
 from navi_core.errors import ErrorCode, NaviError, RequestError
 from navi_core.tensors import DType
 from navi_core.testing.run_context import SimpleRunContext
-from navi_core.testing.runtime_cases import RuntimeCases, check_text, only_input, pair
+from navi_core.testing.runtime_cases import RuntimeCases, check_text, only_input
 from navi_core.testing.samples import awkward_layouts, same_bits, sample
 
 __all__ = ["RunCases"]
@@ -56,11 +56,11 @@ class RunCases(RuntimeCases):
     def test_layouts(self, tmp_path: Path) -> None:
         """Unaligned, read-only, strided, reversed, byte-swapped and broadcast inputs count by value."""
         with self._loaded(self.pair_model(tmp_path)) as servable:
-            a, b = pair(5)
-            for name, awkward in awkward_layouts(a):
+            first, inputs = self.pair_inputs[0], self._pair(5)
+            for layout, awkward in awkward_layouts(inputs[first]):
                 plain = np.array(awkward, dtype=np.float32, order="C")
-                got = self._run(servable, dict(zip(self.pair_inputs, (awkward, b), strict=True)))
-                np.testing.assert_allclose(got[self.pair_outputs[0]], plain + b, rtol=1e-6, err_msg=name)
+                got = self._run(servable, {**inputs, first: awkward})
+                self._compare_pair(got, {**inputs, first: plain}, f" ({first} is {layout})")
 
     def test_strings_of_any_layout(self, tmp_path: Path) -> None:
         """Strided and read-only string tensors count by value."""
@@ -76,18 +76,20 @@ class RunCases(RuntimeCases):
         """A batchable model takes any number of rows, in any order, from none to thousands."""
         with self._loaded(self.pair_model(tmp_path)) as servable:
             for rows in (1, self.many_rows, 0, 1):
-                self._check_pair(servable, *pair(rows, seed=rows + 1))
+                self._check_pair(servable, self._pair(rows, seed=rows + 1))
 
     def test_a_batch_is_its_requests_one_after_the_other(self, tmp_path: Path) -> None:
         """Where the signature batches, rows do not depend on their neighbours."""
         with self._loaded(self.pair_model(tmp_path)) as servable:
-            pairs = [pair(rows, seed=rows) for rows in (1, 3, 0, 2, 500)]
-            joined = [np.concatenate(side) for side in zip(*pairs, strict=True)]
-            batch = self._run(servable, self._pair_of(*joined))
+            counts = (1, 3, 0, 2, 500)
+            pairs = [self._pair(rows, seed=rows) for rows in counts]
+            batch = self._run(
+                servable, {name: np.concatenate([each[name] for each in pairs]) for name in self.pair_inputs}
+            )
             start = 0
-            for each in pairs:
-                alone = self._run(servable, self._pair_of(*each))
-                end = start + len(each[0])
+            for rows, each in zip(counts, pairs, strict=True):
+                alone = self._run(servable, each)
+                end = start + rows
                 for name, array in alone.items():
                     np.testing.assert_allclose(
                         batch[name][start:end],
@@ -103,29 +105,27 @@ class RunCases(RuntimeCases):
     def test_only_the_outputs_asked_for(self, tmp_path: Path) -> None:
         """Any subset, in any order, and nothing else."""
         with self._loaded(self.pair_model(tmp_path)) as servable:
-            a, b = pair(2)
-            want = dict(zip(self.pair_outputs, (a + b, a - b), strict=True))
-            for names in (self.pair_outputs, self.pair_outputs[::-1], *((name,) for name in want)):
-                inputs = self._pair_of(a, b)
-                got = self._run(servable, inputs, names)
-                for name in names:
-                    np.testing.assert_allclose(got[name], want[name], rtol=1e-6)
+            alone = [(name,) for name in self.pair_outputs]
+            for names in (self.pair_outputs, self.pair_outputs[::-1], *alone):
+                self._check_pair(servable, self._pair(2), names)
 
     def test_run_keeps_no_input_and_answers_with_no_view(self, dtype: DType, tmp_path: Path) -> None:
         """Inputs may be reused after the run, and answers belong to the caller."""
-        with self._loaded(self.identity_model(dtype, 1, tmp_path)) as servable:
-            array = sample(dtype, (64,), seed=1)
+        rank = self._row_rank()
+        many, some = ((rows, 3, 4, 2, 1)[:rank] for rows in (64, 32))
+        with self._loaded(self.identity_model(dtype, rank, tmp_path)) as servable:
+            array = sample(dtype, many, seed=1)
             sent = array.copy()
             (first,) = self._run(servable, only_input(servable, sent)).values()
             assert not np.shares_memory(first, sent)
-            sent[...] = sample(dtype, (64,), seed=2)
+            sent[...] = sample(dtype, many, seed=2)
             assert same_bits(first, array), "the answer changed with the input"
-            other = sample(dtype, (32,), seed=2)
+            other = sample(dtype, some, seed=2)
             (second,) = self._run(servable, only_input(servable, other)).values()
             assert same_bits(first, array), "the answer changed with the next run"
             assert same_bits(second, other)
             assert first.flags.writeable, "the answer belongs to the caller"
-            first[...] = sample(dtype, (64,), seed=3)
+            first[...] = sample(dtype, many, seed=3)
             (third,) = self._run(servable, only_input(servable, array)).values()
             assert same_bits(third, array), "writing to an answer changed the model"
 
@@ -138,7 +138,7 @@ class RunCases(RuntimeCases):
             def work(thread: int) -> None:
                 barrier.wait(timeout=60)
                 for step in range(self.rounds):
-                    self._check_pair(servable, *pair(1 + (thread + step) % 5, seed=thread * 1000 + step))
+                    self._check_pair(servable, self._pair(1 + (thread + step) % 5, seed=thread * 1000 + step))
 
             with ThreadPoolExecutor(num_threads) as pool:
                 list(pool.map(work, range(num_threads)))
@@ -154,13 +154,13 @@ class RunCases(RuntimeCases):
                         with pytest.raises(NaviError):
                             self._run(servable, wrong, check=False)
                     else:
-                        self._check_pair(servable, *pair(1 + step, seed=thread * 1000 + step))
+                        self._check_pair(servable, self._pair(1 + step, seed=thread * 1000 + step))
 
             fail_or_answer(0)
             num_threads = 4 if servable.max_concurrent_runs is None else servable.max_concurrent_runs
             with ThreadPoolExecutor(num_threads) as pool:
                 list(pool.map(fail_or_answer, range(num_threads)))
-            self._check_pair(servable, *pair(3))
+            self._check_pair(servable, self._pair(3))
 
     def test_a_run_whose_callers_have_gone_ends_and_spoils_nothing(self, tmp_path: Path) -> None:
         """Cancelled, or late: the run answers rightly or says so with its code; the next one is right."""
@@ -174,21 +174,21 @@ class RunCases(RuntimeCases):
             for ctx in contexts:
                 refusal: NaviError | None = None
                 try:
-                    self._check_pair(servable, *pair(2), ctx=ctx)
+                    self._check_pair(servable, self._pair(2), ctx=ctx)
                 except NaviError as error:
                     refusal = error
                 if refusal is not None:
                     assert refusal.code in (ErrorCode.CANCELLED, ErrorCode.DEADLINE_EXCEEDED), refusal
                     check_text(refusal)
-                self._check_pair(servable, *pair(3))
+                self._check_pair(servable, self._pair(3))
 
     def test_servables_are_independent(self, tmp_path: Path) -> None:
         """Two versions live side by side; closing one leaves the other."""
         with self._loaded(self.pair_model(tmp_path / "one")) as one:
             with self._loaded(self.pair_model(tmp_path / "two")) as two:
-                self._check_pair(one, *pair(2))
-                self._check_pair(two, *pair(3))
-            self._check_pair(one, *pair(4))
+                self._check_pair(one, self._pair(2))
+                self._check_pair(two, self._pair(3))
+            self._check_pair(one, self._pair(4))
 
     def test_a_tensor_that_does_not_fit_is_a_typed_error(self, tmp_path: Path) -> None:
         """A width that the model does not have ends in navi's error, and the next run is right."""
@@ -198,16 +198,15 @@ class RunCases(RuntimeCases):
                 self._run(servable, wrong, check=False)
             check_text(caught.value)
             assert str(tmp_path) not in str(caught.value), "an error names a path of this machine"
-            self._check_pair(servable, *pair(2))
+            self._check_pair(servable, self._pair(2))
 
     def test_close_can_be_called_again_and_ends_running(self, tmp_path: Path) -> None:
         """Close is idempotent; a run after it is a typed error, answers from before it stay."""
         servable = self.make_runtime().load(self.pair_model(tmp_path), self.load_options())
-        a, b = pair(2)
-        inputs = self._pair_of(a, b)
+        inputs = self._pair(2)
         before = self._run(servable, inputs)
         servable.close()
         servable.close()
-        np.testing.assert_allclose(before[self.pair_outputs[0]], a + b, rtol=1e-6)
+        self._compare_pair(before, inputs)
         with pytest.raises(NaviError):
             self._run(servable, inputs, check=False)
