@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import quote
 
 import pytest
 
@@ -48,6 +49,8 @@ from navi_core.testing.service_cases import (
 )
 
 __all__ = ["CallCases"]
+
+_HOSTILE_NAMES: Final = ("", " ", "\0", 'a"b\n<c>', "../..", "a/b:c", "\U0001f389", "%", "%ff", "x" * 5000)
 
 _CALLERS_FAULT: Final = (ErrorCode.INVALID_ARGUMENT, ErrorCode.NOT_FOUND)
 
@@ -148,6 +151,23 @@ class CallCases(ServiceCases):
                     assert not reply.blames_the_server, (
                         f"{target.where}, {what}: the server calls it a bug of its own: {reply}"
                     )
+
+        self._run(case)
+
+    def test_any_model_name_gets_an_answer_of_the_protocol(self) -> None:
+        """Names that nobody would give a model are unknown ones."""
+        stage = self._stage()
+
+        async def case() -> None:
+            for name in _HOSTILE_NAMES:
+                raw, quoted = self._samples(name), self._samples(quote(name, safe=""))
+                for known, plain, escaped in zip(self._samples(), raw, quoted, strict=True):
+                    where = plain if known.startswith("/") else escaped  # raw paths are percent-encoded
+                    sample = raw[plain] if known.startswith("/") else quoted[escaped]
+                    if sample is None or (not where.startswith("/") and stage.route(where)[0] is None):
+                        continue
+                    reply = await self._ask(stage, stage.target(where), sample, f"model {name[:20]!r}")
+                    assert not reply.blames_the_server, f"{where[:99]}, model {name[:20]!r}: got {reply}"
 
         self._run(case)
 
