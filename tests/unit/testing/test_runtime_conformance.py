@@ -81,6 +81,32 @@ class TestAsyncToyRuntime(TestToyRuntime):
         pytest.skip("the class is made in this file")
 
 
+class TestToyRuntimeWithoutSums(TestToyRuntime):
+    """The suite takes runtimes that cannot add, have one input, one rank, and no fixed shapes."""
+
+    dtypes = (DType.FLOAT32, DType.INT64)
+    ranks = (2,)
+    pair_inputs = ("x",)
+    pair_outputs = ("twice",)
+
+    def pair_answer(self, x):
+        return (2 * x,)
+
+    def pair_model(self, folder):
+        return _artifact(folder, inputs=["x"], outputs=["twice"], dtype="float32", shape=["n", 3])
+
+    def fixed_model(self, folder):
+        pytest.skip("no shape of this runtime is fixed")
+
+    def test_its_answer_is_compared(self, tmp_path):
+        class Thrice(type(self)):
+            def pair_answer(self, x):
+                return (3 * x,)
+
+        with pytest.raises(AssertionError, match="'twice' of 1 rows is wrong"):
+            Thrice().test_zero_one_and_many_rows(tmp_path)
+
+
 def _suite(*, kind=toy.ToyRuntime, servable=None, suite=(), **members):
     kind = type("Wrong", (kind,), {**members, **({"servable": servable} if servable else {})})
     return type("WrongSuite", (ToySuite,), {"runtime": kind, "rounds": 5, **dict(suite)})()
