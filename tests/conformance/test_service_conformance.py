@@ -9,7 +9,7 @@ from navi_core.services.health import HealthService
 from navi_core.services.operations import OperationsService
 from navi_core.services.reflection.service import ReflectionService
 from navi_core.services.tf_serving.service import TfServingService
-from navi_core.testing.service import Sample, ServiceConformance
+from navi_core.testing import Sample, ServiceConformance
 from navi_core.wire import grpc_health, grpc_reflection, tf_serving
 
 SERVICE_UNKNOWN = grpc_health.HealthCheckResponse(status=3).SerializeToString()

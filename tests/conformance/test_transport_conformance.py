@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from navi_core.testing import TransportConformance
 from navi_core.testing.asgi_clients import AsgiHarness
-from navi_core.testing.transport import TransportConformance
 from navi_core.transports.asgi.options import AsgiOptions
 from navi_core.transports.asgi.transport import AsgiTransport
 from navi_core.transports.grpc.options import GrpcOptions

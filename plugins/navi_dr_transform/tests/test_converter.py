@@ -11,7 +11,7 @@ from navi_dr_transform.layout import HOME
 from navi_dr_transform.thrift_records import data_record, encode_request, float_tensor
 
 from navi_core import Artifact, DecodeError, DType, ModelLoadError, Signature, TensorSpec
-from navi_core.testing.converter import ConverterConformance
+from navi_core.testing import ConverterConformance
 from navi_core.testing.imports import assert_import_light
 
 WIDTHS = {

@@ -7,7 +7,7 @@ from navi_onnx.runtime import OnnxRuntime
 from navi_onnx.testing import ELEMENT_TYPES, fixed_model, identity_model, pair_model, store
 
 from navi_core import Artifact
-from navi_core.testing.runtime import RuntimeConformance
+from navi_core.testing import RuntimeConformance
 
 pytestmark = pytest.mark.integration
 

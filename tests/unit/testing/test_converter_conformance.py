@@ -11,7 +11,7 @@ from navi_core.contracts.converter import BoundConverter, Plan, RowSpec
 from navi_core.errors import DecodeError
 from navi_core.signature import Signature, TensorSpec
 from navi_core.tensors import DType
-from navi_core.testing.converter import ConverterConformance
+from navi_core.testing import ConverterConformance
 
 WIDTH = 3
 ROW_BYTES = 4 * WIDTH

@@ -18,7 +18,7 @@ from navi_core.contracts.artifact import Artifact
 from navi_core.errors import InferenceError, ModelLoadError, NaviError
 from navi_core.signature import DEFAULT_SIGNATURE
 from navi_core.tensors import DType
-from navi_core.testing.runtime import RuntimeConformance
+from navi_core.testing import RuntimeConformance
 
 _PATH = Path(__file__).with_name("toy_runtime.py")
 _SPEC = importlib.util.spec_from_file_location("toy_runtime", _PATH)

@@ -21,7 +21,7 @@ from navi_core.contracts.service import (
 )
 from navi_core.errors import DecodeError, ErrorCode, NaviError
 from navi_core.messages import InferenceRequest, ModelRef
-from navi_core.testing.service import Sample, ServiceConformance
+from navi_core.testing import Sample, ServiceConformance
 
 STATUS = {code: number for number, code in enumerate(ErrorCode)}  # gRPC's order
 HTTP = {ErrorCode.INVALID_ARGUMENT: 400, ErrorCode.NOT_FOUND: 404, ErrorCode.UNAVAILABLE: 503}

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from navi_core.testing import TransportConformance
 from navi_core.testing.asgi_clients import AsgiHarness
-from navi_core.testing.transport import TransportConformance
 from navi_core.transports import body
 from navi_core.transports.asgi import http, rpc
 from navi_core.transports.asgi.channel import Channel
