@@ -24,7 +24,9 @@ __all__ = [
     "check_inputs",
     "check_outputs",
     "check_tensor",
+    "default_value",
     "format_shape",
+    "why_no_default",
     "why_not_batchable",
     "zero_rows",
 ]
@@ -51,7 +53,7 @@ class TensorSpec:
     optional
         The input may be left out.
     default
-        The value used when it is left out; None: the model decides.
+        The value used when it is left out, of the spec's whole shape or of one row; None: the model decides.
     """
 
     name: str
@@ -67,11 +69,13 @@ class TensorSpec:
 
     @property
     def is_per_request(self) -> bool:
-        """Whether the tensor belongs to a request as a whole: optional, without a row dimension.
+        """Whether the tensor belongs to a request as a whole: it may be left out, and has no row dimension.
 
         A request that brings it runs alone, however well the others batch.
         """
-        return self.optional and (not self.shape or isinstance(self.shape[0], int))
+        return (self.optional or self.default is not None) and (
+            not self.shape or isinstance(self.shape[0], int)
+        )
 
     def accepts_shape(self, shape: Sequence[int]) -> bool:
         """Tell whether a concrete shape fits this spec. Symbols are taken as any size."""
@@ -120,7 +124,7 @@ def why_not_batchable(inputs: Mapping[str, TensorSpec], outputs: Mapping[str, Te
     """Say why requests for these tensors cannot be joined; empty when they can.
 
     They can when every input and output has a dynamic leading dimension, named by one symbol
-    wherever the format names it. Optional inputs without a row dimension do not count.
+    wherever the format names it. Inputs without a row dimension that may be left out do not count.
     """
     inputs = {name: spec for name, spec in inputs.items() if not spec.is_per_request}
     if not inputs:
@@ -249,6 +253,60 @@ def check_inputs(
                 signature=signature_name,
             )
     return num_rows
+
+
+def default_value(spec: TensorSpec, num_rows: int | None) -> Array:
+    """Return what stands for an input that was left out.
+
+    Parameters
+    ----------
+    spec
+        The input; it has a default.
+    num_rows
+        Rows that the others have; None: the request is not batchable, or this input has no rows.
+
+    Returns
+    -------
+    value
+        With ``num_rows``: that many rows, a read-only view of the default's one row where it is repeated.
+        Without: the default, as one row where it is of a row's shape.
+
+    Raises
+    ------
+    TensorMismatchError
+        The default has another number of rows, more than one.
+    """
+    assert spec.default is not None  # noqa: S101 - the caller has looked
+    value = spec.default
+    if spec.shape is None or not spec.shape:
+        return value
+    if value.ndim < len(spec.shape):
+        value = value[np.newaxis]
+    if num_rows is None or len(value) == num_rows:
+        return value
+    if len(value) != 1:
+        raise TensorMismatchError(
+            tensor=spec.name,
+            what="rows",
+            expected=str(len(value)),
+            got=str(num_rows),
+            role="default of input",
+        )
+    return np.broadcast_to(value, (num_rows, *value.shape[1:]))
+
+
+def why_no_default(spec: TensorSpec) -> str:
+    """Say why a spec's default cannot stand for the input; empty when it can, or there is none."""
+    value = spec.default
+    if value is None:
+        return ""
+    try:
+        check_tensor(spec, value)
+    except TensorMismatchError as error:
+        if spec.shape and error.what == "shape" and spec.accepts_shape((1, *value.shape)):
+            return "" if not isinstance(spec.shape[0], int) else error.message
+        return error.message
+    return ""
 
 
 def check_outputs(

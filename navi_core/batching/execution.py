@@ -32,7 +32,7 @@ from navi_core.errors import (
     StaleRequestError,
 )
 from navi_core.models.served import ServedSignature
-from navi_core.signature import format_shape
+from navi_core.signature import default_value, format_shape
 from navi_core.tensors import numpy_dtype
 from navi_core.types import Array, Int64Array, NamedArrays, Parameters
 
@@ -311,6 +311,22 @@ def _joint(batch: _Batch, tasks: Sequence[Task], *, pad: bool = True) -> Steps:
 
 
 def _gather(batch: _Batch, tasks: Sequence[Task], total: int, rows: int, lease: Lease) -> NamedArrays:
+    """Bring the tasks' rows together, and add what nobody sent and the model does not know itself."""
+    inputs = _joined(batch, tasks, total, rows, lease)
+    signature = batch.served.model
+    if len(inputs) == len(signature.inputs):
+        return inputs
+    defaults = {
+        spec.name: np.asarray(
+            default_value(spec, rows if signature.batchable and not spec.is_per_request else None), order="C"
+        )
+        for spec in signature.inputs.values()
+        if spec.default is not None and spec.name not in inputs
+    }
+    return {**inputs, **defaults} if defaults else inputs
+
+
+def _joined(batch: _Batch, tasks: Sequence[Task], total: int, rows: int, lease: Lease) -> NamedArrays:
     """Bring the tasks' rows together: each fills its own; a batch of one is given as it is."""
     first = tasks[0]
     if len(tasks) == 1 and rows == total and first.plan is None:

@@ -15,7 +15,14 @@ from navi_core.errors import (
 )
 from navi_core.messages import InferenceRequest
 from navi_core.models.served import LoadedVersion, ServedSignature
-from navi_core.signature import DEFAULT_SIGNATURE, check_inputs, check_outputs, format_shape
+from navi_core.signature import (
+    DEFAULT_SIGNATURE,
+    Signature,
+    check_inputs,
+    check_outputs,
+    default_value,
+    format_shape,
+)
 from navi_core.types import NamedArrays, Parameters
 
 __all__ = ["prepare"]
@@ -42,12 +49,20 @@ def prepare(loaded: LoadedVersion, request: InferenceRequest) -> Prepared:
     if wanted and request.parameters:
         parameters = {key: value for key, value in request.parameters.items() if key in wanted}
     if served.converter is not None and not _is_models_own(served, request.inputs):
-        return _plan(served, request, model, parameters, loaded.policy.max_queue_bytes)
+        return _plan(served, request, parameters, loaded)
     signature = served.model
     outputs = check_outputs(signature, request.outputs, model=model, signature_name=name)
+    num_rows = check_inputs(signature, request.inputs, model=model, signature_name=name)
+    alone = any(signature.inputs[each].is_per_request for each in request.inputs)
     inputs = request.inputs
-    num_rows = check_inputs(signature, inputs, model=model, signature_name=name)
-    alone = num_rows is None or any(signature.inputs[each].is_per_request for each in inputs)
+    if tuple(inputs) != tuple(signature.inputs):  # one order, so that all who send the same share batches
+        inputs = {each: inputs[each] for each in signature.inputs if each in inputs}
+        if signature.batchable:
+            inputs, num_rows = _with_default_rows(signature, inputs, num_rows)
+    size_bytes = sum(array.nbytes for array in inputs.values())
+    if len(inputs) > len(request.inputs):
+        _check_size(size_bytes, num_rows, loaded)
+    alone = alone or num_rows is None
     key = None
     if not alone:
         shapes = tuple(array.shape[1:] for array in inputs.values()) if served.has_dynamic_rows else ()
@@ -58,11 +73,42 @@ def prepare(loaded: LoadedVersion, request: InferenceRequest) -> Prepared:
         inputs=inputs,
         plan=None,
         num_rows=num_rows or 0,
-        size_bytes=max(request.body_bytes, sum(array.nbytes for array in inputs.values())),
+        size_bytes=max(request.body_bytes, size_bytes),
         key=key,
         parameters=parameters,
         deadline=request.deadline,
     )
+
+
+def _with_default_rows(
+    signature: Signature, inputs: NamedArrays, num_rows: int | None
+) -> tuple[NamedArrays, int | None]:
+    """Give a request the rows of inputs that it leaves out, so that it batches with those that send them.
+
+    Inputs that the model itself has a value for stay out, and so do defaults without rows: those are added
+    when the batch runs. A request that sends nothing with rows has one row.
+    """
+    left_out = [
+        spec
+        for name, spec in signature.inputs.items()
+        if name not in inputs and spec.default is not None and not spec.is_per_request
+    ]
+    if not left_out:
+        return inputs, num_rows
+    rows = 1 if num_rows is None else num_rows
+    complete = {**inputs, **{spec.name: default_value(spec, rows) for spec in left_out}}
+    return {name: complete[name] for name in signature.inputs if name in complete}, rows
+
+
+def _check_size(size_bytes: int, num_rows: int | None, loaded: LoadedVersion) -> None:
+    """Refuse a small request that describes rows without end, before memory is taken for them."""
+    limit = loaded.policy.max_queue_bytes
+    if size_bytes > limit:
+        msg = (
+            f"the request describes {num_rows} rows: expected at most {limit} bytes of tensors "
+            f"(max_queue_bytes), got {size_bytes} (model '{loaded.artifact.name}')"
+        )
+        raise RequestTooLargeError(msg)
 
 
 def _is_models_own(served: ServedSignature, inputs: NamedArrays) -> bool:
@@ -72,25 +118,17 @@ def _is_models_own(served: ServedSignature, inputs: NamedArrays) -> bool:
 
 
 def _plan(
-    served: ServedSignature,
-    request: InferenceRequest,
-    model: str,
-    parameters: Parameters,
-    max_size_bytes: int,
+    served: ServedSignature, request: InferenceRequest, parameters: Parameters, loaded: LoadedVersion
 ) -> Prepared:
     assert served.converter is not None  # noqa: S101 - the caller has looked
+    model = loaded.artifact.name
     client = served.client
     asked = check_outputs(client, request.outputs, model=model, signature_name=served.name)
     # A converter may build its outputs from others of the model: then all of them are computed.
     outputs = asked if all(name in served.model.outputs for name in asked) else tuple(served.model.outputs)
     check_inputs(client, request.inputs, model=model, signature_name=served.name)
     plan = served.converter.plan(request.inputs)
-    if plan.size_bytes > max_size_bytes:  # a small payload may describe rows without end
-        msg = (
-            f"the request describes {plan.num_rows} rows: expected at most {max_size_bytes} bytes of tensors "
-            f"(max_queue_bytes), got {plan.size_bytes} (model '{model}')"
-        )
-        raise RequestTooLargeError(msg)
+    _check_size(plan.size_bytes, plan.num_rows, loaded)
     _check_plan(served, plan, model)
     key = None
     if served.model.batchable:

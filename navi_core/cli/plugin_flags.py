@@ -29,7 +29,6 @@ _SHORT_FORMS: Final = {"--customops-lib": "-c"}
 _REPLACEABLE: Final = frozenset(
     {
         "--customops-lib",
-        "--max-warmup-records",
         "--onnx-report-continuous-feature-ids",
         "--onnx-report-discrete-feature-ids",
     }

@@ -158,7 +158,6 @@ _HOST_FIELDS: Final = {
 _IGNORED: Final = {
     "num_worker_threads": "one event loop moves all bytes, and models run on --max-blocking-threads threads",
     "customops_lib": "no installed runtime takes it",
-    "max_warmup_records": "no installed runtime takes it",
     "onnx_report_discrete_feature_ids": "the values of features are not measured",
     "onnx_report_continuous_feature_ids": "the values of features are not measured",
 }
@@ -262,6 +261,9 @@ _MODEL_LISTS: Final[dict[str, _Change]] = {
 
 _ALL_MODELS: Final[dict[str, _Change]] = {
     "batch_drop_millis": _batching("batch_drop_ms"),
+    "max_warmup_records": lambda model, value: replace(
+        model, warmup=replace(model.warmup, max_records=value)
+    ),
     "versions_per_model": lambda model, value: replace(model, versions=VersionPolicySettings(latest=value)),
 }
 """Flag -> what it changes in every model."""

@@ -180,7 +180,9 @@ def own_options() -> list[click.Option]:
             "--customops-lib", "-c", metavar="FILE,...", help="Has no effect without a runtime that takes it."
         ),
         _option(
-            "--max-warmup-records", type=_COUNT_OR_ZERO, help="Has no effect without a runtime that takes it."
+            "--max-warmup-records",
+            type=_COUNT_OR_ZERO,
+            help="Run so many of a version's recorded requests at most before it serves. [default: all]",
         ),
         _option(
             "--onnx-report-discrete-feature-ids", multiple=True, metavar="ID,...", help="* Has no effect."

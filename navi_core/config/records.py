@@ -117,10 +117,21 @@ class WarmupSettings(_Record, frozen=True, kw_only=True):
         False: not at all.
     rows
         Row counts to run with zeros; two different ones show whether outputs follow the rows.
+    records
+        Recorded requests to run as well, a TFRecord file of PredictionLog messages. None:
+        ``assets.extra/tf_serving_warmup_requests``, where the version has it; true: it has to; a text: another
+        file, relative to the version's directory; false: none. If one fails, the version is not loaded.
+    max_records
+        Run so many of them at most, and leave the rest unread; None: all. More than 1000 are refused in any case.
+    iterations
+        How often each of them is run; None: once.
     """
 
     enabled: bool | None = None
     rows: Annotated[tuple[Annotated[int, Meta(ge=1, le=65_536)], ...], Meta(min_length=1)] | None = None
+    records: bool | Annotated[str, Meta(min_length=1)] | None = None
+    max_records: NonNegativeInt | None = None
+    iterations: Annotated[int, Meta(ge=1, le=65_536)] | None = None
 
 
 class ModelSettings(_Record, frozen=True, kw_only=True):

@@ -141,6 +141,12 @@ _TABLE: Final = (
         "navi_versions", "gauge", "Versions, by lifecycle state.", ("model", "state"), unit="versions"
     ),
     FamilySpec(
+        "navi_model_gauge",
+        "gauge",
+        "A number that a loaded version's runtime gives, by the runtime's name for it.",
+        ("model", "version", "name"),
+    ),
+    FamilySpec(
         "navi_body_budget_used_bytes",
         "gauge",
         "Body bytes in flight, of the process-wide budget.",

@@ -15,7 +15,7 @@ from __future__ import annotations
 import platform
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
 from typing import Final, TypeAlias
@@ -28,7 +28,14 @@ from prometheus_client.registry import Collector
 
 from navi_core.contracts.planes import ServableState
 from navi_core.errors import ErrorCode
-from navi_core.metrics.cells import FamilySnapshot, FamilySpec, HistogramFamily, ScalarFamily, to_metric
+from navi_core.metrics.cells import (
+    FamilySnapshot,
+    FamilySpec,
+    HistogramFamily,
+    HistogramSnapshot,
+    ScalarFamily,
+    to_metric,
+)
 from navi_core.metrics.compat.base import CompatModel, CompatServer
 from navi_core.metrics.compat.navi import NaviCompat
 from navi_core.metrics.compat.tensorflow import TensorflowCompat
@@ -76,6 +83,7 @@ class Metrics:
         self._version = _own_version()
         self._compat = [_compat_server(name, self._version) for name in dict.fromkeys(compat)]
         self._store = MetricStore()
+        self._servable_gauges = self._store.scalar("navi_model_gauge")
         self._signatures: dict[tuple[str, int, str], SignatureMetrics] = {}
         self._compat_models: dict[str, tuple[CompatModel, ...]] = {}
         self._states: dict[tuple[str, int], ServableState] = {}
@@ -125,6 +133,33 @@ class Metrics:
             if ok:
                 for compat in self._compat_of(model):
                     compat.loaded()
+
+    def requests_replayed(
+        self, model: str, path: str, code: ErrorCode, seconds: float, num_records: int
+    ) -> None:
+        """Count the warm-up of one version with recorded requests.
+
+        Parameters
+        ----------
+        model
+            The version's model.
+        path
+            The version's directory.
+        code
+            OK, or why it is not loaded.
+        seconds, num_records
+            What it took, and how many of them ran.
+        """
+        with self._store.lock:
+            for compat in self._compat_of(model):
+                compat.replayed(path, code, seconds, num_records)
+
+    def set_gauges(self, model: str, version: int, gauges: Mapping[str, float]) -> None:
+        """Show a loaded version's gauges until it is forgotten, instead of those of its life before."""
+        with self._store.lock:
+            self._servable_gauges.forget(model, str(version))
+            for name, value in gauges.items():
+                self._servable_gauges.child(model, str(version), name).value = value
 
     def state_changed(
         self, model: str, version: int, before: ServableState | None, after: ServableState
@@ -210,7 +245,16 @@ class Metrics:
         for server in self._compat:
             with self._store.lock:
                 server.set_queued(queued)
+                server.set_servable_gauges(self._servable_gauges_by_name())
             yield server, self._snapshots(server.families())
+
+    def _servable_gauges_by_name(self) -> dict[str, float]:
+        """Return the gauges of all loaded versions; of several the last loaded one's. The lock is held."""
+        return {
+            name: value
+            for (_, _, name), value in self._servable_gauges.snapshot()
+            if not isinstance(value, HistogramSnapshot)
+        }
 
     def _snapshots(
         self, families: Iterable[ScalarFamily | HistogramFamily]

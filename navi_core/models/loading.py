@@ -6,7 +6,8 @@ a host would do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +21,12 @@ from navi_core.contracts.converter import BoundConverter, Converter
 from navi_core.contracts.runtime import LoadOptions, Runtime, Servable
 from navi_core.errors import ErrorCode, ModelLoadError, NaviError
 from navi_core.models.overrides import apply_overrides
+from navi_core.models.replay import Replay, replay
 from navi_core.models.served import LoadedVersion, ServedSignature
 from navi_core.models.version_policy import parse_version
 from navi_core.models.warmup import DEFAULT_ROWS, warm_up
 from navi_core.plugins.registry import Registry
-from navi_core.signature import DEFAULT_SIGNATURE, Signature
+from navi_core.signature import DEFAULT_SIGNATURE, Signature, why_no_default
 
 __all__ = ["SETTINGS_FILE", "artifact_at", "load_version", "model_settings", "plugin_options"]
 
@@ -60,6 +62,7 @@ def load_version(
     converter_tables: Mapping[str, Mapping[str, Any]] | None = None,
     max_model_bytes: int | None = None,
     max_concurrent_batches: int = 4,
+    on_replayed: Callable[[Replay], None] | None = None,
 ) -> LoadedVersion:
     """Load one version, ready to answer.
 
@@ -77,6 +80,8 @@ def load_version(
         Refuse what is estimated to be larger; None: no limit.
     max_concurrent_batches
         The default for what the settings leave open.
+    on_replayed
+        Told how the run of the version's recorded requests ended, well or badly; not called where there are none.
 
     Raises
     ------
@@ -91,11 +96,11 @@ def load_version(
         options = _load_options(runtime, settings, runtime_tables or {}, is_converted=converter is not None)
         servable = runtime.load(artifact, options)
         try:
-            signatures, notes = _signatures(servable, settings, artifact.name)
+            signatures, notes = _signatures(servable, settings, artifact)
             bound = None
             if converter is not None:
                 bound = _bind(converter, artifact, signatures, settings, converter_tables or {})
-            return LoadedVersion(
+            loaded = LoadedVersion(
                 artifact=artifact,
                 servable=servable,
                 runtime=runtime.name,
@@ -106,7 +111,10 @@ def load_version(
                     settings.batching, max_concurrent_batches=max_concurrent_batches
                 ),
                 notes=(*servable.notes, *notes),
+                gauges={name: float(value) for name, value in servable.gauges.items()},
             )
+            note = replay(loaded, settings.warmup, on_replayed)
+            return dataclasses.replace(loaded, notes=(*loaded.notes, note)) if note else loaded
         except BaseException:
             servable.close()
             raise
@@ -185,13 +193,19 @@ def _load_options(
 
 
 def _signatures(
-    servable: Servable, settings: ModelSettings, model: str
+    servable: Servable, settings: ModelSettings, artifact: Artifact
 ) -> tuple[dict[str, Signature], list[str]]:
     """Return the signatures after the configuration's say and the warm-up's findings, and notes."""
     signatures = apply_overrides(servable.signatures, settings.signatures)
+    for name, signature in signatures.items():
+        for spec in signature.inputs.values():
+            because = why_no_default(spec)
+            if because:
+                msg = f"default of model '{artifact.name}', signature '{name}': {because}"
+                raise ModelLoadError(msg, model=artifact.name, version=artifact.version)
     if settings.warmup.enabled is False:
         return signatures, []
-    return warm_up(servable, signatures, settings.warmup.rows or DEFAULT_ROWS, model=model)
+    return warm_up(servable, signatures, settings.warmup.rows or DEFAULT_ROWS, model=artifact.name)
 
 
 def _served(signatures: Mapping[str, Signature], bound: BoundConverter | None) -> dict[str, ServedSignature]:

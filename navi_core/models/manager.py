@@ -35,6 +35,7 @@ from navi_core.metrics.metrics import Metrics
 from navi_core.models.lifecycle import Event, advance
 from navi_core.models.loading import load_version
 from navi_core.models.records import ModelRecord, VersionRecord
+from navi_core.models.replay import Replay
 from navi_core.models.served import LoadedVersion
 from navi_core.models.version_policy import Load, Unload, VersionSnapshot, next_action
 from navi_core.plugins.observers import Observers
@@ -290,6 +291,11 @@ class ServableManager:
     async def _load_in_thread(self, model: ModelRecord, artifact: Artifact) -> LoadedVersion:
         config = self._config
 
+        def replayed(done: Replay) -> None:
+            self._metrics.requests_replayed(
+                artifact.name, done.path, done.code, done.seconds, done.num_records
+            )
+
         def load() -> LoadedVersion:
             return load_version(
                 self._registry,
@@ -299,12 +305,14 @@ class ServableManager:
                 converter_tables=config.converters,
                 max_model_bytes=model.config.max_model_bytes,
                 max_concurrent_batches=self._max_concurrent_batches,
+                on_replayed=replayed,
             )
 
         return await run_in_daemon_thread(load, name=f"navi-load-{artifact.name}-{artifact.version}")
 
     def _open(self, record: VersionRecord, loaded: LoadedVersion) -> None:
         record.loaded = loaded
+        self._metrics.set_gauges(record.artifact.name, record.version, loaded.gauges)
         record.batcher = Batcher(loaded, pool=self._pool, threads=self._threads, metrics=self._metrics)
 
     def _failed(self, model: ModelRecord, record: VersionRecord, error: NaviError) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from navi_core.batching.queue import BatchPolicy
 from navi_core.contracts.artifact import Artifact
@@ -64,6 +64,8 @@ class LoadedVersion:
         How its requests are joined.
     notes
         What a person should know: why it does not batch, what the warm-up found.
+    gauges
+        The servable's, as they were once it was loaded.
     """
 
     artifact: Artifact
@@ -74,3 +76,4 @@ class LoadedVersion:
     signatures: Mapping[str, ServedSignature]
     policy: BatchPolicy
     notes: tuple[str, ...] = ()
+    gauges: Mapping[str, float] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """Warm-up: run a version before anybody waits for it, and see whether its outputs follow the rows.
 
 Inputs are zeros (empty strings). A model that refuses them is no worse for it: the finding is noted, and
-what its shapes say about batching stands, checked at every run.
+what its shapes say about batching stands, checked at every run. Requests that the model brings along are
+:mod:`navi_core.models.replay`'s.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import structlog
 
 from navi_core.batching.buffers import BufferPool
 from navi_core.batching.execution import BatchContext, Task
-from navi_core.contracts.runtime import Servable
-from navi_core.signature import Signature, format_shape, zero_rows
+from navi_core.contracts.runtime import RunContext, Servable
+from navi_core.signature import Signature, default_value, format_shape, zero_rows
 from navi_core.types import NamedArrays
 
-__all__ = ["DEFAULT_ROWS", "warm_up"]
+__all__ = ["DEFAULT_ROWS", "run_now", "warm_up"]
 
 log = structlog.get_logger(__name__)
 
@@ -58,11 +59,7 @@ def warm_up(
     for name, signature in signatures.items():
         shapes: dict[int, dict[str, tuple[int, ...]]] = {}
         for num_rows in rows if signature.batchable else rows[:1]:
-            inputs = {
-                spec.name: zero_rows(spec, num_rows)
-                for spec in signature.inputs.values()
-                if not spec.optional and spec.default is None
-            }
+            inputs = _zeros(signature, num_rows)
             try:
                 outputs = _run(servable, name, inputs, tuple(signature.outputs), num_rows)
             except Exception as error:
@@ -84,11 +81,30 @@ def warm_up(
     return found, notes
 
 
+def _zeros(signature: Signature, num_rows: int) -> NamedArrays:
+    """Return inputs of zeros; defaults where there are any, and what the model knows itself is left out."""
+    inputs = {}
+    for spec in signature.inputs.values():
+        if spec.default is not None:
+            has_rows = signature.batchable and not spec.is_per_request
+            inputs[spec.name] = np.asarray(default_value(spec, num_rows if has_rows else None), order="C")
+        elif not spec.optional:
+            inputs[spec.name] = zero_rows(spec, num_rows)
+    return inputs
+
+
 def _run(
     servable: Servable, name: str, inputs: NamedArrays, outputs: tuple[str, ...], num_rows: int
 ) -> NamedArrays:
     tasks = [Task(inputs=inputs, plan=None, num_rows=num_rows)]
     context = BatchContext(tasks, np.asarray([num_rows], dtype=np.int64), {}, BufferPool().lease())
+    return run_now(servable, name, inputs, outputs, context)
+
+
+def run_now(
+    servable: Servable, name: str, inputs: NamedArrays, outputs: Sequence[str], context: RunContext
+) -> NamedArrays:
+    """Run a servable and wait for it, whether it blocks or is async. On a loader thread, which has no loop."""
     result = servable.run(name, inputs, outputs, context)
     if not inspect.isawaitable(result):
         return result
@@ -96,7 +112,7 @@ def _run(
     async def wait() -> NamedArrays:
         return await result
 
-    return asyncio.run(wait())  # on a loader thread, which has no loop
+    return asyncio.run(wait())
 
 
 def _short(error: Exception) -> str:

@@ -94,25 +94,43 @@ def decode_json_request(
 
 def _rows(instances: list[Any], specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
     if not _is_named(instances[0]):
-        if len(specs) > 1:
+        spec = _only(specs)
+        if spec is None:
             raise InvalidRequestError(
                 "instances is a plain list, but expecting list of objects as multiple "
                 "input tensors required as per tensorinfo_map"
             )
-        (spec,) = specs.values()
         for index, row in enumerate(instances):
             if _is_named(row):
                 raise InvalidRequestError(
                     f"Expecting value/list but got object at item {index} of input list"
                 )
         return {spec.name: _joined(instances, spec, named=False)}
-    wanted = specs.keys()
+    sent = _sent(instances[0], specs) or specs  # rows of nothing could not be counted
+    wanted = sent.keys()
     for index, row in enumerate(instances):
         if not _is_named(row):
             raise InvalidRequestError(f"Expecting object but got list at item {index} of input list")
         if row.keys() != wanted:
-            _refuse_keys(index, row, specs)
-    return {name: _joined([row[name] for row in instances], spec, named=True) for name, spec in specs.items()}
+            _refuse_keys(index, row, specs, sent)
+    return {name: _joined([row[name] for row in instances], spec, named=True) for name, spec in sent.items()}
+
+
+def _may_be_left_out(spec: TensorSpec) -> bool:
+    return spec.optional or spec.default is not None
+
+
+def _only(specs: Mapping[str, TensorSpec]) -> TensorSpec | None:
+    """Return the input that a value without a name is for: the only one, or the only one that must be sent."""
+    candidates = list(specs.values())
+    if len(candidates) > 1:
+        candidates = [spec for spec in candidates if not _may_be_left_out(spec)]
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def _sent(named: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
+    """Return the inputs that a request must have: all but those that it may leave out, and does."""
+    return {name: spec for name, spec in specs.items() if name in named or not _may_be_left_out(spec)}
 
 
 def _is_named(value: Any) -> bool:
@@ -120,7 +138,9 @@ def _is_named(value: Any) -> bool:
     return type(value) is dict and not is_base64(value)
 
 
-def _refuse_keys(index: int, row: dict[str, Any], specs: Mapping[str, TensorSpec]) -> None:
+def _refuse_keys(
+    index: int, row: dict[str, Any], specs: Mapping[str, TensorSpec], sent: Mapping[str, TensorSpec]
+) -> None:
     for name in row:
         if name not in specs:
             raise InvalidRequestError(
@@ -129,7 +149,7 @@ def _refuse_keys(index: int, row: dict[str, Any], specs: Mapping[str, TensorSpec
             )
     raise InvalidRequestError(
         f"Failed to process element: {index} of 'instances' list. JSON object: {shown(row)} "
-        f"keys must be equal to: {','.join(sorted(specs))}"
+        f"keys must be equal to: {','.join(sorted(sent))}"
     )
 
 
@@ -183,17 +203,18 @@ def _in_row(
 
 def _columns(value: Any, specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
     if not _is_named(value):
-        if len(specs) > 1:
+        spec = _only(specs)
+        if spec is None:
             raise InvalidRequestError(
                 "inputs is a plain value/list, but expecting an object as multiple "
                 "input tensors required as per tensorinfo_map"
             )
-        (spec,) = specs.values()
         return {spec.name: _whole(value, spec)}
-    for name in specs:
+    sent = _sent(value, specs)
+    for name in sent:
         if name not in value:
             raise InvalidRequestError(f"Missing named input: {name} in 'inputs' object.", tensor=name)
-    return {name: _whole(value[name], spec) for name, spec in specs.items()}
+    return {name: _whole(value[name], spec) for name, spec in sent.items()}
 
 
 def _whole(value: Any, spec: TensorSpec) -> Array:

@@ -111,6 +111,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "models.manager",
             "models.overrides",
             "models.records",
+            "models.replay",
             "models.served",
             "models.warmup",
             "plugins.discovery",
@@ -183,6 +184,7 @@ MAY_IMPORT_ISLANDS = {
     "plugins.builtin": ("services", "transports", "converters"),
     "cli": ("wire",),  # the commands that are clients of a running host
 }
+    "models.replay": ("wire",),  # recorded requests are in a protocol's own form
 
 FREE = ("testing", "")  # shipped test suites import anything; the package itself imports when a name is used
 

@@ -6,7 +6,7 @@ at the empty default.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from navi_core.errors import ErrorCode
@@ -40,6 +40,9 @@ class CompatModel:
     def loaded(self) -> None:
         """Count a version that became available."""
 
+    def replayed(self, path: str, code: ErrorCode, seconds: float, num_records: int) -> None:
+        """Count a warm-up with recorded requests of the version in the directory ``path``."""
+
 
 class CompatServer:
     """One server's families.
@@ -69,3 +72,6 @@ class CompatServer:
 
     def set_queued(self, num_requests: int) -> None:
         """Take the number of requests that wait in all queues; called before every page."""
+
+    def set_servable_gauges(self, gauges: Mapping[str, float]) -> None:
+        """Take the gauges of all loaded versions, by name, the last loaded one's; called before every page."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -26,6 +26,9 @@ RUN_TIME_MS: Final = (
     *_TAIL,
 )
 CONVERTER_TIME_US: Final = (*(float(value) for value in range(0, 7001, 500)), 20000.0)
+
+CUSTOMOP_VERSION: Final = "customop_version"
+"""The gauge of a servable that is shown as Navi's family of that name."""
 
 _FAILURES: Final = frozenset({ErrorCode.INTERNAL, ErrorCode.UNKNOWN})
 """What Navi counts as failed: the run raised, or the answer never came."""
@@ -75,6 +78,10 @@ class NaviCompat(CompatServer):
         )
         self.navi_version = self._gauge("navi_version", "major * 1e6 + minor * 1e3 + patch")
         self.channel_size = self._gauge("mpsc_channel_size", "Requests that wait in a queue")
+        self.customop_version = self._gauge(
+            CUSTOMOP_VERSION, "The last four hexadecimal digits of a custom op library's SHA-256"
+        )
+        self._has_customops = False
         self.response_time = self._histogram(
             "response_time", "Time to an answer, in milliseconds", RESPONSE_TIME_MS
         )
@@ -87,8 +94,10 @@ class NaviCompat(CompatServer):
         self.navi_version.child().value = version_number(version)
 
     def families(self) -> Sequence[ScalarFamily | HistogramFamily]:
-        """Return the families in the order of the page."""
-        return self._families
+        """Return the families in the order of the page; that of custom ops only where a model has some."""
+        return [
+            family for family in self._families if self._has_customops or family is not self.customop_version
+        ]
 
     def for_model(self, model: str) -> CompatModel:
         """Return the recorder of one model."""
@@ -103,6 +112,11 @@ class NaviCompat(CompatServer):
     def set_queued(self, num_requests: int) -> None:
         """Take the number of requests that wait in all queues."""
         self.channel_size.child().value = num_requests
+
+    def set_servable_gauges(self, gauges: Mapping[str, float]) -> None:
+        """Take the version of custom op libraries from the servable that has them; of several the last."""
+        self._has_customops = CUSTOMOP_VERSION in gauges
+        self.customop_version.child().value = gauges.get(CUSTOMOP_VERSION, 0)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> ScalarFamily:
         return self._scalar(FamilySpec(f":navi:{name}", "counter", meaning, labels))

@@ -36,6 +36,8 @@ ENTRYPOINTS: Final[Mapping[str, str]] = MappingProxyType(
 
 _EXAMPLE_METHODS: Final = frozenset({"Classify", "Regress", "classify", "regress"})
 _THREAD_POOL: Final = "batch_threads"
+_MAX_PATHS: Final = 16
+"""Version directories per model that are shown: those warmed up last. Their families name directories."""
 _MAX_BATCH_LABELS: Final = 64
 
 
@@ -61,6 +63,17 @@ class TensorflowCompat(CompatServer):
             "request_example_counts", "Examples per request", EXAMPLE_COUNTS, "model"
         )
         self.example_count_total = self._counter("request_example_count_total", "Examples", "model")
+        self.warmup_latency = self._histogram(
+            "model_warmup_latency",
+            "Wall time of warm-ups with recorded requests, in microseconds",
+            LATENCY_US,
+            "model_path",
+            "status",
+        )
+        self.warmup_records = self._counter(
+            "model_warmup_records_read", "Recorded requests that were run", "model_path", "status"
+        )
+        self._warmed_up: dict[str, dict[str, None]] = {}
         self.queuing_latency = self._histogram(
             "batching_session:queuing_latency",
             "Time in the queue, in microseconds",
@@ -91,6 +104,24 @@ class TensorflowCompat(CompatServer):
         for family in self._families:
             if family.spec.labels[:1] in {("model_name",), ("model",)}:
                 family.forget(model)
+        for path in self._warmed_up.pop(model, ()):
+            self._forget_path(path)
+
+    def warmed_up(self, model: str, path: str, status: str, seconds: float, num_records: int) -> None:
+        """Count a warm-up with recorded requests."""
+        paths = self._warmed_up.setdefault(model, {})
+        paths.pop(path, None)
+        paths[path] = None
+        while len(paths) > _MAX_PATHS:
+            oldest = next(iter(paths))
+            del paths[oldest]
+            self._forget_path(oldest)
+        self.warmup_latency.child(path, status).observe(seconds * 1e6)
+        self.warmup_records.child(path, status).value += num_records
+
+    def _forget_path(self, path: str) -> None:
+        self.warmup_latency.forget(path)
+        self.warmup_records.forget(path)
 
     def padding_cell(self, batch_rows: int) -> HistogramCell:
         """Return the cell of one batch size; sizes beyond the first 64 share one."""
@@ -147,6 +178,9 @@ class _TensorflowModel(CompatModel):
             if method in _EXAMPLE_METHODS:
                 self._server.example_counts.child(self._model).observe(num_rows)
                 self._server.example_count_total.child(self._model).value += num_rows
+
+    def replayed(self, path: str, code: ErrorCode, seconds: float, num_records: int) -> None:
+        self._server.warmed_up(self._model, path, code.value, seconds, num_records)
 
     def queue_wait(self, seconds: float) -> None:
         self._queuing.observe(seconds * 1e6)

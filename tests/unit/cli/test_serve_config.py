@@ -16,6 +16,7 @@ from navi_core.config.records import (
     TlsSettings,
     TransportSettings,
     VersionPolicySettings,
+    WarmupSettings,
 )
 from navi_core.contracts.serve_flags import ServeFlag
 from navi_core.errors import ConfigError
@@ -94,6 +95,11 @@ MODEL_ROWS = {
         "batching",
         (BatchingSettings(batch_drop_ms=90.0), BatchingSettings(batch_drop_ms=90.0)),
     ),
+    "max_warmup_records": (
+        {"max_warmup_records": 0},
+        "warmup",
+        (WarmupSettings(max_records=0), WarmupSettings(max_records=0)),
+    ),
     "versions_per_model": (
         {"versions_per_model": 3},
         "versions",
@@ -128,7 +134,7 @@ def test_model_flags(flags, field, values):
 def test_every_flag_has_a_row():
     """A flag without a row above is a flag that nobody has looked at."""
     seen = {name for flags, *_ in [*HOST_ROWS.values(), *MODEL_ROWS.values()] for name in flags}
-    elsewhere = {"model_dir", "ssl_dir", "num_worker_threads", "customops_lib", "max_warmup_records"}
+    elsewhere = {"model_dir", "ssl_dir", "num_worker_threads", "customops_lib"}
     elsewhere |= {"onnx_report_discrete_feature_ids", "onnx_report_continuous_feature_ids"}
     assert seen | elsewhere == {field.name for field in dataclasses.fields(ServeFlags)}
 
@@ -178,7 +184,6 @@ def test_inert_flags__say_why():
         model_dir=("a",),
         num_worker_threads=4,
         customops_lib="x.so",
-        max_warmup_records=9,
         onnx_report_discrete_feature_ids=("1,2",),
         onnx_report_continuous_feature_ids=("3",),
     )
@@ -186,7 +191,6 @@ def test_inert_flags__say_why():
     assert set(ignored) == {
         "--num-worker-threads",
         "--customops-lib",
-        "--max-warmup-records",
         "--onnx-report-discrete-feature-ids",
         "--onnx-report-continuous-feature-ids",
     }

@@ -46,7 +46,7 @@ CASES = {
     ),
     "no close match": (
         model(warmup={"zzz": 1}),
-        "models[0].warmup.zzz: unknown key, expected one of 'enabled', 'rows'",
+        "models[0].warmup.zzz: unknown key, expected one of 'enabled', 'rows', 'records', 'max_records', 'iterations'",
     ),
     "missing key": ({"models": [{}]}, "models[0].path: missing, expected str of at least 1 character"),
     "misspelt required key": (

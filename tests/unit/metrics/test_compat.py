@@ -39,6 +39,9 @@ def use(metrics):
     metrics.set_gauge_source(lambda: [("m", 7, "s", 3, 2, 20, 2000), ("n", 1, "s", 0, 5, 5, 50)])
     metrics.load_finished("m", 7, 1.0, ok=True)
     metrics.load_finished("m", 8, 1.0, ok=False)
+    metrics.set_gauges("m", 7, {"customop_version": 54321.0})
+    metrics.requests_replayed("m", "/models/m/7", ErrorCode.OK, 0.004, 3)
+    metrics.requests_replayed("m", "/models/m/8", ErrorCode.DATA_LOSS, 0.002, 1)
     recorder = metrics.for_signature("m", 7, "s")
     recorder.request_finished("tensorflow", "grpc", "Predict", ErrorCode.OK, "", 0.004, 5)
     recorder.request_finished("tensorflow", "http", "predict", ErrorCode.OK, "", 0.002, 1)
@@ -115,6 +118,7 @@ def test_navi__values():
         ':navi:new_model_snapshot{model_name="m"} 1',
         ":navi:batch_size 4",
         ":navi:mpsc_channel_size 7",
+        ":navi:customop_version 54321",
         ':navi:response_time_bucket{model_name="m",le="0"} 0',
         ':navi:response_time_bucket{model_name="m",le="10"} 6',
         ':navi:model_inference_time_bucket{model_name="m",le="10"} 0',
@@ -125,6 +129,17 @@ def test_navi__values():
     ]:
         assert expected in lines
     assert "# TYPE :navi:num_requests counter" in lines
+
+
+def test_navi__version_of_custom_ops_is_that_of_the_last_loaded_and_gone_with_it():
+    metrics = Metrics(["navi"])
+    metrics.set_gauges("m", 1, {"customop_version": 1.0, "other": 9.0})
+    metrics.set_gauges("n", 1, {"customop_version": 2.0})
+    assert ":navi:customop_version 2" in compat_lines(metrics)
+    metrics.forget("n", 1)
+    assert ":navi:customop_version 1" in compat_lines(metrics)
+    metrics.forget_model("m")
+    assert "customop_version" not in page(metrics)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +160,8 @@ def test_tensorflow__values_and_text():
         ':tensorflow:serving:request_count{model_name="m",status="OK"} 3',
         ':tensorflow:serving:request_count{model_name="m",status="INTERNAL"} 1',
         ':tensorflow:serving:request_count{model_name="_unknown_",status="NOT_FOUND"} 1',
+        ':tensorflow:serving:model_warmup_records_read{model_path="/models/m/7",status="OK"} 3',
+        ':tensorflow:serving:model_warmup_latency_sum{model_path="/models/m/8",status="DATA_LOSS"} 2000',
         ':tensorflow:serving:request_latency_count{model_name="m",API="Predict",entrypoint="GRPC"} 1',
         ':tensorflow:serving:request_latency_count{model_name="m",API="predict",entrypoint="REST"} 1',
         ':tensorflow:serving:request_latency_sum{model_name="m",API="Predict",entrypoint="GRPC"} 4000',
@@ -212,3 +229,17 @@ def test_compat__version_forgotten_model_stays_until_it_is_forgotten(server):
     assert not any('"m"' in line for line in compat_lines(metrics))
     metrics.for_signature("m", 7, "s").request_finished("t", "grpc", "Predict", ErrorCode.OK, "", 0.1, 1)
     assert any('model_name="m"' in line for line in compat_lines(metrics))
+
+
+def test_tensorflow__paths_of_warmed_up_versions_do_not_pile_up():
+    metrics = Metrics(["tensorflow"])
+    for version in (*range(20), 5):
+        metrics.requests_replayed("m", f"/m/{version}", ErrorCode.OK, 0.001, 1)
+        metrics.requests_replayed("n", "/n/1", ErrorCode.OK, 0.001, 1)
+
+    def shown():
+        return re.findall(r'model_warmup_records_read{model_path="([^"]*)"', page(metrics))
+
+    assert set(shown()) == {"/n/1", *(f"/m/{version}" for version in range(4, 20))}
+    metrics.forget_model("m")
+    assert shown() == ["/n/1"]

@@ -37,7 +37,7 @@ def samples(metrics):
     }
 
 
-def value(metrics, name, **labels):
+def value(metrics, name, /, **labels):
     return samples(metrics).get((name, frozenset(labels.items())))
 
 
@@ -110,6 +110,7 @@ def use_everything(metrics):
     recorder.work_saved("late", 2)
     recorder.work_saved("stale", 4)
     recorder.retried(3)
+    metrics.set_gauges("m", 7, {"customop_version": 54321.0, "threads": 2.0})
 
 
 def test_page__values_are_what_was_recorded(metrics):
@@ -166,6 +167,7 @@ def test_page__values_are_what_was_recorded(metrics):
     assert value(metrics, "navi_load_seconds_count", model="m", outcome="failed") == 1
     assert value(metrics, "navi_versions", model="m", state="AVAILABLE") == 1
     assert value(metrics, "navi_versions", model="m", state="START") == 0
+    assert value(metrics, "navi_model_gauge", model="m", version="7", name="threads") == 2
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=50))
@@ -224,6 +226,17 @@ def test_forget__drops_one_versions_label_values(metrics):
 def samples_version(metrics):
     """Return the version in navi_build_info, which is the host's."""
     return next(dict(labels)["version"] for name, labels in samples(metrics) if name == "navi_build_info")
+
+
+def test_gauges__go_with_their_version_and_do_not_outlive_another_load(metrics):
+    metrics.set_gauges("m", 7, {"a": 1.0, "b": 2.0})
+    metrics.set_gauges("m", 8, {"a": 3.0})
+    metrics.set_gauges("m", 7, {"a": 4.0})
+    assert value(metrics, "navi_model_gauge", model="m", version="7", name="a") == 4
+    assert value(metrics, "navi_model_gauge", model="m", version="7", name="b") is None
+    metrics.forget("m", 7)
+    assert value(metrics, "navi_model_gauge", model="m", version="7", name="a") is None
+    assert value(metrics, "navi_model_gauge", model="m", version="8", name="a") == 3
 
 
 def test_forget__a_new_life_counts_from_zero(metrics):
