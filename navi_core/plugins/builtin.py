@@ -27,13 +27,14 @@ def navi_register_transports() -> Sequence[type[Transport]]:
 
 @hookimpl
 def navi_register_services() -> Sequence[type[Service]]:
-    """Register TensorFlow Serving's protocols, health checking, reflection, and what operators look at."""
+    """Register TensorFlow Serving's and Proton's protocols, health checking, reflection, and what operators look at."""
     from navi_core.services.health import HealthService  # noqa: PLC0415 - imported when asked for
     from navi_core.services.operations import OperationsService  # noqa: PLC0415 - see above
+    from navi_core.services.proton.service import ProtonService  # noqa: PLC0415 - see above
     from navi_core.services.reflection.service import ReflectionService  # noqa: PLC0415 - see above
     from navi_core.services.tf_serving.service import TfServingService  # noqa: PLC0415 - see above
 
-    return [TfServingService, HealthService, ReflectionService, OperationsService]
+    return [TfServingService, ProtonService, HealthService, ReflectionService, OperationsService]
 
 
 @hookimpl

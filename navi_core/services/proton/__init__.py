@@ -1,0 +1,1 @@
+"""Proton's protocol: one float32 tensor in, one out, over gRPC and REST."""
