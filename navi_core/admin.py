@@ -59,6 +59,10 @@ class HostAdmin:
                 raise
             self._watcher.unwatch(artifact.name)
 
+    def config_of(self, model: str) -> ModelConfig:
+        """Return a model's configuration; raises ModelNotFoundError."""
+        return self._manager.config_of(model)
+
     async def apply_config(self, models: Sequence[ModelConfig]) -> None:
         """Serve exactly these models, or change nothing."""
         check_models(models)

@@ -74,6 +74,11 @@ class Handle:
         """What clients send and get."""
         return {name: served.client for name, served in self._loaded.signatures.items()}
 
+    @property
+    def max_batch_rows(self) -> int:
+        """The most rows that requests are joined to."""
+        return self._loaded.policy.max_batch_rows
+
     def model_signature(self, name: str) -> Signature:
         """Return the model's own signature; raises SignatureNotFoundError."""
         served = self._loaded.signatures.get(name or DEFAULT_SIGNATURE)

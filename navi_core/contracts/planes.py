@@ -89,6 +89,11 @@ class ModelHandle(Protocol):
         """What clients send and get: the model's signatures, a converter's where one is bound."""
         ...
 
+    @property
+    def max_batch_rows(self) -> int:
+        """The most rows that requests are joined to, where the signature allows it at all."""
+        ...
+
     def model_signature(self, name: str) -> Signature:
         """Return the model's own signature behind a converter's; the same one where there is none.
 
@@ -222,6 +227,16 @@ class Admin(Protocol):
         ------
         ModelLoadError
             It cannot be loaded; the old version serves on.
+        """
+        ...
+
+    def config_of(self, model: str) -> ModelConfig:
+        """Return a model's configuration, with which it can be loaded again.
+
+        Raises
+        ------
+        ModelNotFoundError
+            No such model.
         """
         ...
 
