@@ -12,7 +12,14 @@ _MEMORY_PROPERTY = "navi_memory"  # navi_core.testing.memory's word; importing t
 
 # A failing conformance case shows both sides of its comparison, like a test of the plugin's own.
 pytest.register_assert_rewrite(
-    "navi_core.testing.converter",
+    "navi_core.testing.converter_buffers",
+    "navi_core.testing.converter_cases",
+    "navi_core.testing.converter_damage_cases",
+    "navi_core.testing.converter_host_cases",
+    "navi_core.testing.converter_memory_cases",
+    "navi_core.testing.converter_plan_cases",
+    "navi_core.testing.error_text",
+    "navi_core.testing.hosted",
     "navi_core.testing.memory",
     "navi_core.testing.runtime_cases",
     "navi_core.testing.runtime_host_cases",

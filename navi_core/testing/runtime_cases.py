@@ -15,14 +15,13 @@ import pytest
 
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.runtime import LoadOptions, RunContext, Runtime, Servable
-from navi_core.errors import NaviError
 from navi_core.signature import DEFAULT_SIGNATURE, Signature, check_inputs, check_tensor
 from navi_core.tensors import DType
 from navi_core.testing.run_context import SimpleRunContext
 from navi_core.testing.samples import same_bits, sample
 from navi_core.types import Array, NamedArrays
 
-__all__ = ["RuntimeCases", "check_text", "only_input"]
+__all__ = ["RuntimeCases", "only_input"]
 
 
 class RuntimeCases:
@@ -188,12 +187,3 @@ def only_input(servable: Servable, array: Array) -> dict[str, Array]:
     signature: Signature = servable.signatures[DEFAULT_SIGNATURE]
     (name,) = signature.inputs
     return {name: array}
-
-
-def check_text(error: NaviError) -> None:
-    """See that an error's text is one for people: one line, short, no traceback."""
-    text = str(error)
-    assert text, "an error must have a text"
-    assert "\n" not in text, f"an error's text must be one line, got {text!r}"
-    assert "Traceback" not in text, f"an error's text must hold no traceback, got {text!r}"
-    assert len(text) <= 1000, f"an error's text must be at most 1000 characters, got {len(text)}"

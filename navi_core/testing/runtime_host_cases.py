@@ -27,8 +27,8 @@ from navi_core.errors import (
 from navi_core.messages import ModelRef
 from navi_core.signature import DEFAULT_SIGNATURE, Signature
 from navi_core.tensors import DType
-from navi_core.testing.runtime_cases import RuntimeCases, check_text
-from navi_core.testing.runtime_host import Hosted, hosted
+from navi_core.testing.hosted import Hosted, hosted
+from navi_core.testing.runtime_cases import RuntimeCases
 from navi_core.testing.samples import same_bits, sample
 from navi_core.types import Array, NamedArrays
 
@@ -52,8 +52,8 @@ class HostCases(RuntimeCases):
                 array = sample(dtype, (size, *row), seed=1)
                 (got,) = (await served.ask({name: array})).values()
                 assert same_bits(got, array), f"sent {array!r}, got {got!r}"
-            await _refuses(
-                served, f"{other} for {dtype}", {name: sample(other, (4, *row))}, TensorMismatchError
+            await served.refuses(
+                f"{other} for {dtype}", {name: sample(other, (4, *row))}, TensorMismatchError
             )
             array = sample(dtype, (3, *row), seed=2)
             (got,) = (await served.ask({name: array})).values()
@@ -107,7 +107,7 @@ class HostCases(RuntimeCases):
 
         async def case(served: Hosted) -> None:
             for what, inputs, kind in self._misfits():
-                await _refuses(served, what, inputs, kind)
+                await served.refuses(what, inputs, kind)
                 await self._ask_pair(served, 2)
 
         self._in_host(self.pair_model(tmp_path), case)
@@ -118,12 +118,12 @@ class HostCases(RuntimeCases):
         async def case(served: Hosted) -> None:
             good, name = self._pair(2), self.pair_outputs[0]
             for outputs in (("no_such_output",), (name, name)):
-                await _refuses(served, f"outputs {outputs}", good, OutputNamesError, outputs=outputs)
-            await _refuses(served, "a signature", good, SignatureNotFoundError, signature="no_such_signature")
+                await served.refuses(f"outputs {outputs}", good, OutputNamesError, outputs=outputs)
+            await served.refuses("a signature", good, SignatureNotFoundError, signature="no_such_signature")
             absent = ErrorCode.NOT_FOUND
-            await _refuses(served, "a version", good, VersionNotFoundError, absent, version=987_654_321)
+            await served.refuses("a version", good, VersionNotFoundError, absent, version=987_654_321)
             stranger = Hosted(served.host, "no_such_model", served.gate)
-            await _refuses(stranger, "a model", good, ModelNotFoundError, absent)
+            await stranger.refuses("a model", good, ModelNotFoundError, absent)
             await self._ask_pair(served, 2)
 
         self._in_host(self.pair_model(tmp_path), case)
@@ -260,26 +260,3 @@ class HostCases(RuntimeCases):
     def _signature(served: Hosted) -> Signature:
         with served.host.plane.acquire(ModelRef(served.model)) as handle:
             return handle.signatures[DEFAULT_SIGNATURE]
-
-
-async def _refuses(
-    served: Hosted,
-    what: str,
-    inputs: NamedArrays,
-    kind: type[NaviError],
-    code: ErrorCode = ErrorCode.INVALID_ARGUMENT,
-    **options: Any,
-) -> None:
-    """See that a request is refused with the right error and a text for people."""
-    refusal: NaviError | None = None
-    answer: NamedArrays = {}
-    try:
-        answer = await served.ask(inputs, **options)
-    except NaviError as error:
-        refusal = error
-    if refusal is None:
-        shapes = {name: (array.dtype, array.shape) for name, array in answer.items()}
-        pytest.fail(f"{what}: expected a refusal ({kind.__name__}), got an answer: {shapes}")
-    assert isinstance(refusal, kind), f"{what}: expected {kind.__name__}, got {refusal!r}"
-    assert refusal.code is code, f"{what}: expected the code {code}, got {refusal.code}: {refusal}"
-    check_text(refusal)

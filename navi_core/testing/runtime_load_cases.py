@@ -14,8 +14,9 @@ from navi_core.contracts.runtime import LoadOptions
 from navi_core.errors import ModelLoadError
 from navi_core.signature import DEFAULT_SIGNATURE
 from navi_core.tensors import DType, dtype_of
+from navi_core.testing.error_text import check_text
 from navi_core.testing.imports import assert_import_light, assert_recognise_is_light
-from navi_core.testing.runtime_cases import RuntimeCases, check_text
+from navi_core.testing.runtime_cases import RuntimeCases
 from navi_core.testing.samples import sample
 
 __all__ = ["LoadCases"]

@@ -13,8 +13,9 @@ import pytest
 
 from navi_core.errors import ErrorCode, NaviError, RequestError
 from navi_core.tensors import DType
+from navi_core.testing.error_text import check_text
 from navi_core.testing.run_context import SimpleRunContext
-from navi_core.testing.runtime_cases import RuntimeCases, check_text, only_input
+from navi_core.testing.runtime_cases import RuntimeCases, only_input
 from navi_core.testing.samples import awkward_layouts, same_bits, sample
 
 __all__ = ["RunCases"]

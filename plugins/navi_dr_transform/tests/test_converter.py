@@ -77,8 +77,8 @@ class TestBprConverter(ConverterConformance):
     heavy_modules = ("numba", "thrift", "onnx", "onnxruntime", "grpc", "mmh3")
 
     @pytest.fixture
-    def bound(self, artifact):
-        return BprConverter().bind(artifact, SIGNATURE, BprOptions())
+    def bind(self, artifact):
+        return lambda: BprConverter().bind(artifact, SIGNATURE, BprOptions())
 
     @pytest.fixture
     def good_inputs(self):

@@ -76,8 +76,8 @@ class TestToyConverter(ConverterConformance):
     plugin_module = "navi_core.contracts.converter"
 
     @pytest.fixture
-    def bound(self):
-        return ToyBound()
+    def bind(self):
+        return ToyBound
 
     @pytest.fixture
     def good_inputs(self):

@@ -1,4 +1,5 @@
-"""A runtime under observation in an in-process host: runs can be held, and are counted."""
+"""A model under observation in an in-process host: runs can be held, and are counted."""
+# ruff: noqa: S101 - a conformance suite is made of assertions
 
 from __future__ import annotations
 
@@ -9,10 +10,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, cast
 
+import pytest
+
 from navi_core.config.records import HostConfig
 from navi_core.contracts.artifact import Artifact
+from navi_core.contracts.converter import Converter
 from navi_core.contracts.runtime import LoadOptions, RunContext, Runtime, Servable
+from navi_core.errors import ErrorCode, NaviError
 from navi_core.host import Host
+from navi_core.testing.error_text import check_text
 from navi_core.testing.registries import registry_of
 from navi_core.types import NamedArrays
 
@@ -119,10 +125,37 @@ class Hosted:
         """Ask for a prediction, as :meth:`navi_core.Host.predict` does."""
         return await self.host.predict(self.model, inputs, **options)
 
+    async def refuses(
+        self,
+        what: str,
+        inputs: NamedArrays,
+        kind: type[NaviError],
+        code: ErrorCode = ErrorCode.INVALID_ARGUMENT,
+        **options: Any,
+    ) -> None:
+        """See that a request is refused with the right error, and a text for people."""
+        refusal: NaviError | None = None
+        answer: NamedArrays = {}
+        try:
+            answer = await self.ask(inputs, **options)
+        except NaviError as error:
+            refusal = error
+        if refusal is None:
+            shapes = {name: (array.dtype, array.shape) for name, array in answer.items()}
+            pytest.fail(f"{what}: expected a refusal ({kind.__name__}), got an answer: {shapes}")
+        assert isinstance(refusal, kind), f"{what}: expected {kind.__name__}, got {refusal!r}"
+        assert refusal.code is code, f"{what}: expected the code {code}, got {refusal.code}: {refusal}"
+        check_text(refusal)
+
 
 @asynccontextmanager
 async def hosted(
-    runtime: Runtime, options: LoadOptions, artifact: Artifact, *, max_concurrent_runs: int | None = None
+    runtime: Runtime,
+    options: LoadOptions,
+    artifact: Artifact,
+    *,
+    converters: Sequence[type[Converter]] = (),
+    max_concurrent_runs: int | None = None,
 ) -> AsyncIterator[Hosted]:
     """Serve an artifact in process.
 
@@ -132,6 +165,8 @@ async def hosted(
         What loads it, and with what.
     artifact
         What is served.
+    converters
+        What may recognise the artifact.
     max_concurrent_runs
         A limit beside the servable's own; None: none.
     """
@@ -153,7 +188,7 @@ async def hosted(
             return runtime.estimate_bytes(artifact)
 
     config = HostConfig(services=(), drain_timeout_s=10.0)
-    async with Host(config, registry=registry_of(runtimes=[Given])) as host:
+    async with Host(config, registry=registry_of(runtimes=[Given], converters=converters)) as host:
         await host.admin.replace(artifact)
         gate.requests.clear()  # those of the warm-up
         try:
