@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from navi_core.clock import Clock, ManualClock, MonotonicClock
     from navi_core.config.records import (
+        AuthSettings,
         BatchingSettings,
         HostConfig,
         ModelConfig,
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
 _MODULES: Final = {
     "navi_core.clock": ("Clock", "ManualClock", "MonotonicClock"),
     "navi_core.config.records": (
+        "AuthSettings",
         "BatchingSettings",
         "HostConfig",
         "ModelConfig",
@@ -217,6 +219,7 @@ __all__ = [
     "Admin",
     "Array",
     "Artifact",
+    "AuthSettings",
     "BatchingSettings",
     "BodyBudget",
     "BoundConverter",

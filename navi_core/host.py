@@ -19,6 +19,7 @@ from typing import Any, Self
 import structlog
 
 from navi_core.admin import HostAdmin
+from navi_core.authorization import Authorization
 from navi_core.batching.buffers import BufferPool
 from navi_core.budget import MemoryBudget
 from navi_core.config.checks import check_config
@@ -309,7 +310,8 @@ class _Parts:
         self.metrics.set_gauge_source(self._gauges)
         self.metrics.set_budget_source(lambda: self.budget.in_use_bytes)
         services = self._services()
-        self.router = HostRouter(services, allow_admin=config.admin)
+        authorization = Authorization(allow_admin=config.admin, settings=config.auth)
+        self.router = HostRouter(services, authorization=authorization)
         self.metrics_router = HostRouter(
             [service for service in services if service.name == OPERATIONS_SERVICE]
         )

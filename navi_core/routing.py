@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from navi_core.authorization import Authorization
 from navi_core.contracts.service import Call, Handler, HttpRoute, Operation, Response, RpcMethod, Service
 from navi_core.contracts.transport import HttpMatch
-from navi_core.errors import DrainingError, ErrorCode, NaviError, PluginConflictError
+from navi_core.errors import DrainingError, PluginConflictError
 
 __all__ = ["HostRouter"]
 
@@ -23,9 +24,8 @@ _EVERY_VERB: Final = "*"
 
 @dataclass(slots=True)
 class _Gate:
-    """What handlers may run now; shared by all handlers of one router."""
+    """Whether handlers may still run; shared by all handlers of one router."""
 
-    allows_admin: bool
     is_draining: bool = False
 
 
@@ -38,8 +38,8 @@ class HostRouter:
     ----------
     services
         Their HTTP routes are tried in this order.
-    allow_admin
-        Let ADMIN operations through.
+    authorization
+        Who may do what; None: everybody everything but ADMIN operations.
 
     Raises
     ------
@@ -47,8 +47,9 @@ class HostRouter:
         Two services offer one RPC, or one HTTP route; the text names both.
     """
 
-    def __init__(self, services: Iterable[Service], *, allow_admin: bool = False) -> None:
-        self._gate: Final = _Gate(allow_admin)
+    def __init__(self, services: Iterable[Service], *, authorization: Authorization | None = None) -> None:
+        self._gate: Final = _Gate()
+        authorization = authorization or Authorization()
         self._rpcs: Final[dict[str, RpcMethod]] = {}
         self._routes: Final[list[HttpRoute]] = []
         self._fallbacks: Final[list[HttpRoute]] = []
@@ -56,9 +57,9 @@ class HostRouter:
         for service in services:
             for path, method in service.rpc_methods().items():
                 _claim(owners, path, f"the RPC {path}", service.name)
-                self._rpcs[path] = replace(method, handler=_guard(self._gate, method))
+                self._rpcs[path] = replace(method, handler=_guard(self._gate, authorization, method))
             for route in service.http_routes():
-                guarded = replace(route, handler=_guard(self._gate, route))
+                guarded = replace(route, handler=_guard(self._gate, authorization, route))
                 if route.fallback:
                     self._fallbacks.append(guarded)
                     continue
@@ -86,6 +87,10 @@ class HostRouter:
     def rpc_services(self) -> Sequence[str]:
         """Return the name of every RPC service (``package.Service``), each once."""
         return tuple(dict.fromkeys(path.rpartition("/")[0].removeprefix("/") for path in self._rpcs))
+
+    def http_routes(self) -> Sequence[HttpRoute]:
+        """Return every HTTP route in the order in which they are tried."""
+        return (*self._routes, *self._fallbacks)
 
     def http(self, verb: str, path: str, query: str) -> HttpMatch:
         """Match a raw path and query.
@@ -122,7 +127,7 @@ def _claim(owners: dict[object, str], key: object, what: str, service: str) -> N
         )
 
 
-def _guard(gate: _Gate, target: RpcMethod | HttpRoute) -> Handler:
+def _guard(gate: _Gate, authorization: Authorization, target: RpcMethod | HttpRoute) -> Handler:
     """Wrap a handler.
 
     The wrapper is a plain function that returns the handler's awaitable: a refusal is raised when it
@@ -132,21 +137,16 @@ def _guard(gate: _Gate, target: RpcMethod | HttpRoute) -> Handler:
     handler, operation = target.handler, target.operation
     if operation is Operation.READ:
         return handler
+    check = authorization.check_of(operation)
 
-    def infer(call: Call) -> Awaitable[Response]:
+    def unchecked(call: Call) -> Awaitable[Response]:
         if gate.is_draining:
             raise DrainingError
         return handler(call)
 
-    def admin(call: Call) -> Awaitable[Response]:
-        if not gate.allows_admin:
-            raise NaviError(
-                "admin operations are not allowed on this host",
-                code=ErrorCode.PERMISSION_DENIED,
-                reason="admin_not_allowed",
-            )
-        if gate.is_draining:
-            raise DrainingError
-        return handler(call)
+    def checked(call: Call) -> Awaitable[Response]:
+        assert check is not None  # noqa: S101 - it is chosen for that
+        check(call)
+        return unchecked(call)
 
-    return admin if operation is Operation.ADMIN else infer
+    return unchecked if check is None else checked

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from navi_core.tensors import DType
 
 __all__ = [
+    "AuthSettings",
     "BatchingSettings",
     "HostConfig",
     "ModelConfig",
@@ -264,6 +265,23 @@ class TransportSettings(_Record, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
 
 
+class AuthSettings(_Record, frozen=True, kw_only=True):
+    """Who may do what, by bearer token (``authorization: Bearer TOKEN``).
+
+    A token file holds a token in each line, and is read again when it changes.
+
+    Attributes
+    ----------
+    admin_token_file
+        Admin operations need a token of this file, beside ``admin``; None: they need none.
+    infer_token_file
+        Inference needs a token of this file or of the admin one; None: everybody may.
+    """
+
+    admin_token_file: Annotated[str, Meta(min_length=1)] | None = None
+    infer_token_file: Annotated[str, Meta(min_length=1)] | None = None
+
+
 class HostConfig(_Record, frozen=True, kw_only=True):
     """The whole configuration of one host.
 
@@ -285,6 +303,8 @@ class HostConfig(_Record, frozen=True, kw_only=True):
         A port of its own for the metrics page; None: none (it is on the HTTP port anyway).
     admin
         Allow admin operations.
+    auth
+        See its record.
     drain_timeout_s
         How long a stop waits for what was taken.
     poll_interval_s
@@ -319,6 +339,7 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     converters: dict[str, dict[str, Any]] = {}
     prometheus_port: Port | None = None
     admin: bool = False
+    auth: AuthSettings = AuthSettings()
     drain_timeout_s: NonNegativeFloat = 30.0
     poll_interval_s: NonNegativeFloat = 1.0
     meta_json: str | None = None

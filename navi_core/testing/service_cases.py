@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import pytest
 
+from navi_core.authorization import Authorization
 from navi_core.clock import ManualClock
 from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import (
@@ -167,7 +168,7 @@ class Stage:
             descriptor_sets=self._descriptor_sets,
         )
         self.service = make(self.context)
-        self.router = HostRouter([self.service], allow_admin=True)
+        self.router = HostRouter([self.service], authorization=Authorization(allow_admin=True))
 
     def _descriptor_sets(self) -> Mapping[str, bytes]:
         own = self.service.descriptor_set

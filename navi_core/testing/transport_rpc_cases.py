@@ -160,6 +160,12 @@ class RpcCases(TransportCases):
         assert (reply.status, reply.message, list(reply.messages)) == (9, text, [])
         assert reply.trailers["probe-reason"] == "as-asked"
 
+    async def test_rpc_every_status_arrives_as_it_is(self) -> None:
+        async with self.rpc() as (_, client):
+            for status in range(1, 17):
+                asked = json.dumps({"status": status, "message": "so"}).encode()
+                assert (await client.unary(RPC_PREFIX + "Fail", asked)).status == status
+
     async def test_rpc_a_long_status_text_is_cut(self) -> None:
         async with self.rpc() as (_, client):
             text = "x" * 1023 + "é" * 500

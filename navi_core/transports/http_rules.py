@@ -209,7 +209,7 @@ class AnswerCompression:
 
 
 def header_lines(response: Response) -> list[tuple[str, str]]:
-    """Return a service's headers, and ``retry-after`` where the status asks to come again.
+    """Return a service's headers, and those that its status asks for: when to come again, what to bring.
 
     Raises
     ------
@@ -224,6 +224,8 @@ def header_lines(response: Response) -> list[tuple[str, str]]:
         lines.append((name, text))
     if response.status in RETRY_AFTER and not any(name == "retry-after" for name, _ in lines):
         lines.append(("retry-after", RETRY_AFTER_S))
+    if response.status == 401 and not any(name == "www-authenticate" for name, _ in lines):
+        lines.append(("www-authenticate", "Bearer"))  # RFC 9110, section 15.5.2: a 401 says what is accepted
     return lines
 
 

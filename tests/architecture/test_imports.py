@@ -127,6 +127,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "host",
         (
             "admin",
+            "authorization",
             "host",
             "host_thread",
             "in_process",

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from navi_core.authorization import Authorization
 from navi_core.contracts.service import Call, HttpRoute, Operation, Response, RpcKind, RpcMethod, Service
 from navi_core.errors import DrainingError, ErrorCode, NaviError, PluginConflictError
 from navi_core.routing import HostRouter
@@ -110,7 +111,7 @@ def test_every_verb_star_and_fallback_after_all_others():
 async def test_the_gate_is_keyed_by_operation(operation, allow_admin, draining):
     router = HostRouter(
         [service("one", rpcs={"/a.B/C": rpc(operation)}, routes=[route("GET", "/x", operation=operation)])],
-        allow_admin=allow_admin,
+        authorization=Authorization(allow_admin=allow_admin),
     )
     handlers = [router.rpc("/a.B/C").handler, router.http("GET", "/x", "").route.handler]
     if draining:
@@ -118,7 +119,7 @@ async def test_the_gate_is_keyed_by_operation(operation, allow_admin, draining):
     assert router.is_draining == draining
     for handler in handlers:
         if operation is Operation.ADMIN and not allow_admin:
-            with pytest.raises(NaviError, match="not allowed") as refused:
+            with pytest.raises(NaviError, match="--admin") as refused:
                 handler(Call(path="/x"))
             assert refused.value.code is ErrorCode.PERMISSION_DENIED
         elif draining and operation is not Operation.READ:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol, cast
 
@@ -35,6 +35,9 @@ __all__ = ["CallHandlers"]
 
 _log = logging.getLogger(__name__)
 
+_STATUS_CODES: Final[Mapping[int, grpc.StatusCode]] = {code.value[0]: code for code in grpc.StatusCode}
+"""grpcio takes numbers too, and turns the largest one, UNAUTHENTICATED, into UNKNOWN."""
+
 _GONE_WAIT_S: Final = 5.0
 """After a failed write the cancellation is on its way; it takes a turn of the loop, not this long."""
 
@@ -44,7 +47,7 @@ class _Context(Protocol):
 
     async def read(self) -> Any: ...
     async def write(self, message: bytes) -> None: ...
-    async def abort(self, code: int, details: str, trailing_metadata: Sequence[Any]) -> None: ...
+    async def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Sequence[Any]) -> None: ...
     async def send_initial_metadata(self, metadata: Sequence[Any]) -> None: ...
     def set_trailing_metadata(self, metadata: Sequence[Any]) -> None: ...
     def add_done_callback(self, callback: Callable[[Any], None]) -> None: ...
@@ -272,7 +275,9 @@ async def _abort(context: _Context, failure: _Failure) -> None:
     except ValueError:
         _log.exception("trailers of an answer are not metadata")
         failure, trailers = _INTERNAL, ()
-    await context.abort(failure.status, status_text(failure.message), trailers)
+    await context.abort(
+        _STATUS_CODES.get(failure.status, grpc.StatusCode.UNKNOWN), status_text(failure.message), trailers
+    )
 
 
 class _Unary(_Rpc):
