@@ -24,6 +24,7 @@ from navi_core.batching.buffers import BufferPool
 from navi_core.budget import MemoryBudget
 from navi_core.config.checks import check_config
 from navi_core.config.records import HostConfig
+from navi_core.config.single_files import name_single_files
 from navi_core.contracts.planes import ServiceContext, ServiceOptions
 from navi_core.contracts.service import Service
 from navi_core.contracts.transport import Address
@@ -99,7 +100,7 @@ class Host:
 
     def __init__(self, config: HostConfig | None = None, *, registry: Registry | None = None) -> None:
         use_stdlib_logging()  # a library writes nothing by itself; the command line has configured logs before
-        self.config = config or HostConfig()
+        self.config = name_single_files(config or HostConfig())
         check_config(self.config)
         self._registry = registry
         self._thread: BlockingHost | None = None

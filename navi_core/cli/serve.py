@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from navi_core.cli.serve_config import BuiltConfig, build_config
 from navi_core.cli.state import CliState
 from navi_core.config.load import load_config
 from navi_core.config.records import HostConfig
+from navi_core.config.single_files import name_single_files
 from navi_core.contracts.transport import Transport
 from navi_core.errors import ConfigError
 from navi_core.logs import configure_logging
@@ -36,6 +38,7 @@ def make_command(state: CliState) -> click.Command:
         values["model_dir"] = tuple(_named(path) for path in values["model_dir"])
         carries = {name: kind.carries for name, kind in state.registry.transports().items()}
         built = build_config(read_flags(values, plugins), base, carries)
+        built = replace(built, config=name_single_files(built.config))
         _check_files(built.config)
         address_file = Path(values["address_file"]) if values["address_file"] else None
         if address_file is not None and not address_file.parent.is_dir():
@@ -122,5 +125,5 @@ def _note(built: BuiltConfig, refused: dict[str, str]) -> None:
     for flag, reason in refused.items():
         log.warning("plugin_flag_refused", flag=flag, reason=reason)
     for model in built.config.models:
-        if "://" not in model.path and not Path(model.path).is_dir():
+        if "://" not in model.path and not Path(model.path).exists():
             log.warning("model_directory_missing", model=model.model_name, path=model.path)

@@ -60,7 +60,7 @@ def own_options() -> list[click.Option]:
             "-m",
             multiple=True,
             metavar="DIR",
-            help="A model: DIR/VERSION/... Repeat it for more models; flags marked * are repeated with it, and their values line up.",
+            help="A model: DIR/VERSION/..., or a single file. Repeat it for more models; flags marked * are repeated with it, and their values line up.",
         ),
         _option(
             "--config",

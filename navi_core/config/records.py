@@ -194,9 +194,10 @@ class ModelConfig(ModelSettings, frozen=True, kw_only=True):
     Attributes
     ----------
     path
-        The directory that holds the version directories.
+        The directory that holds the version directories; or a single file, which is version 1 and is loaded
+        once.
     name
-        None: the last part of ``path``.
+        None: the last part of ``path``; of a single file, without its suffix.
     versions
         Which versions are wanted.
     labels

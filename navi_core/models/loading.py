@@ -39,16 +39,18 @@ NO_CONVERTER: Final = "none"
 def model_settings(artifact: Artifact, said: ModelSettings) -> ModelSettings:
     """Return what applies to one version: ``navi.toml`` of the model, of the version, then the host's.
 
+    A single file has no directory of its own, so what lies beside it is not looked at.
+
     Raises
     ------
     ConfigError
         A ``navi.toml`` is wrong; with its path.
     """
     settings = ModelSettings()
-    if artifact.path is not None:
+    if artifact.path is not None and artifact.path.is_dir():
         for folder in (artifact.path.parent, artifact.path):
             file = folder / SETTINGS_FILE
-            if folder.is_dir() and file.is_file():
+            if file.is_file():
                 settings = overlay(settings, load_model_settings(file))
     return overlay(settings, said)
 

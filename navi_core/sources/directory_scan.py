@@ -3,6 +3,8 @@
 ``MODEL_DIR/VERSION/...``: every child whose whole name is a version and that is a directory (or a link to
 one) counts. Inside a version, links to files count as the files, links to directories are not entered: a
 link back to a parent, or to the whole disk, costs nothing.
+
+A model may be a single file instead of a directory: that is its version 1, and its only one.
 """
 
 from __future__ import annotations
@@ -17,10 +19,20 @@ from typing import Final
 from navi_core.models.completeness import CompletenessRule, Entry, Tree
 from navi_core.models.version_policy import parse_version
 
-__all__ = ["MAX_ENTRIES", "ModelListing", "VersionDirectory", "scan_model", "scan_tree"]
+__all__ = [
+    "MAX_ENTRIES",
+    "SINGLE_FILE_VERSION",
+    "ModelListing",
+    "VersionDirectory",
+    "scan_model",
+    "scan_tree",
+]
 
 MAX_ENTRIES: Final = 100_000
 """Names that one version directory may hold; more is no model, and is not kept in memory."""
+
+SINGLE_FILE_VERSION: Final = 1
+"""The version of a model that is a single file."""
 
 _MAX_OTHERS: Final = 5
 
@@ -59,11 +71,14 @@ class ModelListing:
         The first few names of files that are no versions.
     problem
         Why the directory could not be listed; empty: it could.
+    is_file
+        It is no directory but a file, which is the one version.
     """
 
     versions: tuple[VersionDirectory, ...] = ()
     others: tuple[str, ...] = ()
     problem: str = ""
+    is_file: bool = False
 
 
 def scan_model(path: Path, rule: CompletenessRule, known: Collection[str]) -> ModelListing:
@@ -72,7 +87,7 @@ def scan_model(path: Path, rule: CompletenessRule, known: Collection[str]) -> Mo
     Parameters
     ----------
     path
-        The model directory.
+        The model directory, or a single file.
     rule
         For ``marker`` only the marker is looked for; for ``stable`` the whole tree is listed.
     known
@@ -82,6 +97,8 @@ def scan_model(path: Path, rule: CompletenessRule, known: Collection[str]) -> Mo
     try:
         with os.scandir(path) as listing:
             children.extend(listing)
+    except NotADirectoryError:
+        return _file_listing(path, rule, known)
     except OSError as error:
         return ModelListing(problem=_words(error))
     versions: list[VersionDirectory] = []
@@ -123,6 +140,21 @@ def scan_tree(path: Path) -> Tree:
             if stat.S_ISDIR(found.st_mode) and not child.is_symlink():
                 pending.append((f"{name}/", Path(child.path)))
     return frozenset(entries)
+
+
+def _file_listing(path: Path, rule: CompletenessRule, known: Collection[str]) -> ModelListing:
+    """Describe a single file as the one version of its model."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        return ModelListing(problem=_words(error))
+    if not stat.S_ISREG(found.st_mode):
+        return ModelListing(problem="neither a directory nor a file")
+    if rule.kind == "marker":
+        return ModelListing(problem=f"a single file, which cannot hold the marker '{rule.marker}'")
+    tree = None if path.name in known else frozenset({_entry(path.name, found)})
+    version = VersionDirectory(name=path.name, version=SINGLE_FILE_VERSION, tree=tree)
+    return ModelListing(versions=(version,), is_file=True)
 
 
 def _children(folder: Path, *, is_root: bool) -> Iterator[os.DirEntry[str]]:

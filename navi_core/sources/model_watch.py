@@ -46,7 +46,7 @@ class ModelWatch:
     model
         What is watched.
     path
-        The model directory.
+        The model directory, or a single file.
     """
 
     def __init__(self, model: WatchedModel, path: Path) -> None:
@@ -108,7 +108,11 @@ class ModelWatch:
             aspired=None
             if keeps
             else tuple(
-                Artifact(name=self.model.name, version=version, path=self.path / names[version])
+                Artifact(
+                    name=self.model.name,
+                    version=version,
+                    path=self.path if listing.is_file else self.path / names[version],
+                )
                 for version in chosen
             ),
             next_look=min((due for due in dues if due is not None), default=None),

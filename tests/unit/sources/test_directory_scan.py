@@ -57,6 +57,24 @@ def test_scan_model__does_not_look_inside_what_is_known(tmp_path, monkeypatch):
     assert listing.versions[0].tree is None
 
 
+def test_scan_model__a_single_file_is_version_1(tmp_path):
+    file = write(tmp_path / "x.onnx", "12345")
+    listing = scan_model(file, STABLE, ())
+    assert (listing.is_file, names(listing)) == (True, [("x.onnx", 1)])
+    [entry] = listing.versions[0].tree
+    assert (entry.name, entry.size_bytes, entry.is_file) == ("x.onnx", 5, True)
+    assert scan_model(file, STABLE, {"x.onnx"}).versions[0].tree is None
+    (tmp_path / "link.onnx").symlink_to(file)
+    [entry] = scan_model(tmp_path / "link.onnx", STABLE, ()).versions[0].tree
+    assert (entry.name, entry.size_bytes) == ("link.onnx", 5)
+
+
+def test_scan_model__a_single_file_has_no_place_for_a_marker(tmp_path):
+    listing = scan_model(write(tmp_path / "x.onnx"), MARKER, ())
+    assert listing.versions == ()
+    assert listing.problem == "a single file, which cannot hold the marker '_SUCCESS'"
+
+
 def test_scan_model__marker_rule_looks_for_the_marker_only(tmp_path):
     write(tmp_path / "1" / "model.onnx")
     write(tmp_path / "2" / "_SUCCESS")
@@ -71,10 +89,10 @@ def test_scan_model__marker_rule_looks_for_the_marker_only(tmp_path):
     ("make", "expected"),
     [
         (lambda path: None, "no such file or directory"),
-        (lambda path: path.write_text("x"), "not a directory"),
+        (os.mkfifo, "neither a directory nor a file"),
         (lambda path: path.symlink_to(path), "too many levels of symbolic links"),
     ],
-    ids=["missing", "file", "loop"],
+    ids=["missing", "pipe", "loop"],
 )
 def test_scan_model__says_why_there_is_no_listing(tmp_path, make, expected):
     make(tmp_path / "model")

@@ -56,6 +56,18 @@ def test_judge__at_start_up_old_directories_count_at_once(watch):
     assert verdict.waiting == ("11",)
 
 
+def test_judge__a_single_file_is_the_artifact_itself(watch):
+    found = replace(listing(old("m", version=1)), is_file=True)
+    [artifact] = look(watch, found, 1.0).aspired
+    assert (artifact.version, artifact.path) == (1, PATH)
+
+
+def test_judge__a_single_file_that_is_being_written_waits(watch):
+    found = replace(listing(directory("m", version=1)), is_file=True)
+    verdict = look(watch, found, 1.0)
+    assert (versions(verdict), verdict.next_look, verdict.waiting) == ([], 3.0, ("m",))
+
+
 def test_judge__later_ones_wait_however_old_they_claim_to_be(watch):
     look(watch, listing(old("1")), 1.0)
     verdict = look(watch, listing(old("1"), old("2")), 10.0)
