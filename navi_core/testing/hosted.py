@@ -147,6 +147,20 @@ class Hosted:
         assert refusal.code is code, f"{what}: expected the code {code}, got {refusal.code}: {refusal}"
         check_text(refusal)
 
+    async def answers_or_refuses(self, what: str, inputs: NamedArrays) -> None:
+        """See that a request is answered, or refused as the caller's fault."""
+        refusal: NaviError | None = None
+        try:
+            await self.ask(inputs)
+        except NaviError as error:
+            refusal = error
+        if refusal is not None:
+            code = ErrorCode.INVALID_ARGUMENT
+            assert refusal.code is code, (
+                f"{what}: expected an answer or {code}, got {refusal.code}: {refusal}"
+            )
+            check_text(refusal)
+
 
 @asynccontextmanager
 async def hosted(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from navi_core.contracts.converter import BoundConverter, Plan, RowSpec
-from navi_core.errors import DecodeError
+from navi_core.errors import DecodeError, ErrorCode, NaviError
 from navi_core.signature import Signature, TensorSpec
 from navi_core.tensors import DType
 from navi_core.testing import ConverterConformance
+
+pytest_plugins = ["pytester"]
 
 WIDTH = 3
 ROW_BYTES = 4 * WIDTH
@@ -144,9 +147,95 @@ class _ReversesPayloads(ToyBound):
         super().fill(dataclasses.replace(plan, payload=plan.payload[::-1]), out)
 
 
+class _FillsAtMostAHundred(ToyBound):
+    def fill(self, plan, out):
+        super().fill(plan, out)
+        out["x"][100:] = 0
+
+
+class _NamesTheFirstPayload(ToyBound):
+    def plan(self, inputs):
+        try:
+            return super().plan(inputs)
+        except DecodeError as error:
+            raise DecodeError("toy: wrong", offset=error.offset, row=0) from None
+
+
+class _BlamesTheServer(ToyBound):
+    def plan(self, inputs):
+        try:
+            return super().plan(inputs)
+        except DecodeError as error:
+            raise DecodeError(error.message, row=error.row, code=ErrorCode.INTERNAL) from None
+
+
+class _TakesMemoryFirst(ToyBound):
+    """Believes a length of its own format that is not there."""
+
+    def plan(self, inputs):
+        for item in inputs["examples"].tolist():
+            if item.startswith(b"\x1a\xff"):
+                raise MemoryError(item.hex())
+        return super().plan(inputs)
+
+
+class _BreaksAfterARefusal(ToyBound):
+    broken = False
+
+    def plan(self, inputs):
+        try:
+            return super().plan(inputs)
+        except DecodeError:
+            self.broken = True
+            raise
+
+    def fill(self, plan, out):
+        super().fill(plan, out)
+        if self.broken:
+            out["x"][...] = -1
+
+
+class _FillsZerosInBatches(ToyBound):
+    def fill(self, plan, out):
+        super().fill(plan, out)
+        if out["x"].base is not None and len(out["x"].base) > 6 + plan.num_rows:
+            out["x"][...] = 0
+
+
+class _SaysThatItTakesAnyRank(ToyBound):
+    signature = dataclasses.replace(
+        ToyBound.signature, inputs={"examples": TensorSpec(name="examples", dtype=DType.STRING, shape=None)}
+    )
+
+
+class _SaysThatItNeedsNothing(ToyBound):
+    signature = dataclasses.replace(
+        ToyBound.signature,
+        inputs={"examples": TensorSpec(name="examples", dtype=DType.STRING, shape=(None,), optional=True)},
+    )
+
+
+class _NeedsAnotherName(ToyBound):
+    signature = dataclasses.replace(
+        ToyBound.signature,
+        inputs={**ToyBound.signature.inputs, "more": TensorSpec(name="more", dtype=DType.INT8, shape=None)},
+    )
+
+
 @pytest.mark.parametrize(
     ("wrong", "law"),
     [
+        (_FillsAtMostAHundred, "test_many_payloads"),
+        (_NamesTheFirstPayload, "test_a_refusal_says_which_payload_it_is_about"),
+        (_BlamesTheServer, "test_a_refusal_says_which_payload_it_is_about"),
+        (_TakesMemoryFirst, "test_hostile_payloads_are_filled_or_refused"),
+        (_BreaksAfterARefusal, "test_refusals_leave_the_converter_right"),
+        (_BreaksAfterARefusal, "test_host_refuses_bad_payloads_beside_good_ones"),
+        (_BlamesTheServer, "test_host_refuses_bad_payloads_beside_good_ones"),
+        (_NeedsAnotherName, "test_host_gives_the_model_what_is_filled"),
+        (_FillsZerosInBatches, "test_host_batches_fill_like_single_requests"),
+        (_SaysThatItTakesAnyRank, "test_host_refuses_what_does_not_fit"),
+        (_SaysThatItNeedsNothing, "test_host_refuses_what_does_not_fit"),
         (_WritesOneRowTooMany, "test_fill_writes_every_element_of_its_rows_and_nothing_else"),
         (_LeavesRowsUnwritten, "test_fill_gives_the_expected_tensors"),
         (_MiscountsBytes, "test_plan_counts_rows_and_bytes"),
@@ -164,7 +253,7 @@ def test_suite__catches_a_wrong_converter(wrong, law):
     arguments = [wrong(), GOOD_INPUTS]
     if law in ("test_fill_gives_the_expected_tensors", "test_plan_counts_rows_and_bytes"):
         arguments.append(EXPECTED)
-    with pytest.raises((AssertionError, ValueError, pytest.fail.Exception)):
+    with pytest.raises((AssertionError, ValueError, NaviError, pytest.fail.Exception)):
         getattr(ConverterConformance(), law)(*arguments)
 
 
@@ -186,3 +275,60 @@ def test_suite__skips_damage_without_payload_bytes():
 
     with pytest.raises(pytest.skip.Exception):
         ConverterConformance().test_damaged_payloads_are_filled_or_refused(Numeric(), [{"x": np.zeros(2)}])
+
+
+def _cycles(bind, cycles=3, **attributes):
+    suite = type("Suite", (ConverterConformance,), attributes)()
+    properties = {}
+    suite.test_memory_of_bind_and_unbind_cycles(bind, GOOD_INPUTS, cycles, properties.__setitem__)
+    return properties
+
+
+def test_suite__sees_a_bound_converter_that_is_kept():
+    kept = []
+
+    def bind():
+        kept.append(ToyBound())
+        return kept[-1]
+
+    with pytest.raises(pytest.fail.Exception, match="something keeps it"):
+        _cycles(bind)
+
+
+def test_suite__judges_the_memory_of_binding():
+    class Leaks(ToyBound):
+        leaked: ClassVar = []
+
+        def __init__(self):
+            self.leaked.append(np.ones(1_000_000, np.uint8))
+
+    [text] = _cycles(ToyBound, 60).values()
+    assert text.startswith("Suite: ")
+    with pytest.raises(AssertionError, match="resident memory grows with each cycle"):
+        _cycles(Leaks, 60)
+
+
+SUITES = """
+import pytest
+from navi_core.testing import ConverterConformance
+
+class TestNothing(ConverterConformance):
+    pass
+
+class TestBoundOnly(ConverterConformance):
+    @pytest.fixture
+    def bound(self):
+        return None
+
+    @pytest.fixture
+    def good_inputs(self):
+        return []
+"""
+
+
+def test_suite__says_what_a_subclass_must_give(pytester):
+    pytester.makepyfile(SUITES)
+    result = pytester.runpytest_subprocess("-k", "memory", "-rs", "-p", "no:cacheprovider")
+    result.assert_outcomes(errors=1, skipped=1)
+    result.stdout.fnmatch_lines(["*TestBoundOnly overrides the fixture 'bound' only*"])
+    result.stdout.fnmatch_lines(["*NotImplementedError: TestNothing must override the fixture 'bind'*"])
