@@ -200,6 +200,11 @@ class ProbeHandle:
         """The model's signatures."""
         return self._plane.signatures
 
+    @property
+    def max_batch_rows(self) -> int:
+        """How far requests are joined."""
+        return 64
+
     def model_signature(self, name: str) -> Signature:
         """Return a signature."""
         try:
@@ -248,6 +253,11 @@ class ProbeAdmin:
         """Do nothing."""
         del artifact
         self._end()
+
+    def config_of(self, model: str) -> ModelConfig:
+        """Return the one model's configuration."""
+        self._end(model)
+        return ModelConfig(path=f"/models/{model}", name=model)
 
     async def apply_config(self, models: Sequence[ModelConfig]) -> None:
         """Do nothing."""
