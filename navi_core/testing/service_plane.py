@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
@@ -146,6 +146,12 @@ class ProbePlane:
         if model != self.model:
             raise ModelNotFoundError(model)
         return (VersionStatus(version=_VERSION, state=ServableState.AVAILABLE),)
+
+    def statistics(self, model: str) -> Sequence[Any]:
+        """Return nothing: no version has answered yet."""
+        if model != self.model:
+            raise ModelNotFoundError(model)
+        return ()
 
     def is_live(self) -> bool:
         """Say yes."""
