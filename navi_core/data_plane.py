@@ -5,6 +5,7 @@ Services see it through :class:`~navi_core.contracts.planes.DataPlane`. It knows
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -16,7 +17,7 @@ from navi_core.batching.batcher import Batcher
 from navi_core.batching.prepared import Answer, Prepared
 from navi_core.batching.preparing import prepare
 from navi_core.contracts.events import RequestFinished
-from navi_core.contracts.planes import VersionStatus
+from navi_core.contracts.planes import ServableState, VersionStatistics, VersionStatus
 from navi_core.errors import (
     ErrorCode,
     InferenceError,
@@ -27,6 +28,7 @@ from navi_core.errors import (
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.metrics.families import UNKNOWN
 from navi_core.metrics.metrics import Metrics, SignatureMetrics
+from navi_core.metrics.tallies import Tallies, VersionTally
 from navi_core.models.manager import ServableManager, VersionRecord
 from navi_core.models.served import LoadedVersion
 from navi_core.plugins.observers import Observers
@@ -126,6 +128,7 @@ class HostDataPlane:
         self._observers = observers
         self._now = now
         self._is_draining = False
+        self._tallies = Tallies()
         self._callbacks: dict[object, Callable[[], None]] = {}
         manager.on_change(self._changed)
 
@@ -188,12 +191,13 @@ class HostDataPlane:
         self, loaded: LoadedVersion, batcher: Batcher, request: InferenceRequest
     ) -> InferenceResponse:
         """Run one request on a version that a handle keeps loaded; for :class:`Handle`."""
-        started = self._now()
+        started = prepared_at = self._now()
         code, reason = ErrorCode.OK, ""
         prepared: Prepared | None = None
         answer: Answer | None = None
         try:
             prepared = prepare(loaded, request)
+            prepared_at = self._now()
             answer = await batcher.submit(prepared)
         except NaviError as error:
             code, reason = error.code, error.reason
@@ -209,7 +213,9 @@ class HostDataPlane:
             code = ErrorCode.CANCELLED
             raise
         finally:
-            self._record(loaded, request, prepared, answer, code, reason, self._now() - started)
+            total_seconds = self._now() - started
+            self._tally(loaded, prepared, answer, prepared_at - started, total_seconds)
+            self._record(loaded, request, prepared, answer, code, reason, total_seconds)
         return self._respond(loaded, request, prepared, answer)
 
     def _respond(
@@ -224,11 +230,36 @@ class HostDataPlane:
             model=loaded.artifact.name,
             version=loaded.artifact.version,
             signature=prepared.served.name,
-            release=_Release(answer, metrics, self._now),
+            release=_Release(answer, metrics, self._version_tally(loaded), self._now),
         )
 
     def _signature_metrics(self, loaded: LoadedVersion, signature: str) -> SignatureMetrics:
         return self._metrics.for_signature(loaded.artifact.name, loaded.artifact.version, signature)
+
+    def _version_tally(self, loaded: LoadedVersion) -> VersionTally:
+        return self._tallies.of(loaded.artifact.name, loaded.artifact.version)
+
+    def _tally(
+        self,
+        loaded: LoadedVersion,
+        prepared: Prepared | None,
+        answer: Answer | None,
+        prepare_seconds: float,
+        total_seconds: float,
+    ) -> None:
+        tally = self._version_tally(loaded)
+        if prepared is None or answer is None:
+            tally.failed(total_seconds)
+            return
+        tally.succeeded(
+            num_rows=prepared.num_rows,
+            batch_rows=answer.batch_rows,
+            total_seconds=total_seconds,
+            prepare_seconds=prepare_seconds,
+            queue_seconds=answer.queue_seconds,
+            run_seconds=answer.run_seconds,
+            now_ms=time.time_ns() // 1_000_000,
+        )
 
     def _record(
         self,
@@ -277,6 +308,16 @@ class HostDataPlane:
         """Return every known version, oldest first; raises ModelNotFoundError."""
         return self.manager.status(model)
 
+    def statistics(self, model: str) -> Sequence[VersionStatistics]:
+        """Return what every version that can answer has answered, oldest first; raises ModelNotFoundError."""
+        found = []
+        for status in self.manager.status(model):
+            if status.state is ServableState.AVAILABLE:
+                tally = self._tallies.get(model, status.version)
+                empty = VersionStatistics(version=status.version)
+                found.append(empty if tally is None else tally.snapshot(status.version))
+        return found
+
     def is_live(self) -> bool:
         """Tell whether the process is worth keeping."""
         return True
@@ -303,6 +344,9 @@ class HostDataPlane:
         self._changed()
 
     def _changed(self) -> None:
+        self._tallies.keep(
+            {(name, status.version) for name in self.manager.names() for status in self.manager.status(name)}
+        )
         for callback in list(self._callbacks.values()):
             callback()
 
@@ -314,11 +358,14 @@ class HostDataPlane:
 class _Release:
     """Gives an answer's buffers back, once, and notes how long encoding took."""
 
-    __slots__ = ("_answer", "_metrics", "_now", "_started")
+    __slots__ = ("_answer", "_metrics", "_now", "_started", "_tally")
 
-    def __init__(self, answer: Answer, metrics: SignatureMetrics, now: Callable[[], float]) -> None:
+    def __init__(
+        self, answer: Answer, metrics: SignatureMetrics, tally: VersionTally, now: Callable[[], float]
+    ) -> None:
         self._answer: Answer | None = answer
         self._metrics = metrics
+        self._tally = tally
         self._now = now
         self._started = now()
 
@@ -331,7 +378,9 @@ class _Release:
         answer, self._answer = self._answer, None
         if answer is None:
             return
-        self._metrics.encoded(self._now() - self._started)
+        seconds = self._now() - self._started
+        self._metrics.encoded(seconds)
+        self._tally.encode.add(seconds)
         if answer.lease is not None:
             answer.lease.release()
 

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Admin",
+    "BatchTally",
     "DataPlane",
     "ModelHandle",
     "ServableState",
     "ServiceContext",
     "ServiceOptions",
     "Signal",
+    "Tally",
+    "VersionStatistics",
     "VersionStatus",
 ]
 
@@ -61,6 +64,58 @@ class VersionStatus:
     error_code: ErrorCode = ErrorCode.OK
     error_message: str = ""
     labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How often something happened, and how many nanoseconds it took altogether."""
+
+    count: int = 0
+    ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTally:
+    """The runs of batches of ``num_rows`` rows."""
+
+    num_rows: int
+    run: Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionStatistics:
+    """What one version answered since it was first asked.
+
+    Parameters
+    ----------
+    version
+        The version's number.
+    num_rows
+        Rows answered; a request that does not batch is one.
+    num_runs
+        Runs of the model that they took.
+    last_request_ms
+        When the last answer was made, in milliseconds since 1970; 0: there was none.
+    success, fail
+        Requests, from their arrival at the data plane to the answer or error.
+    queue, prepare, run, encode
+        Parts of the successful ones: waiting, checking and planning, the model's run (of the whole batch),
+        writing the answer.
+    batches
+        Runs by batch size, smallest first.
+    """
+
+    version: int
+    num_rows: int = 0
+    num_runs: int = 0
+    last_request_ms: int = 0
+    success: Tally = Tally()
+    fail: Tally = Tally()
+    queue: Tally = Tally()
+    prepare: Tally = Tally()
+    run: Tally = Tally()
+    encode: Tally = Tally()
+    batches: tuple[BatchTally, ...] = ()
 
 
 class ModelHandle(Protocol):
@@ -162,6 +217,16 @@ class DataPlane(Protocol):
 
     def status(self, model: str) -> Sequence[VersionStatus]:
         """Return every version that is known, oldest first.
+
+        Raises
+        ------
+        ModelNotFoundError
+            No such model.
+        """
+        ...
+
+    def statistics(self, model: str) -> Sequence[VersionStatistics]:
+        """Return what every version that can answer has answered, oldest first.
 
         Raises
         ------

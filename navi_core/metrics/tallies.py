@@ -1,0 +1,131 @@
+"""Exact counts of what every version answered, for protocols that ask for them by model.
+
+Metrics are for collectors: labelled, bucketed, spread over families. A protocol's statistics are a few plain numbers
+a version. Both are fed by the same calls. All of it runs on the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from navi_core.contracts.planes import BatchTally, Tally, VersionStatistics
+
+__all__ = ["Tallies", "VersionTally"]
+
+_MAX_BATCH_SIZES: Final = 4096
+"""Different batch sizes that are told apart, per version."""
+
+
+@dataclass(slots=True)
+class _Sum:
+    count: int = 0
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.seconds += seconds
+
+    def tally(self) -> Tally:
+        return Tally(self.count, round(self.seconds * 1e9))
+
+
+@dataclass(slots=True)
+class _Batches:
+    """What ran in batches of one size: a batch of three rows counts a third for each of its rows."""
+
+    parts: float = 0.0
+    run_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class VersionTally:
+    """What one version answered."""
+
+    success: _Sum = field(default_factory=_Sum)
+    fail: _Sum = field(default_factory=_Sum)
+    queue: _Sum = field(default_factory=_Sum)
+    prepare: _Sum = field(default_factory=_Sum)
+    run: _Sum = field(default_factory=_Sum)
+    encode: _Sum = field(default_factory=_Sum)
+    rows: int = 0
+    last_request_ms: int = 0
+    batches: dict[int, _Batches] = field(default_factory=dict)
+
+    def failed(self, total_seconds: float) -> None:
+        """Count a request that got an error."""
+        self.fail.add(total_seconds)
+
+    def succeeded(
+        self,
+        *,
+        num_rows: int,
+        batch_rows: int,
+        total_seconds: float,
+        prepare_seconds: float,
+        queue_seconds: float,
+        run_seconds: float,
+        now_ms: int,
+    ) -> None:
+        """Count a request that was answered."""
+        self.success.add(total_seconds)
+        self.prepare.add(prepare_seconds)
+        self.queue.add(queue_seconds)
+        self.run.add(run_seconds)
+        self.last_request_ms = now_ms
+        rows = num_rows or 1  # what does not batch has no rows
+        self.rows += rows
+        size = batch_rows or rows
+        batches = self.batches.get(size)
+        if batches is None:
+            # a client cannot make this grow without end
+            size = size if len(self.batches) < _MAX_BATCH_SIZES else 0
+            batches = self.batches.setdefault(size, _Batches())
+        part = min(rows / size, 1.0) if size else 1.0
+        batches.parts += part
+        batches.run_seconds += run_seconds * part
+
+    def snapshot(self, version: int) -> VersionStatistics:
+        """Return the counts so far."""
+        counts = {size: round(each.parts) or 1 for size, each in sorted(self.batches.items())}
+        return VersionStatistics(
+            version=version,
+            num_rows=self.rows,
+            num_runs=sum(counts.values()),
+            last_request_ms=self.last_request_ms,
+            success=self.success.tally(),
+            fail=self.fail.tally(),
+            queue=self.queue.tally(),
+            prepare=self.prepare.tally(),
+            run=self.run.tally(),
+            encode=self.encode.tally(),
+            batches=tuple(
+                BatchTally(size, Tally(count, round(self.batches[size].run_seconds * 1e9)))
+                for size, count in counts.items()
+                if size
+            ),
+        )
+
+
+class Tallies:
+    """The counts of one host's versions."""
+
+    def __init__(self) -> None:
+        self._versions: dict[tuple[str, int], VersionTally] = {}
+
+    def of(self, model: str, version: int) -> VersionTally:
+        """Return a version's counts; they begin with its first request."""
+        found = self._versions.get((model, version))
+        if found is None:
+            found = self._versions[model, version] = VersionTally()
+        return found
+
+    def get(self, model: str, version: int) -> VersionTally | None:
+        """Return a version's counts; None: it had no request."""
+        return self._versions.get((model, version))
+
+    def keep(self, known: Collection[tuple[str, int]]) -> None:
+        """Forget every (model, version) that is not among ``known``."""
+        for key in [key for key in self._versions if key not in known]:
+            del self._versions[key]
