@@ -8,12 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from navi_core.contracts.converter import Converter
 from navi_core.contracts.service import Service
 from navi_core.contracts.source import ModelSource
 from navi_core.contracts.transport import Transport
 from navi_core.hookspecs import hookimpl
 
-__all__ = ["navi_register_services", "navi_register_sources", "navi_register_transports"]
+__all__ = [
+    "navi_register_converters",
+    "navi_register_services",
+    "navi_register_sources",
+    "navi_register_transports",
+]
+
+
+@hookimpl
+def navi_register_converters() -> Sequence[type[Converter]]:
+    """Register the converter for tensorflow.Example messages."""
+    from navi_core.converters.tf_example.converter import (  # noqa: PLC0415 - imported when asked for
+        TfExampleConverter,
+    )
+
+    return [TfExampleConverter]
 
 
 @hookimpl
@@ -27,14 +43,15 @@ def navi_register_transports() -> Sequence[type[Transport]]:
 
 @hookimpl
 def navi_register_services() -> Sequence[type[Service]]:
-    """Register TensorFlow Serving's and Proton's protocols, health checking, reflection, and what operators look at."""
+    """Register the protocols: TensorFlow Serving's, Open Inference, Proton's; health, reflection, and operators' pages."""
     from navi_core.services.health import HealthService  # noqa: PLC0415 - imported when asked for
+    from navi_core.services.oip.service import OipService  # noqa: PLC0415 - see above
     from navi_core.services.operations import OperationsService  # noqa: PLC0415 - see above
     from navi_core.services.proton.service import ProtonService  # noqa: PLC0415 - see above
     from navi_core.services.reflection.service import ReflectionService  # noqa: PLC0415 - see above
     from navi_core.services.tf_serving.service import TfServingService  # noqa: PLC0415 - see above
 
-    return [TfServingService, ProtonService, HealthService, ReflectionService, OperationsService]
+    return [TfServingService, OipService, ProtonService, HealthService, ReflectionService, OperationsService]
 
 
 @hookimpl

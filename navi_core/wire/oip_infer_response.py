@@ -1,0 +1,137 @@
+"""Named arrays -> ModelInferResponse."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from navi_core.errors import UnsupportedError
+from navi_core.tensors import dtype_of
+from navi_core.types import Array, Bytes, NamedArrays, Parameters
+from navi_core.wire import oip
+from navi_core.wire.oip_contents import encode_contents
+from navi_core.wire.oip_dtypes import OIP_TYPES, OipType
+from navi_core.wire.oip_parameters import set_parameters
+from navi_core.wire.oip_tensors import raw_bytes
+from navi_core.wire.tensor_proto import varint
+
+__all__ = ["encode_infer_response", "encode_stream_error", "encode_stream_response", "output_type"]
+
+
+def output_type(name: str, array: Array) -> OipType:
+    """Return the protocol's element type of an output.
+
+    Raises
+    ------
+    UnsupportedError
+        It has none.
+    """
+    dtype = dtype_of(array)
+    kind = OIP_TYPES.get(dtype)
+    if kind is None:
+        raise UnsupportedError(
+            f"output '{name}': the protocol has no datatype for elements of {dtype}", tensor=name
+        )
+    return kind
+
+
+def encode_infer_response(
+    outputs: NamedArrays,
+    *,
+    model: str,
+    version: int,
+    request_id: str = "",
+    parameters: Parameters | None = None,
+    typed: bool = False,
+) -> tuple[list[Bytes], bool]:
+    """Encode a ModelInferResponse.
+
+    Parameters
+    ----------
+    outputs
+        Name -> array.
+    model, version
+        What answered.
+    request_id
+        The request's id.
+    parameters
+        The response's parameters.
+    typed
+        Write tensors into typed fields; where one of them has none, all are raw.
+
+    Returns
+    -------
+    pieces
+        The message, in pieces to be written one after the other.
+    has_views
+        Some pieces are views of ``outputs``, which must not change until they are written.
+
+    Raises
+    ------
+    UnsupportedError
+        The protocol cannot carry an output's elements.
+    """
+    kinds = {name: output_type(name, array) for name, array in outputs.items()}
+    typed = typed and all(kind.field for kind in kinds.values())
+    small: list[Bytes] = [_encoded_target(model, version)]
+    if request_id:
+        encoded_id = request_id.encode()
+        small.append(b"\x1a" + varint(len(encoded_id)) + encoded_id)
+    if parameters:
+        message = oip.ModelInferResponse()
+        set_parameters(message.parameters, parameters)
+        small.append(message.SerializeToString())
+    pieces: list[Bytes] = []
+    tails: list[Bytes] = []
+    for name, array in outputs.items():
+        head = _encoded_head(name, kinds[name].name, array.shape)
+        contents = encode_contents(array, kinds[name]) if typed else []
+        size_bytes = sum(map(len, contents))
+        if typed:
+            tag = b"\x2a" + varint(size_bytes)
+            small.append(b"\x2a" + varint(len(head) + len(tag) + size_bytes) + head + tag)
+            _append(contents, small, pieces)
+        else:
+            small.append(b"\x2a" + varint(len(head)) + head)
+            data = raw_bytes(array)
+            tails += (b"\x32" + varint(len(data)), data)
+    _append(tails, small, pieces)
+    has_views = bool(pieces)
+    if small:
+        pieces.append(b"".join(small))
+    return pieces, has_views
+
+
+def _append(data: list[Bytes], small: list[Bytes], pieces: list[Bytes]) -> None:
+    """Add data to the message: views as pieces of their own, everything else joined."""
+    for piece in data:
+        if isinstance(piece, memoryview):
+            pieces += (b"".join(small), piece)
+            small.clear()
+        else:
+            small.append(piece)
+
+
+def encode_stream_response(pieces: list[Bytes]) -> bytes:
+    """Wrap an encoded ModelInferResponse in a ModelStreamInferResponse."""
+    return b"".join([b"\x12", varint(sum(map(len, pieces))), *pieces])
+
+
+def encode_stream_error(text: str, request_id: str) -> bytes:
+    """Encode the ModelStreamInferResponse of a request that failed."""
+    message = oip.ModelStreamInferResponse(error_message=text)
+    if request_id:
+        message.infer_response.id = request_id
+    return message.SerializeToString()
+
+
+@lru_cache(maxsize=256)
+def _encoded_target(model: str, version: int) -> bytes:
+    """Return fields 1 and 2 of a ModelInferResponse."""
+    return oip.ModelInferResponse(model_name=model, model_version=str(version)).SerializeToString()
+
+
+@lru_cache(maxsize=1024)
+def _encoded_head(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    """Return an output's name, type and shape."""
+    message = oip.ModelInferResponse.InferOutputTensor(name=name, datatype=datatype, shape=shape)
+    return message.SerializeToString()

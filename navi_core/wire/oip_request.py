@@ -1,0 +1,85 @@
+"""An inference request of the Open Inference Protocol, whatever wire it came over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from navi_core.signature import Signature
+from navi_core.types import Array, Parameters
+
+__all__ = ["NO_PARAMETERS", "InputHead", "ParsedInferRequest", "RequestedOutput"]
+
+NO_PARAMETERS: Final[Parameters] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class InputHead:
+    """What a request says of one input, without its data.
+
+    Parameters
+    ----------
+    name, datatype
+        As sent.
+    shape
+        As sent; may be anything.
+    parameters
+        Name -> value.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    parameters: Parameters = NO_PARAMETERS
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedOutput:
+    """One output that a request asks for.
+
+    Parameters
+    ----------
+    name
+        As sent.
+    parameters
+        Name -> value.
+    """
+
+    name: str
+    parameters: Parameters = NO_PARAMETERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedInferRequest:
+    """A request whose tensors are found but not decoded.
+
+    Parameters
+    ----------
+    model_name, model_version
+        As sent; empty over HTTP, where the path has them.
+    id
+        As sent; empty: none.
+    parameters
+        Name -> value.
+    inputs, outputs
+        What was sent and what is asked for, in order. A raw binary request has neither.
+    decode_inputs
+        Decodes the tensors: takes the most bytes that all of them together may become, and the model's
+        signature (only a raw binary request needs it); returns name -> array. Raises RequestErrors.
+    typed
+        The tensors came in typed gRPC fields.
+    is_raw_binary
+        The HTTP body is one tensor's bytes, and nothing else.
+    """
+
+    model_name: str = ""
+    model_version: str = ""
+    id: str = ""
+    parameters: Mapping[str, bool | int | float | str] = field(default_factory=lambda: NO_PARAMETERS)
+    inputs: tuple[InputHead, ...] = ()
+    outputs: tuple[RequestedOutput, ...] = ()
+    decode_inputs: Callable[[int, Signature], dict[str, Array]]
+    typed: bool = False
+    is_raw_binary: bool = False
