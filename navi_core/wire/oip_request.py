@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -13,6 +13,10 @@ from navi_core.types import Array, Parameters
 __all__ = ["NO_PARAMETERS", "InputHead", "ParsedInferRequest", "RequestedOutput"]
 
 NO_PARAMETERS: Final[Parameters] = MappingProxyType({})
+
+
+def _no_parameters() -> Parameters:
+    return NO_PARAMETERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class InputHead:
     name: str
     datatype: str
     shape: tuple[int, ...]
-    parameters: Parameters = NO_PARAMETERS
+    parameters: Parameters = field(default_factory=_no_parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class RequestedOutput:
     """
 
     name: str
-    parameters: Parameters = NO_PARAMETERS
+    parameters: Parameters = field(default_factory=_no_parameters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,7 @@ class ParsedInferRequest:
     model_name: str = ""
     model_version: str = ""
     id: str = ""
-    parameters: Mapping[str, bool | int | float | str] = field(default_factory=lambda: NO_PARAMETERS)
+    parameters: Parameters = field(default_factory=_no_parameters)
     inputs: tuple[InputHead, ...] = ()
     outputs: tuple[RequestedOutput, ...] = ()
     decode_inputs: Callable[[int, Signature], dict[str, Array]]

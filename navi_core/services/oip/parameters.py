@@ -5,7 +5,7 @@ Everything else reaches the runtime as it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from navi_core.errors import InvalidRequestError, UnsupportedError
@@ -39,7 +39,7 @@ class RequestSettings:
         Answers in a stream say that they are the last one of their request.
     """
 
-    custom: Parameters = NO_PARAMETERS
+    custom: Parameters = field(default_factory=lambda: NO_PARAMETERS)
     timeout_us: int = 0
     binary_output: bool = False
     final_response: bool = False
