@@ -302,10 +302,10 @@ def test_suite__judges_the_memory_of_binding():
         def __init__(self):
             self.leaked.append(np.ones(1_000_000, np.uint8))
 
-    [text] = _cycles(ToyBound, 60).values()
+    [text] = _cycles(ToyBound, 45).values()
     assert text.startswith("Suite: ")
     with pytest.raises(AssertionError, match="resident memory grows with each cycle"):
-        _cycles(Leaks, 60)
+        _cycles(Leaks, 45)
 
 
 SUITES = """

@@ -355,7 +355,7 @@ def test_suite__sees_a_servable_that_is_kept(tmp_path):
 def test_suite__judges_memory_once_there_are_cycles_enough(tmp_path):
     assert _cycles(_suite(servable=_LeaksAMegabyte), tmp_path / "few", 40) == {}
     with pytest.raises(AssertionError, match=r"grows with each cycle .*: \+\d+\.\d KB a cycle"):
-        _cycles(_suite(servable=_LeaksAMegabyte), tmp_path / "many", 60)
+        _cycles(_suite(servable=_LeaksAMegabyte), tmp_path / "many", 45)
     [text] = _cycles(_suite(), tmp_path / "sound", 41).values()
     assert text.startswith("WrongSuite: ")
     assert "KB a cycle over cycles 20 to 41 (at most 100)" in text
@@ -366,7 +366,7 @@ def test_suite__takes_a_higher_limit_only_with_the_upstream_issue(tmp_path):
     reason = {"memory_slope_reason": "framework/framework#1: sessions keep their graph"}
     with pytest.raises(pytest.fail.Exception, match="name the upstream issue"):
         _cycles(_suite(suite=limit), tmp_path / "unexplained", 1)
-    [text] = _cycles(_suite(servable=_LeaksAMegabyte, suite=limit | reason), tmp_path / "known", 60).values()
+    [text] = _cycles(_suite(servable=_LeaksAMegabyte, suite=limit | reason), tmp_path / "known", 45).values()
     assert text.endswith("framework/framework#1: sessions keep their graph")
 
 
