@@ -50,7 +50,9 @@ def sample(dtype: DType, shape: Sequence[int], *, seed: int = 0) -> Array:
         return array.reshape(shape)
     values = np.resize(np.array(_SPECIAL, dtype=np.float64), size) if not seed else random.normal(size=size)
     if numpy.kind == "c":
-        return (values + 1j * values[::-1]).astype(numpy).reshape(shape)
+        parts = np.empty(size, dtype=np.complex128)
+        parts.real, parts.imag = values, values[::-1]  # multiplying infinity by 1j would warn
+        return parts.astype(numpy).reshape(shape)
     with np.errstate(all="ignore"):  # infinities do not exist in every float8
         return values.astype(numpy).reshape(shape)
 
