@@ -24,8 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "make_command"]
 
-KINDS: Final = ("runtime",)
-"""What can be written. A transport is a whole server: its place to begin is one that exists."""
+KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "runtime": ("msgspec>=0.19", "numpy>=1.26"),
+    "converter": ("msgspec>=0.19", "numpy>=1.26"),
+    "service": ("msgspec>=0.19", "numpy>=1.26"),
+    "source": ("msgspec>=0.19",),
+    "command": ("click>=8.1.7",),
+}
+"""Kind -> what its package needs beside navi-core.
+
+There is no transport: that is a whole server, and its place to begin is one that exists.
+"""
 
 _TEMPLATES: Final = "plugin_templates"
 _IMPORT_NAME: Final = "IMPORT_NAME"  # in a template's path
@@ -42,7 +51,9 @@ def make_command(state: CliState) -> click.Command:
         target = Path(name) if folder is None else folder
         _refuse(_problem_of_folder(target), "--dir" if folder else "NAME")
         _write(target, _render(kind, _values(kind, names)))
-        click.echo(f"{target}: a {kind} '{names.word}' that works; what to change is marked CHANGE")
+        click.echo(
+            f"{target}: a {kind} '{_registered_name(kind, names)}' that works; what to change is marked CHANGE"
+        )
         click.echo(f"  pip install -e '{target}[test]' && pytest {target}")
 
     return click.Command(
@@ -52,7 +63,7 @@ def make_command(state: CliState) -> click.Command:
             click.Argument(["name"]),
             click.Option(
                 ["--kind"],
-                type=click.Choice(KINDS),
+                type=click.Choice(list(KINDS)),
                 default="runtime",
                 show_default=True,
                 help="What the plugin adds to a host.",
@@ -80,12 +91,17 @@ def _refuse(problem: str, parameter: str) -> None:
 
 def _problem_of_word(registry: Registry, kind: str, names: PluginNames) -> str:
     """Return why a host would refuse the plugin beside those that are installed; empty: nothing."""
-    if kind == "command" and names.word.replace("_", "-") in BUILT_IN:
-        return f"'{names.word}' is a command of navi-host's own"
+    name = _registered_name(kind, names)
+    if kind == "command" and name in BUILT_IN:
+        return f"'{name}' is a command of navi-host's own"
     for record in registry.records:
-        if record.distribution != names.distribution and (kind, names.word) in record.provides:
-            return f"the {kind} '{names.word}' is registered by {record.distribution} {record.version}"
+        if record.distribution != names.distribution and (kind, name) in record.provides:
+            return f"the {kind} '{name}' is registered by {record.distribution} {record.version}"
     return ""
+
+
+def _registered_name(kind: str, names: PluginNames) -> str:
+    return names.word.replace("_", "-") if kind == "command" else names.word
 
 
 def _problem_of_folder(target: Path) -> str:
@@ -95,14 +111,16 @@ def _problem_of_folder(target: Path) -> str:
 
 
 def _values(kind: str, names: PluginNames) -> dict[str, str]:
+    core = core_requirement(importlib.metadata.version("navi-core"))
     return {
         "kind": kind,
         "distribution": names.distribution,
         "import_name": names.import_name,
         "word": names.word,
         "flag": names.word.replace("_", "-"),
+        "scheme": names.word.replace("_", "-"),  # RFC 3986 knows no underscore
         "Class": names.class_prefix,
-        "core_requirement": core_requirement(importlib.metadata.version("navi-core")),
+        "requirements": ", ".join(f'"{each}"' for each in sorted((*KINDS[kind], core))),
     }
 
 

@@ -16,7 +16,7 @@ from navi_core.hookspecs import ENTRY_POINT_GROUP
 
 __all__ = ["MAX_NAME_LENGTH", "PluginNames", "core_requirement", "problem_of_plugin_name"]
 
-MAX_NAME_LENGTH: Final = 40
+MAX_NAME_LENGTH: Final = 30
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 _RESERVED: Final = frozenset(
