@@ -73,9 +73,7 @@ def decode_contents(contents: InferTensorContents, head: InputHead, kind: OipTyp
         )
     values = getattr(contents, kind.field)
     if len(values) != count:
-        raise TensorMismatchError(
-            tensor=head.name, what="elements", expected=str(count), got=str(len(values))
-        )
+        raise TensorMismatchError(tensor=head.name, what="values", expected=str(count), got=str(len(values)))
     if kind.dtype is DType.STRING:
         return object_array(list(values)).reshape(head.shape)
     return _numbers(values, head, kind).reshape(head.shape)

@@ -205,7 +205,7 @@ class Failures:
             text = f"unexpected inference output '{error.output}' for model '{model}'"
         elif isinstance(error, TensorMismatchError) and not error.message.startswith("output"):
             text = _word_mismatch(error, model, asked.signature)
-            if error.what == "elements" and self._is_triton:
+            if error.what == "elements" and self._is_triton:  # of JSON data alone
                 code = ErrorCode.INTERNAL
         elif self._is_triton:
             if isinstance(error, QueueFullError):
@@ -276,7 +276,7 @@ def _word_mismatch(error: TensorMismatchError, model: str, signature: Signature 
         return (
             f"input byte size mismatch for input '{name}' for model '{model}'. Expected {expected}, got {got}"
         )
-    if error.what == "elements":
+    if error.what in ("elements", "values"):
         return f"data of input '{name}' does not match its shape: expected {expected} elements, got {got}"
     if error.what == "rank":
         return f"input '{name}' has no shape but model requires batch dimension for '{model}'"
