@@ -96,6 +96,8 @@ class _Stub:
         """Yield the lines of the stub of set ``name``."""
         yield f"# Written by tools/build_descriptors.py from specs/protos ({name}); not edited by hand."
         yield "# fmt: off"
+        if any(field.name != field.name.lower() for message in self._messages for field in message.field):
+            yield "# ruff: noqa: N803, N815 - the protocol names its fields so"
         yield "import typing"
         yield ""
         yield "from google.protobuf.internal import containers"

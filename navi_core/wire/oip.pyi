@@ -1,5 +1,6 @@
 # Written by tools/build_descriptors.py from specs/protos (oip); not edited by hand.
 # fmt: off
+# ruff: noqa: N803, N815 - the protocol names its fields so
 import typing
 
 from google.protobuf.internal import containers
