@@ -30,6 +30,7 @@ PROTOCOLS: Final[dict[str, tuple[str, ...]]] = {
     "grpc_reflection_v1alpha": ("grpc/reflection/v1alpha",),
     "oip": ("inference",),
     "proton": ("proton",),
+    "tf_example": ("navi",),
     "tf_serving": ("tensorflow_serving/apis", "tensorflow_serving/config"),
 }
 """Descriptor set -> folders of ``specs/protos`` whose files it holds, with all they import."""

@@ -1,0 +1,1 @@
+"""tensorflow.Example messages in a string tensor -> the model's own inputs."""
