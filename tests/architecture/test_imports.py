@@ -328,6 +328,7 @@ ONLY_IN = {
     "multidict": ("transports", "testing"),
     "yarl": ("testing",),
     "uvloop": ("host", "cli"),
+    "yaml": ("cli",),
     "prometheus_client": ("metrics", "metric_cells", "metric_families", "compat_metrics"),
     "pytest": ("testing",),
     "hypothesis": ("testing",),
@@ -372,9 +373,10 @@ def test_core_imports_its_own_dependencies_and_nothing_else():
 
 def test_every_library_that_core_imports_is_a_dependency_of_it():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {Requirement(each).name.replace("-", "_") for each in project["dependencies"]}
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    declared = {Requirement(each).name.replace("-", "_") for each in [*project["dependencies"], *extras]}
     imported = {each.target.split(".")[0] for each in _core_imports() if _unit(each.module) != "testing"}
-    names = {"grpc": "grpcio", "google": "protobuf"}
+    names = {"grpc": "grpcio", "google": "protobuf", "yaml": "pyyaml"}
     wanted = {names.get(top, top) for top in imported - set(sys.stdlib_module_names) - {"navi_core"}}
     assert wanted <= declared
 

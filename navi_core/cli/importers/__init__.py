@@ -1,0 +1,1 @@
+"""Other servers' configurations, each read into a table of ours. Pure."""
