@@ -102,6 +102,9 @@ class Signature:
         TensorFlow Serving's method name, shown in metadata.
     source
         Who declared it.
+    max_rows
+        The most rows that one run takes, where it batches: no larger batch is made; None: no limit. The
+        runtime refuses a request that has more by itself.
     """
 
     inputs: Mapping[str, TensorSpec]
@@ -110,6 +113,7 @@ class Signature:
     not_batchable_because: str = ""
     method_name: str = PREDICT_METHOD
     source: Literal["model", "config", "converter"] = "model"
+    max_rows: int | None = None
 
 
 def format_shape(shape: Sequence[Dim] | None) -> str:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -133,6 +133,13 @@ class BatchPolicy:
         if settings.batch_drop_ms is not None:
             said["batch_drop_s"] = settings.batch_drop_ms / 1000
         return cls(**said)
+
+    def with_max_rows(self, max_rows: int | None) -> BatchPolicy:
+        """Return the policy for a model that takes no more than so many rows in a run; None: any number."""
+        if max_rows is None or max_rows >= self.max_batch_rows:
+            return self
+        allowed = tuple(rows for rows in self.allowed_batch_rows if rows <= max_rows)
+        return replace(self, max_batch_rows=max_rows, allowed_batch_rows=allowed)
 
 
 @dataclass(slots=True, eq=False)

@@ -111,7 +111,7 @@ def load_version(
                 signatures=_served(signatures, bound),
                 policy=BatchPolicy.from_settings(
                     settings.batching, max_concurrent_batches=max_concurrent_batches
-                ),
+                ).with_max_rows(_max_rows(signatures)),
                 notes=(*servable.notes, *notes),
                 gauges={name: float(value) for name, value in servable.gauges.items()},
             )
@@ -208,6 +208,12 @@ def _signatures(
     if settings.warmup.enabled is False:
         return signatures, []
     return warm_up(servable, signatures, settings.warmup.rows or DEFAULT_ROWS, model=artifact.name)
+
+
+def _max_rows(signatures: Mapping[str, Signature]) -> int | None:
+    """Return the most rows that a run of any signature takes; they share a queue and its limits."""
+    limits = [each.max_rows for each in signatures.values() if each.batchable and each.max_rows is not None]
+    return min(limits, default=None)
 
 
 def _served(signatures: Mapping[str, Signature], bound: BoundConverter | None) -> dict[str, ServedSignature]:

@@ -248,6 +248,14 @@ def test_policy__settings_in_milliseconds_become_seconds_and_the_largest_allowed
     ) == (0.002, 0.09, 32, 3)
 
 
+def test_policy__is_bounded_by_the_rows_that_the_model_takes():
+    policy = BatchPolicy(max_batch_rows=32, allowed_batch_rows=(4, 8, 32))
+    bounded = policy.with_max_rows(10)
+    assert (bounded.max_batch_rows, bounded.allowed_batch_rows) == (10, (4, 8))
+    assert policy.with_max_rows(None) is policy
+    assert policy.with_max_rows(64) is policy
+
+
 class BatchingMachine(RuleBasedStateMachine):
     """Whatever happens: order kept within a key, nothing lost or doubled, limits never exceeded."""
 
