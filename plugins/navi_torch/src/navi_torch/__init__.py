@@ -1,0 +1,1 @@
+"""PyTorch models on navi: TorchScript, torch.export programs and AOTInductor packages."""
