@@ -44,6 +44,8 @@ class AffineModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         False: y has one row, whatever x has.
     max_concurrent_runs
         The servable's limit; None: none.
+    gauges
+        The servable's.
     """
 
     scale: float = 1.0
@@ -54,6 +56,7 @@ class AffineModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     poison: float | None = None
     follows_rows: bool = True
     max_concurrent_runs: int | None = None
+    gauges: dict[str, float] = {}
 
 
 class AffineServable(Servable):
@@ -62,6 +65,7 @@ class AffineServable(Servable):
     def __init__(self, model: AffineModel) -> None:
         self.model: Final = model
         self.max_concurrent_runs = model.max_concurrent_runs
+        self.gauges = model.gauges
         spec = TensorSpec(name="x", dtype=DType.FLOAT32, shape=("batch", model.width))
         out = TensorSpec(name="y", dtype=DType.FLOAT32, shape=("batch", model.width))
         rows = TensorSpec(name="rows", dtype=DType.INT64, shape=("batch",))

@@ -3,6 +3,7 @@
 In a plugin's tests::
 
     class TestMyTransport(TransportConformance):
+        plugin_module = "navi_mine.plugin"
         transport_type = MyTransport
 
 A transport that does not listen in the test's own process, or whose addresses have schemes of their own,
@@ -11,10 +12,12 @@ overrides ``make_harness`` too.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import pytest
 
+from navi_core.testing.imports import assert_import_light
 from navi_core.testing.transport_http_cases import HttpCases
 from navi_core.testing.transport_rpc_cases import RpcCases
 
@@ -27,6 +30,10 @@ class TransportConformance(RpcCases, HttpCases):
 
     Attributes
     ----------
+    plugin_module
+        The module that the plugin's entry point names; empty: not checked.
+    heavy_modules
+        What importing it must leave unimported.
     transport_type
         The transport to try; made without arguments.
     transport_options
@@ -36,6 +43,22 @@ class TransportConformance(RpcCases, HttpCases):
     limits_headers
         It refuses headers of 64 KiB; False where that is a foreign server's business.
     """
+
+    plugin_module: ClassVar[str] = ""
+    heavy_modules: ClassVar[Sequence[str]] = (
+        "grpc",
+        "aiohttp",
+        "uvloop",
+        "onnxruntime",
+        "tensorflow",
+        "torch",
+    )
+
+    async def test_plugin_module_imports_no_server_and_no_framework(self) -> None:
+        """Listing plugins stays quick: what a transport needs is imported when it is used."""
+        if not self.plugin_module:
+            pytest.skip("plugin_module is not set")
+        assert_import_light(self.plugin_module, self.heavy_modules)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.integration
 
 
 class TestGrpc(TransportConformance):
+    plugin_module = "navi_core.plugins.builtin"
     transport_type = GrpcTransport
 
 
@@ -26,6 +27,7 @@ class TestGrpcThatCompresses(TransportConformance):
 
 
 class TestHttp(TransportConformance):
+    plugin_module = "navi_core.plugins.builtin"
     transport_type = HttpTransport
     compresses_answers = True
 
@@ -43,6 +45,7 @@ class TestHttpOnUvloop(TestHttp):
 class TestAsgi(TransportConformance):
     """Under a server with the habits of Envoy's Python module: nothing waits, nothing is cancelled."""
 
+    plugin_module = "navi_core.plugins.builtin"
     transport_type = AsgiTransport
     transport_options = AsgiOptions(compression="gzip", disconnect_poll_ms=20.0)
     compresses_answers = True

@@ -113,3 +113,11 @@ def test_only_the_cases_of_what_it_carries_are_collected():
     names = [name for name in dir(OnlyRpcSuite) if name.startswith("test_") and getattr(OnlyRpcSuite, name)]
     assert "test_rpc_unary" in names
     assert not [name for name in names if name.startswith("test_http")]
+
+
+async def test_a_plugin_module_that_imports_a_server_is_seen():
+    class Heavy(Suite):
+        plugin_module = "grpc"
+
+    with pytest.raises(AssertionError, match="must not import grpc"):
+        await Heavy().test_plugin_module_imports_no_server_and_no_framework()
