@@ -29,6 +29,7 @@ pytest.register_assert_rewrite(
     "navi_core.testing.service_call_cases",
     "navi_core.testing.service_cases",
     "navi_core.testing.service_shape_cases",
+    "navi_core.testing.service_stage",
     "navi_core.testing.transport_cases",
     "navi_core.testing.transport_http_cases",
     "navi_core.testing.transport_rpc_cases",

@@ -23,8 +23,8 @@ from __future__ import annotations
 import pytest
 
 from navi_core.testing.service_call_cases import CallCases
-from navi_core.testing.service_cases import MODEL, UNKNOWN_MODEL, Reply, Sample
 from navi_core.testing.service_shape_cases import ShapeCases
+from navi_core.testing.service_stage import MODEL, UNKNOWN_MODEL, Reply, Sample
 
 __all__ = ["MODEL", "UNKNOWN_MODEL", "Reply", "Sample", "ServiceConformance"]
 

@@ -37,16 +37,8 @@ from navi_core.errors import (
     VersionNotFoundError,
 )
 from navi_core.testing.hostile import hostile_bodies
-from navi_core.testing.service_cases import (
-    MODEL,
-    UNKNOWN_MODEL,
-    Reply,
-    Sample,
-    ServiceCases,
-    Stage,
-    Target,
-    check_reply_text,
-)
+from navi_core.testing.service_cases import ServiceCases, check_reply_text
+from navi_core.testing.service_stage import MODEL, UNKNOWN_MODEL, Reply, Sample, Stage, Target
 
 __all__ = ["CallCases"]
 

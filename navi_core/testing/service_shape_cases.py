@@ -17,7 +17,8 @@ from navi_core.plugins.kinds import KINDS, problem_of_class
 from navi_core.routing import HostRouter
 from navi_core.testing.imports import assert_import_light
 from navi_core.testing.registries import registry_of
-from navi_core.testing.service_cases import MODEL, ServiceCases, Stage, methods_and_routes
+from navi_core.testing.service_cases import ServiceCases, methods_and_routes
+from navi_core.testing.service_stage import MODEL, Stage
 
 __all__ = ["ShapeCases"]
 
