@@ -229,7 +229,7 @@ class ModelConfig(ModelSettings, frozen=True, kw_only=True):
 
 
 class TlsSettings(_Record, frozen=True, kw_only=True):
-    """PEM files of a TLS listener.
+    """PEM files of a TLS listener; read again when they change.
 
     Attributes
     ----------

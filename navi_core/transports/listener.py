@@ -1,18 +1,15 @@
-"""Binding listening sockets and reading PEM files, with errors that say what could not be used."""
+"""Binding listening sockets, with errors that say what could not be used."""
 
 from __future__ import annotations
 
 import socket
-import ssl
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from navi_core.contracts.transport import TlsFiles
 from navi_core.errors import ConfigError
 
-__all__ = ["bind_tcp", "bind_unix", "read_pem", "tls_context"]
+__all__ = ["bind_tcp", "bind_unix"]
 
 
 def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> Sequence[socket.socket]:
@@ -67,65 +64,6 @@ def bind_unix(path: str) -> socket.socket:
         sock.close()
         raise ConfigError(f"cannot listen on unix socket '{path}': {error}") from None
     return sock
-
-
-def read_pem(*files: Path) -> bytes:
-    """Return the contents of PEM files, one after the other.
-
-    Raises
-    ------
-    ConfigError
-        One cannot be read, or holds no PEM block.
-    """
-    parts = []
-    for file in files:
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"TLS file '{file}': {error.strerror}") from None
-        if b"-----BEGIN" not in data:
-            raise ConfigError(f"TLS file '{file}': expected PEM text")
-        parts.append(data if data.endswith(b"\n") else data + b"\n")
-    return b"".join(parts)
-
-
-def tls_context(files: TlsFiles) -> ssl.SSLContext:
-    """Return a server's context; clients must show a certificate where ``client_ca`` says so.
-
-    Also the check of the files before a library that reports less precisely gets them.
-
-    Raises
-    ------
-    ConfigError
-        A file cannot be read or used, or key and certificate do not belong together.
-    """
-    for file in (files.key, files.certificate, *files.client_ca):
-        read_pem(file)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        if files.chain is None:
-            context.load_cert_chain(files.certificate, files.key)
-        else:
-            _load_with_chain(context, files, files.chain)
-    except (ssl.SSLError, ValueError) as error:
-        raise ConfigError(
-            f"TLS certificate '{files.certificate}' cannot be used with key '{files.key}': {error}"
-        ) from None
-    for authority in files.client_ca:
-        try:
-            context.load_verify_locations(authority)
-        except ssl.SSLError as error:
-            raise ConfigError(f"TLS client authority '{authority}' cannot be used: {error}") from None
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-def _load_with_chain(context: ssl.SSLContext, files: TlsFiles, chain: Path) -> None:
-    # the standard library takes a certificate and its chain from one file only
-    with tempfile.NamedTemporaryFile(suffix=".pem") as joined:
-        joined.write(read_pem(files.certificate, chain))
-        joined.flush()
-        context.load_cert_chain(joined.name, files.key)
 
 
 def _first_port(bound: Sequence[socket.socket]) -> int:

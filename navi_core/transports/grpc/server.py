@@ -10,7 +10,8 @@ go are the held calls answered.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import grpc
@@ -20,7 +21,10 @@ from navi_core.errors import ConfigError
 from navi_core.transports.grpc.handlers import CallHandlers
 from navi_core.transports.grpc.options import GrpcOptions, channel_arguments
 from navi_core.transports.in_flight import InFlight
-from navi_core.transports.listener import bind_tcp, bind_unix, read_pem, tls_context
+from navi_core.transports.listener import bind_tcp, bind_unix
+from navi_core.transports.tls import TlsWatch, read_pem, tls_context
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["GrpcServer"]
 
@@ -64,7 +68,7 @@ class GrpcServer:
             An address or the TLS files cannot be used.
         """
         options = self._options
-        credentials = None if options.tls is None else _credentials(options.tls)
+        credentials = None if options.tls is None else _credentials(options.tls, options.now)
         server = grpc.aio.server(options=channel_arguments(options, self._own))
         server.add_generic_rpc_handlers((self._handlers,))
         # grpcio reports a failure to bind without the reason, so it is looked for before
@@ -116,12 +120,31 @@ class GrpcServer:
         await server.stop(_STOP_GRACE_S)
 
 
-def _credentials(files: TlsFiles) -> Any:
+def _credentials(files: TlsFiles, now: Callable[[], float]) -> Any:
+    watch = TlsWatch(files, now)
+
+    def renewed() -> Any:
+        """Return what handshakes shall use from now on; None: what they use already. On a thread of gRPC's."""
+        if not watch.has_changed():
+            return None
+        try:
+            changed = _certificates(files)
+        except ConfigError as error:
+            _log.warning("TLS files kept as they were: %s", error)
+            return None
+        _log.info("TLS files read again: %s", files.certificate)
+        return changed
+
+    return grpc.dynamic_ssl_server_credentials(
+        _certificates(files), renewed, require_client_authentication=bool(files.client_ca)
+    )
+
+
+def _certificates(files: TlsFiles) -> Any:
     tls_context(files)  # says what is wrong with the files; grpcio does not
     chain = () if files.chain is None else (files.chain,)
     pair = (read_pem(files.key), read_pem(files.certificate, *chain))
-    authorities = read_pem(*files.client_ca) or None
-    return grpc.ssl_server_credentials([pair], authorities, require_client_auth=authorities is not None)
+    return grpc.ssl_server_certificate_configuration([pair], read_pem(*files.client_ca) or None)
 
 
 def _add_port(server: Any, address: str, credentials: Any) -> int:

@@ -18,7 +18,8 @@ from navi_core.transports.http.connection import Connection
 from navi_core.transports.http.exchange import Exchanges
 from navi_core.transports.http.options import HttpOptions
 from navi_core.transports.in_flight import InFlight
-from navi_core.transports.listener import bind_tcp, bind_unix, tls_context
+from navi_core.transports.listener import bind_tcp, bind_unix
+from navi_core.transports.tls import renewing_context
 
 __all__ = ["HttpServer"]
 
@@ -68,7 +69,7 @@ class HttpServer:
             An address or the TLS files cannot be used.
         """
         options, own = self._options, self._own
-        self._tls = tls = None if options.tls is None else tls_context(options.tls)
+        self._tls = tls = None if options.tls is None else renewing_context(options.tls, options.now)
         self._sockets = sockets = list(bind_tcp(options.host, options.port, reuse_port=options.reuse_port))
         port = sockets[0].getsockname()[1]
         scheme = "http" if tls is None else "https"
