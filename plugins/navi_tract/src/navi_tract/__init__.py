@@ -1,0 +1,1 @@
+"""ONNX and NNEF models on navi, run by tract."""
