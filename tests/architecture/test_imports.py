@@ -184,8 +184,8 @@ registration names them; nothing else does."""
 MAY_IMPORT_ISLANDS = {
     "plugins.builtin": ("services", "transports", "converters"),
     "cli": ("wire",),  # the commands that are clients of a running host
-}
     "models.replay": ("wire",),  # recorded requests are in a protocol's own form
+}
 
 FREE = ("testing", "")  # shipped test suites import anything; the package itself imports when a name is used
 
