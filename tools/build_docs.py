@@ -63,6 +63,7 @@ _RECORDS: Final = (
     ("Signatures: `[models.signatures.NAME]`", records.SignatureSettings),
     ("Tensors: `[models.signatures.NAME.inputs.TENSOR]`", records.TensorSettings),
     ("Warm-up: `[models.warmup]`", records.WarmupSettings),
+    ("Tokens: `[auth]`", records.AuthSettings),
     ("A transport: `[transports.NAME]`", records.TransportSettings),
     ("TLS: `[transports.NAME.tls]`", records.TlsSettings),
 )

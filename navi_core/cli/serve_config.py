@@ -64,6 +64,8 @@ class ServeFlags:
     transport: tuple[str, ...] = ()
     workers: int | None = None
     admin: bool | None = None
+    admin_token_file: str | None = None
+    infer_token_file: str | None = None
     drain_timeout: float | None = None
     max_message_bytes: int | None = None
     memory_budget_bytes: int | None = None
@@ -176,7 +178,12 @@ def _with_host_flags(config: HostConfig, flags: ServeFlags) -> HostConfig:
         for name, field in _HOST_FIELDS.items()
         if (value := getattr(flags, name)) is not None and value != ""
     }
-    config = replace(config, **changes)
+    tokens = {
+        name: value
+        for name in ("admin_token_file", "infer_token_file")
+        if (value := getattr(flags, name)) is not None
+    }
+    config = replace(config, **changes, auth=replace(config.auth, **tokens))
     if flags.meta_json_dir is not None:
         # a prefix, not a directory: Navi joins the two texts
         return replace(config, meta_json=flags.meta_json_dir + META_JSON)

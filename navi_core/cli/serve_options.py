@@ -85,6 +85,12 @@ def own_options() -> list[click.Option]:
         _option("--workers", type=_COUNT, help="Processes that serve; only 1."),
         _option("--admin/--no-admin", default=None, help="Allow operations that load and unload models."),
         _option(
+            "--admin-token-file",
+            metavar="FILE",
+            help="Those operations need a bearer token of FILE, which holds one in each line.",
+        ),
+        _option("--infer-token-file", metavar="FILE", help="Inference needs a token of FILE, or an admin one."),
+        _option(
             "--drain-timeout", type=_SECONDS, help="How long a stop waits for what was taken. [default: 30]"
         ),
         _option(

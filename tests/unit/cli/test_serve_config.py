@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from navi_core.cli.serve_config import PluginValues, ServeFlags, build_config
 from navi_core.config.records import (
+    AuthSettings,
     BatchingSettings,
     HostConfig,
     ModelConfig,
@@ -42,6 +43,10 @@ HOST_ROWS = {
     "prometheus_port": ({"prometheus_port": 9000}, {"prometheus_port": 9000}),
     "admin": ({"admin": True}, {"admin": True}),
     "no admin": ({"admin": False}, {"admin": False}),
+    "tokens": (
+        {"admin_token_file": "a", "infer_token_file": "b"},
+        {"auth": AuthSettings(admin_token_file="a", infer_token_file="b")},
+    ),
     "drain_timeout": ({"drain_timeout": 5.0}, {"drain_timeout_s": 5.0}),
     "max_message_bytes": ({"max_message_bytes": 4096}, {"max_message_bytes": 4096}),
     "memory_budget_bytes": ({"memory_budget_bytes": 10**9}, {"memory_budget_bytes": 10**9}),

@@ -66,6 +66,7 @@ ROWS = {
     "--host 0.0.0.0 --prometheus-port 9000": {"host": "0.0.0.0", "prometheus_port": 9000},
     "--admin": {"admin": True},
     "--no-admin": {"admin": False},
+    "--admin-token-file a --infer-token-file b": {"admin_token_file": "a", "infer_token_file": "b"},
     "--drain-timeout 5": {"drain_timeout": 5.0},
     "--workers 2": {"workers": 2},
     "--max-message-bytes 10 --memory-budget-bytes 20": {"max_message_bytes": 10, "memory_budget_bytes": 20},
