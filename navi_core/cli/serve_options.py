@@ -89,7 +89,9 @@ def own_options() -> list[click.Option]:
             metavar="FILE",
             help="Those operations need a bearer token of FILE, which holds one in each line.",
         ),
-        _option("--infer-token-file", metavar="FILE", help="Inference needs a token of FILE, or an admin one."),
+        _option(
+            "--infer-token-file", metavar="FILE", help="Inference needs a token of FILE, or an admin one."
+        ),
         _option(
             "--drain-timeout", type=_SECONDS, help="How long a stop waits for what was taken. [default: 30]"
         ),
