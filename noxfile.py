@@ -100,8 +100,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def types(session: nox.Session) -> None:
-    """Check types, strictly: the core and every plugin."""
-    _run(session, "mypy", *_sources())
+    """Check types, strictly: the core, every plugin, every example."""
+    examples = sorted(map(str, ROOT.glob("docs/examples/*/src/*")))
+    _run(session, "mypy", *_sources(), *examples)
 
 
 @nox.session(venv_backend="none")

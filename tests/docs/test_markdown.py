@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     [
         *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs" / "examples").glob("*/README.md"),
         *(ROOT / "plugins").glob("*/README.md"),
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from navi_core.cli.new_plugin import KINDS
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -23,6 +26,7 @@ ENVIRON = {
 }
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 TOY = ROOT / "tests" / "plugins" / "toy_runtime"
+EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.toml"))
 
 
 def run(*command: object, **options: object) -> str:
@@ -52,7 +56,7 @@ def wheel_of(tmp_path_factory):
 def fresh(tmp_path):
     """Return a function that makes an environment and returns its ``bin`` folder."""
 
-    def make(*wheels: Path) -> Path:
+    def make(*wheels: Path | str) -> Path:
         run(sys.executable, "-m", "venv", tmp_path / "venv")
         binaries = tmp_path / "venv" / "bin"
         run(binaries / "python", "-m", "pip", "install", "--quiet", "--no-compile", *wheels)
@@ -88,6 +92,38 @@ def test_a_wheel_installs_alone_and_is_listed(wheel_of, fresh, folder):
     assert {row["version"] for row in rows} <= {project["version"]}
 
 
+def test_what_new_plugin_writes_and_the_examples_install_and_pass_their_tests(wheel_of, fresh, tmp_path):
+    binaries = fresh(wheel_of(ROOT), "pytest", "pytest-asyncio")
+    written = [tmp_path / f"new-{kind}" for kind in KINDS]
+    for kind, folder in zip(KINDS, written, strict=True):
+        run(binaries / "navi-host", "new-plugin", folder.name, "--kind", kind, cwd=tmp_path)
+    folders = [*written, *EXAMPLES]
+    run(binaries / "python", "-m", "pip", "install", "--quiet", "--no-compile", *folders)
+    run(binaries / "python", "-m", "pip", "check")
+
+    expected = {tomllib.loads((each / "pyproject.toml").read_text())["project"]["name"] for each in folders}
+    rows = [row for row in listed(binaries) if row["distribution"] in expected]
+    assert {row["distribution"] for row in rows} == expected
+    assert {row["state"] for row in rows} == {"loaded"}
+    for folder in folders:
+        out = run(binaries / "pytest", "-q", "-p", "no:cacheprovider", folder, cwd=tmp_path)
+        assert " passed" in out, folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_new_plugin_writes_is_typed(kind, tmp_path):
+    if importlib.util.find_spec("mypy") is None:
+        pytest.skip("mypy is not installed here")
+    run(sys.executable, "-m", "navi_core", "new-plugin", "x", "--kind", kind, cwd=tmp_path)
+    run(sys.executable, "-m", "mypy", "--cache-dir", tmp_path.parent / "mypy", cwd=tmp_path / "x")
+
+
+def test_examples_are_short_enough_to_read():
+    for folder in EXAMPLES:
+        lines = [path.read_text().count("\n") for path in (folder / "src").rglob("*.py")]
+        assert 0 < sum(lines) < 150, folder
+
+
 def test_the_core_wheel_holds_what_it_needs_and_nothing_else(wheel_of):
     names = zipfile.ZipFile(wheel_of(ROOT)).namelist()
     tops = {name.split("/")[0] for name in names}
@@ -96,7 +132,7 @@ def test_the_core_wheel_holds_what_it_needs_and_nothing_else(wheel_of):
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     committed = {
         str(path.relative_to(ROOT))
-        for pattern in ("*.py", "*.pyi", "*.binpb", "*.toml")
+        for pattern in ("*.py", "*.pyi", "*.binpb", "*.toml", "*.tmpl")
         for path in (ROOT / "navi_core").rglob(pattern)
     }
     assert committed <= set(names)
