@@ -18,13 +18,15 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
-__all__ = ["ArchiveError", "Kind", "Listing", "classify", "read_listing", "read_member"]
+__all__ = ["ArchiveError", "Kind", "Listing", "classify", "extract_member", "read_listing", "read_member"]
 
 Kind = Literal["torchscript", "torch_export", "aotinductor", "pickle", "unknown"]
 
@@ -140,6 +142,29 @@ def read_member(stream: BinaryIO, listing: Listing, name: str, max_bytes: int) -
         with zipfile.ZipFile(stream) as archive, archive.open(f"{listing.root}/{name}") as member:
             return member.read(max_bytes)
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        msg = f"member '{name}' is damaged"
+        raise ArchiveError(msg) from error
+
+
+def extract_member(stream: BinaryIO, listing: Listing, name: str, path: Path) -> None:
+    """Write one member of an archive into a file.
+
+    Raises
+    ------
+    ArchiveError
+        It is damaged.
+    OSError
+        The file cannot be written.
+    """
+    stream.seek(0)
+    try:
+        with (
+            zipfile.ZipFile(stream) as archive,
+            archive.open(f"{listing.root}/{name}") as member,
+            path.open("wb") as target,
+        ):
+            shutil.copyfileobj(member, target)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, KeyError) as error:
         msg = f"member '{name}' is damaged"
         raise ArchiveError(msg) from error
 

@@ -45,6 +45,8 @@ class Source:
         The archive's directory.
     load
         What the host says.
+    options
+        The runtime's own.
     description
         What the file and the configuration say about the model.
     device
@@ -55,6 +57,7 @@ class Source:
     path: str | None
     listing: Listing
     load: LoadOptions
+    options: TorchOptions
     description: Description
     device: torch.device
 
@@ -100,6 +103,7 @@ def load_servable(artifact: Artifact, load: LoadOptions, model_file: str) -> Ser
                 path=None if path is None else str(path),
                 listing=listing,
                 load=load,
+                options=options,
                 description=described(embedded(stream, listing), options),
                 device=device,
             )

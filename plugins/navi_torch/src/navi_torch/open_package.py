@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from navi_torch.checks import DimCheck, SizeChecks
 from navi_torch.description import method_options
 from navi_torch.exported import read_programs
 from navi_torch.method import DescriptionError, Method
 from navi_torch.methods import Opened, build_method, signature_names, table_of
+from navi_torch.native import open_native
 from navi_torch.open_exported import check_state, default_program, program_method
 from navi_torch.package import (
     GIL_NOTE,
+    Package,
     arguments_of,
-    num_inputs,
+    compiled_for,
     open_package,
-    output_names,
     source_arguments,
 )
 from navi_torch.probe import find_outputs
@@ -44,39 +45,51 @@ def open_packages(source: Source) -> Opened:
     default = default_program(names, source.load.signature)
     programs = read_programs(source.stream, source.listing)
     check_state(source, [name for program in programs.values() for name in program.state])
-    notes = [GIL_NOTE]
+    notes: list[str] = []
     methods: dict[str, Method] = {}
+    limits: list[int] = []
     for name, signature in signature_names(names, default).items():
-        loader, call = open_package(source.path, name, source.device)
-        _check_device(loader, source)
+        _check_device(source, name)
+        package = _open(source, name)
+        limits.append(package.num_runners)
         if name in programs:
             methods[signature] = program_method(
-                source, name, programs[name], call, is_default=name == default
+                source, name, programs[name], package.call, is_default=name == default
             )
         else:
-            methods[signature] = _method(source, name, loader, call, notes, is_default=name == default)
+            methods[signature] = _method(source, name, package, notes, is_default=name == default)
+    if 1 in limits:
+        notes.append(GIL_NOTE)
+    is_stateful = source.description.state == "shared"
     return Opened(
         methods=methods,
         notes=tuple(notes),
-        max_concurrent_runs=1,
-        keeps_inputs=source.description.state == "shared",
+        max_concurrent_runs=1 if is_stateful else min(limits),
+        keeps_inputs=is_stateful,
     )
 
 
-def _check_device(loader: Any, source: Source) -> None:
-    compiled_for = loader.get_metadata().get("AOTI_DEVICE_KEY", source.device.type)
-    if compiled_for != source.device.type:
-        msg = f"device: the package was compiled for {compiled_for}, got '{source.device}'"
+def _open(source: Source, name: str) -> Package:
+    """Open the package's library directly where that is wanted and possible, else by torch's loader."""
+    assert source.path is not None  # noqa: S101 - open_packages looked
+    package = None
+    if source.options.aotinductor_runner == "native" and source.device.type == "cpu":
+        package = open_native(source.stream, source.listing, name)
+    return package or open_package(source.path, name, source.device)
+
+
+def _check_device(source: Source, name: str) -> None:
+    kind = compiled_for(source.stream, source.listing, name)
+    if kind not in (None, source.device.type):
+        msg = f"device: the package was compiled for {kind}, got '{source.device}'"
         raise DescriptionError(msg)
 
 
-def _method(
-    source: Source, name: str, loader: Any, call: Any, notes: list[str], *, is_default: bool
-) -> Method:
+def _method(source: Source, name: str, package: Package, notes: list[str], *, is_default: bool) -> Method:
     said = method_options(source.description, name, is_default=is_default)
-    found = source_arguments(source.stream, source.listing, name, loader)
+    found = source_arguments(source.stream, source.listing, name, package.in_spec)
     arguments = arguments_of(
-        said, None if found is None else found[0], num_inputs(loader), table_of(name, is_default=is_default)
+        said, None if found is None else found[0], package.num_inputs, table_of(name, is_default=is_default)
     )
     checks = None
     max_rows = None
@@ -92,12 +105,12 @@ def _method(
         max_rows = min((dim.high for dim in dims if dim.axis == 0 and dim.high is not None), default=None)
         if not said.inputs:
             notes.append("its inputs' dtypes and sizes were read from the package's generated C++ source")
-    outputs = find_outputs(call, arguments, said, source.device, output_names(loader))
+    outputs = find_outputs(package.call, arguments, said, source.device, package.output_names)
     why_not = outputs.why_not_rows
     if source.description.state == "shared":
         why_not = "its callers share a state that every run changes"
     return build_method(
-        call,
+        package.call,
         arguments,
         outputs.outputs,
         load=source.load if is_default else None,

@@ -87,8 +87,13 @@ class TorchOptions(Description, frozen=True, kw_only=True):
     inter_op_threads
         Threads that run independent parts of TorchScript, for the whole process; None or 0: torch decides. The
         model's own ``inter_op_threads`` come first.
+    aotinductor_runner
+        ``native`` calls the library of an AOTInductor package directly, so that others run meanwhile; ``loader``
+        goes through torch's loader, which is a few microseconds quicker and stops the whole process for as long
+        as a run takes.
     """
 
     device: Annotated[str, msgspec.Meta(pattern=r"^(cpu|cuda(:\d{1,3})?)$")] = "cpu"
     intra_op_threads: NonNegativeInt | None = None
     inter_op_threads: NonNegativeInt | None = None
+    aotinductor_runner: Literal["native", "loader"] = "native"

@@ -5,13 +5,15 @@ if the archive has it beside the code; from what is configured; and from the C++
 library, whose (disabled) checks of the inputs state them.
 
 The loader's ``run`` holds the GIL from start to end (torch 2.13), so a long run stops everything else that is Python
-in the process, the event loop included.
+in the process, the event loop included: where that is possible the library is called directly (:mod:`.native`).
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 import torch
@@ -20,15 +22,15 @@ from torch._C import _aoti
 from navi_core import DType
 from navi_torch.archive import ArchiveError, Listing, read_member
 from navi_torch.method import Argument, Call, DescriptionError, Dim
-from navi_torch.names import parse_spec
+from navi_torch.names import NameTree, parse_spec
 from navi_torch.options import MethodOptions
 from navi_torch.probe import shape_of
 
-__all__ = ["GIL_NOTE", "arguments_of", "num_inputs", "open_package", "output_names", "source_arguments"]
+__all__ = ["GIL_NOTE", "Package", "arguments_of", "compiled_for", "open_package", "source_arguments"]
 
 GIL_NOTE: Final = (
-    "AOTInductor holds the interpreter's lock while it runs: other models and the network wait for each run; serve "
-    "large models of this kind in a process of their own, or as TorchScript"
+    "torch's AOTInductor loader holds the interpreter's lock while it runs: other models and the network wait for each "
+    "run; serve large models of this kind in a process of their own, or as TorchScript"
 )
 
 _MAX_SOURCE_BYTES: Final = 64 << 20
@@ -55,8 +57,47 @@ _WORDS: Final = {
 }
 
 
-def open_package(path: str, name: str, device: torch.device) -> tuple[Any, Call]:
-    """Load one package of an archive; returns the loader, and its run as a function of flat arguments.
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One loaded package.
+
+    Parameters
+    ----------
+    call
+        Takes and gives flat sequences.
+    in_spec, out_spec
+        The structures of its arguments and outputs, as JSON texts.
+    num_runners
+        Runs that go on side by side.
+    """
+
+    call: Call
+    in_spec: str
+    out_spec: str
+    num_runners: int
+
+    @property
+    def num_inputs(self) -> int:
+        """How many tensors it takes; 0 where it does not say."""
+        tree = _spec(self.in_spec)
+        return 0 if tree is None else tree.num_leaves
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names that its own structure gives its outputs."""
+        tree = _spec(self.out_spec)
+        return [] if tree is None else tree.names("output", tree.num_leaves)
+
+
+def _spec(text: str) -> NameTree | None:
+    try:
+        return parse_spec(text)
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def open_package(path: str, name: str, device: torch.device) -> Package:
+    """Load one package of an archive by torch's loader.
 
     torch unpacks the library into a temporary folder, loads it, and removes the folder with the loader.
     """
@@ -67,24 +108,19 @@ def open_package(path: str, name: str, device: torch.device) -> tuple[Any, Call]
     def call(arguments: Sequence[Any]) -> Any:
         return run([argument for argument in arguments if isinstance(argument, torch.Tensor)])
 
-    return loader, call
+    in_spec, out_spec = loader.get_call_spec()
+    return Package(call, in_spec, out_spec, 1)
 
 
-def output_names(loader: Any) -> list[str]:
-    """Return the names that a package's own structure gives its outputs."""
-    try:
-        tree = parse_spec(loader.get_call_spec()[1])
-        return tree.names("output", tree.num_leaves)
-    except (ValueError, KeyError, TypeError, IndexError):
-        return []
-
-
-def num_inputs(loader: Any) -> int:
-    """Return how many tensors a package takes; 0 where it does not say."""
-    try:
-        return parse_spec(loader.get_call_spec()[0]).num_leaves
-    except (ValueError, KeyError, TypeError, IndexError):
-        return 0
+def compiled_for(stream: BinaryIO, listing: Listing, name: str) -> str | None:
+    """Return the kind of device that a package was compiled for; None: it does not say."""
+    for member in listing.sizes:
+        if member.startswith(f"data/aotinductor/{name}/") and member.endswith("wrapper_metadata.json"):
+            try:
+                return str(json.loads(read_member(stream, listing, member, 1 << 20))["AOTI_DEVICE_KEY"])
+            except (ValueError, KeyError, TypeError):  # ArchiveError is a ValueError
+                return None
+    return None
 
 
 def arguments_of(
@@ -145,7 +181,7 @@ def _fits(shape: Sequence[Dim], known: Sequence[Dim]) -> bool:
 
 
 def source_arguments(
-    stream: BinaryIO, listing: Listing, name: str, loader: Any
+    stream: BinaryIO, listing: Listing, name: str, in_spec: str
 ) -> tuple[list[Argument], dict[str, list[tuple[int | None, int | None]]]] | None:
     """Return what the package's C++ source says about its inputs, and the limits of their sizes.
 
@@ -157,7 +193,7 @@ def source_arguments(
         return None
     try:
         text = read_member(stream, listing, sources[0], _MAX_SOURCE_BYTES).decode()
-        spec = parse_spec(loader.get_call_spec()[0])
+        spec = parse_spec(in_spec)
     except (ArchiveError, ValueError, KeyError, TypeError, IndexError):
         return None
     count = len(set(re.findall(r"static void check_input_(\d+)\(", text)))
