@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -56,8 +57,9 @@ def classify(array: Array, count: int, *, is_batched: bool, output: str) -> Arra
     """
     if array.dtype.kind not in "iufb":
         raise InvalidRequestError(f"output '{output}': classification: expected numbers", tensor=output)
-    num_rows = array.shape[0] if is_batched and array.ndim else 1
-    rows = array.reshape(num_rows, array.size // num_rows if num_rows else 0)
+    has_rows = is_batched and array.ndim > 0
+    num_rows = array.shape[0] if has_rows else 1
+    rows = array.reshape(num_rows, math.prod(array.shape[1:]) if has_rows else array.size)
     size = rows.shape[1]
     count = min(count, size)
     # sorted from the back, a stable sort leaves equal values in order once it is turned around
@@ -67,4 +69,4 @@ def classify(array: Array, count: int, *, is_batched: bool, output: str) -> Arra
     for row, indices in enumerate(order.tolist()):
         for place, index in enumerate(indices):
             classes[row, place] = f"{as_text % rows[row, index]}:{index}".encode()
-    return classes if is_batched else classes.reshape(count)
+    return classes if has_rows else classes.reshape(count)

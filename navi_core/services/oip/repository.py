@@ -164,6 +164,8 @@ class Repository:
         self._is_triton = is_triton
         self._configured: dict[str, ModelConfig] = {}
         """Models that were unloaded, or replaced by files, and where they are to be found again."""
+        self._failures: dict[str, str] = {}
+        """Why models that were to be found again could not be loaded."""
         self._replaced: set[str] = set()
         """Models that are served from files that came over the wire."""
 
@@ -175,7 +177,9 @@ class Repository:
             statuses = self._plane.status(name)
             entries += [_entry(name, status) for status in statuses] or [IndexEntry(name)]
         entries += [
-            IndexEntry(name, "", "UNAVAILABLE", "unloaded") for name in self._configured if name not in served
+            IndexEntry(name, "", "UNAVAILABLE", self._failures.get(name, "unloaded"))
+            for name in self._configured
+            if name not in served
         ]
         return [each for each in entries if each.state == "READY"] if only_ready else entries
 
@@ -187,6 +191,7 @@ class Repository:
         NaviError
             There is no such model, or it could not be loaded.
         """
+        self._failures.pop(model, None)
         try:
             if parameters.files:
                 await self._load_files(model, parameters)
@@ -202,6 +207,8 @@ class Repository:
         except NaviError as error:
             if error.reason == "absent":
                 raise
+            if model in self._configured:
+                self._failures[model] = error.message
             raise NaviError(
                 f"load failed for model '{model}': {error.message}", code=error.code, reason=error.reason
             ) from error
@@ -248,6 +255,7 @@ class Repository:
             if model in self._configured or self._is_triton:
                 return
             raise ModelNotFoundError(model)
+        self._failures.pop(model, None)
         if model not in self._replaced:
             self._configured[model] = self._admin.config_of(model)
         await self._admin.unload(model)
