@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from navi_core.testing.affine import AffineRuntime, write_affine
     from navi_core.testing.converter import ConverterConformance
     from navi_core.testing.imports import assert_import_light
     from navi_core.testing.registries import registry_of
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from navi_core.testing.transport import TransportConformance
 
 _MODULE_OF: Final = {
+    "AffineRuntime": "affine",
     "ConverterConformance": "converter",
     "RuntimeConformance": "runtime",
     "Sample": "service",
@@ -26,10 +28,12 @@ _MODULE_OF: Final = {
     "TransportConformance": "transport",
     "assert_import_light": "imports",
     "registry_of": "registries",
+    "write_affine": "affine",
 }
 
 # written out, so that type checkers of plugins see what is exported; a test compares it with the table
 __all__ = [
+    "AffineRuntime",
     "ConverterConformance",
     "RuntimeConformance",
     "Sample",
@@ -38,6 +42,7 @@ __all__ = [
     "TransportConformance",
     "assert_import_light",
     "registry_of",
+    "write_affine",
 ]
 
 

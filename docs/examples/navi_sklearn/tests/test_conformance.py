@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
 from navi_core import Artifact, DType
-from navi_core.testing.runtime import RuntimeConformance
+from navi_core.testing import RuntimeConformance
 
 X = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
 CLASSIFIER = LogisticRegression().fit(X, X.sum(axis=1) > 0)
