@@ -59,8 +59,8 @@ def warm_up(
     for name, signature in signatures.items():
         shapes: dict[int, dict[str, tuple[int, ...]]] = {}
         for num_rows in rows if signature.batchable else rows[:1]:
-            inputs = _zeros(signature, num_rows)
             try:
+                inputs = _zeros(signature, num_rows)
                 outputs = _run(servable, name, inputs, tuple(signature.outputs), num_rows)
             except Exception as error:
                 notes.append(

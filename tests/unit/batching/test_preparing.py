@@ -118,6 +118,54 @@ def test_an_optional_input_without_rows_runs_its_request_alone():
     assert prepared.key is None
 
 
+def with_defaults(**more):
+    inputs = {
+        "x": spec("x", "batch", 3),
+        "bias": spec("bias", "batch", 3, default=np.array([[1, 2, 3]], np.float32)),
+        "k": spec("k", default=np.array(2, np.float32)),
+        **more,
+    }
+    return loaded(Signature(inputs=inputs, outputs=SIGNATURE.outputs, batchable=True))
+
+
+def test_defaults_of_rows_are_filled_in_and_batch_with_those_that_are_sent():
+    version = with_defaults()
+    left_out = prepare(version, request())
+    sent = prepare(version, request(inputs={"bias": floats(4, 3), "x": floats(4, 3)}))
+
+    assert left_out.key == sent.key is not None
+    assert left_out.inputs["bias"].tolist() == [[1, 2, 3]] * 2
+    assert set(left_out.inputs) == {"x", "bias"}, "a default without rows is added when the batch runs"
+
+
+def test_a_default_of_one_row_takes_no_memory_before_the_run():
+    prepared = prepare(with_defaults(), request(inputs={"x": floats(1000, 3)}))
+
+    assert prepared.inputs["bias"].strides[0] == 0
+    assert prepared.size_bytes == 2 * 1000 * 3 * 4
+
+
+def test_an_input_without_rows_that_is_sent_runs_its_request_alone():
+    inputs = {"x": floats(2, 3), "k": np.array(1, np.float32)}
+
+    assert prepare(with_defaults(), request(inputs=inputs)).key is None
+
+
+def test_a_request_of_nothing_but_defaults_is_one_row():
+    everything = with_defaults(x=spec("x", "batch", 3, default=np.zeros((1, 3), np.float32)))
+    prepared = prepare(everything, request(inputs={}))
+
+    assert prepared.num_rows == 1
+    assert prepared.inputs["bias"].tolist() == [[1, 2, 3]]
+
+
+def test_rows_that_only_defaults_give_bytes_are_bounded():
+    endless = with_defaults(x=spec("x", "batch", None))
+
+    with pytest.raises(RequestTooLargeError, match="describes 1099511627776 rows"):
+        prepare(endless, request(inputs={"x": np.zeros((2**40, 0), np.float32)}))
+
+
 def test_only_parameters_that_the_servable_reads_reach_it():
     prepared = prepare(loaded(), request(parameters={"temperature": 0.5, "secret": 1}))
 
