@@ -11,8 +11,10 @@ _MAX_LENGTH: Final = 400
 _BACKTRACE: Final = re.compile(r"\n+Stack backtrace:.*", re.DOTALL)
 _CAUSED_BY: Final = re.compile(r"\s*\n+Caused by:\s*")
 _CAUSE: Final = re.compile(r"\n\s*(?:\d+: )?")
+_PATH: Final = re.compile(r"\"/[^\"\n]*/([^\"/\n]*)\"")
+_UNIMPLEMENTED: Final = re.compile(r"\"([^\"]{0,100})\" Unimplemented\((\w{1,60})\)")
 _NODE: Final = re.compile(r"Evaluating #\d+ \"([^\"]{0,100})\" (\w{1,60})")
-_PANIC: Final = re.compile(r"panicked at (?:\S*/)?([\w-]+/[\w/-]+\.rs):\d+:\d+:\n([^\n]{0,200})")
+_PANIC: Final = re.compile(r"panicked at (?:\S*/src/index[^/]*/[^/]*/)?(\S+\.rs):\d+:\d+:\n([^\n]{0,200})")
 
 
 def load_text(message: str, *hidden: str) -> str:
@@ -20,13 +22,16 @@ def load_text(message: str, *hidden: str) -> str:
 
     A model that is loaded has seen no request, so nothing here is a caller's.
     """
+    missing = _UNIMPLEMENTED.search(message)
+    if missing is not None:
+        return f"tract has no operator {missing[2]} (node '{missing[1]}')"
     text = _BACKTRACE.sub("", message)
     text = _CAUSED_BY.sub(": ", text)
     text = _CAUSE.sub(": ", text)
     for item in sorted(hidden, key=len, reverse=True):
         if len(item) > 1:  # "/" and "." are everywhere
             text = text.replace(f"{item}/", "").replace(item, "the model's directory")
-    text = " ".join(text.split())
+    text = " ".join(_PATH.sub(r'"\1"', text).split())
     return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}..."
 
 

@@ -1,7 +1,7 @@
 """External data files stay inside the model's directory.
 
-tract refuses absolute paths and ``..``, but follows links and opens pipes. Checked here before it opens
-anything, over every tensor of the file.
+tract confines them too, but takes hard links, opens pipes, and names paths of this machine when it refuses.
+Checked here before it opens anything, over every tensor of the file.
 """
 
 from __future__ import annotations

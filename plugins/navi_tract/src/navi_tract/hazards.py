@@ -3,7 +3,8 @@
 A Rust panic inside tract cannot be caught from Python: it aborts the process, with every model in it. tract
 0.23 panics on an index out of bounds, on an integer division by zero and on a size that cannot be
 allocated, where these come from integers of the request. Whether a model has such an operator is seen in
-its graph: integers come in with integer inputs and from casts, and go where their results go.
+its graph: integers come in with integer inputs and from casts, and go where their results go. Casts of
+truth values are no such source: compiled tree ensembles find their way by them, within bounds of their own.
 
 What depends on shapes alone is found by running each plan once in a process of its own (the rehearsal).
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from navi_tract.onnx_file import Graph, Node, OnnxFile
@@ -38,6 +40,28 @@ _HAZARDS: Final[dict[str, tuple[Sequence[int], str]]] = {
     "TopK": ((1,), "a size"),
 }
 
+_TRUTHS: Final = frozenset(
+    {
+        "And",
+        "Equal",
+        "Greater",
+        "GreaterOrEqual",
+        "IsInf",
+        "IsNaN",
+        "Less",
+        "LessOrEqual",
+        "Not",
+        "Or",
+        "Xor",
+    }
+)
+_ARRANGING: Final = frozenset(
+    {"Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
+)
+"""Operators whose results are elements of their first input."""
+
+_BOOL: Final = 9  # of TensorProto.DataType
+
 _SIZES: Final = frozenset({"Shape", "Size"})  # they look at shapes, which are bounded, and at no numbers
 
 _NNEF_HAZARDS: Final = re.compile(
@@ -51,10 +75,12 @@ _NNEF_INTEGERS: Final = re.compile(
 
 def onnx_hazards(file: OnnxFile) -> list[str]:
     """Return a phrase for each operator that takes integers of the request where tract may panic."""
-    found: list[str] = []
-    integers = {each.name for each in file.inputs if each.elem_type in _INTEGERS}
-    _walk(file.graph, integers, found)
-    return list(dict.fromkeys(found))
+    known = _Known(
+        integers={each.name for each in file.inputs if each.elem_type in _INTEGERS},
+        truths={each.name for each in file.inputs if each.elem_type == _BOOL},
+    )
+    _walk(file.graph, known)
+    return list(dict.fromkeys(known.hazards))
 
 
 def nnef_hazards(graph: str) -> list[str]:
@@ -64,27 +90,45 @@ def nnef_hazards(graph: str) -> list[str]:
     return list(dict.fromkeys(match[0] for match in _NNEF_HAZARDS.finditer(graph)))
 
 
-def _walk(graph: Graph, integers: set[str], found: list[str]) -> None:
-    """Follow the names that may hold integers of a request through a graph; adds to both."""
+@dataclass(slots=True)
+class _Known:
+    """Names of tensors that may hold integers of a request, and of such as hold truth values."""
+
+    integers: set[str]
+    truths: set[str]
+    hazards: list[str] = field(default_factory=list)
+
+
+def _walk(graph: Graph, known: _Known) -> None:
     for node in graph.nodes:
         for inner in node.graphs:
             # A loop hands its own inputs in by position: those of the graph inside count if any of the
             # node's does.
-            if any(name in integers for name in node.inputs):
-                integers.update(each.name for each in inner.inputs)
-            _walk(inner, integers, found)
+            if any(name in known.integers for name in node.inputs):
+                known.integers.update(each.name for each in inner.inputs)
+            _walk(inner, known)
         positions, what = _HAZARDS.get(node.op_type, ((), ""))
-        if any(index < len(node.inputs) and node.inputs[index] in integers for index in positions):
+        if any(index < len(node.inputs) and node.inputs[index] in known.integers for index in positions):
             where = f" '{node.name[:60]}'" if node.name else ""
-            found.append(f"{node.op_type}{where} takes {what} from the request")
-        if _makes_integers(node, integers):
-            integers.update(name for name in node.outputs if name)
+            known.hazards.append(f"{node.op_type}{where} takes {what} from the request")
+        outputs = [name for name in node.outputs if name]
+        if _makes_truths(node, known):
+            known.truths.update(outputs)
+        elif _makes_integers(node, known):
+            known.integers.update(outputs)
 
 
-def _makes_integers(node: Node, integers: set[str]) -> bool:
+def _makes_truths(node: Node, known: _Known) -> bool:
+    if node.op_type == "Cast":
+        return node.to == _BOOL
+    is_truth = bool(node.inputs) and node.inputs[0] in known.truths
+    return node.op_type in _TRUTHS or (node.op_type in _ARRANGING and is_truth)
+
+
+def _makes_integers(node: Node, known: _Known) -> bool:
     if node.op_type in _SIZES:
         return False
     if node.op_type == "Cast":
-        return node.to in _INTEGERS
-    inner = any(each.name in integers for graph in node.graphs for each in graph.outputs)
-    return inner or any(name in integers for name in node.inputs)
+        return node.to in _INTEGERS and node.inputs[:1] != [] and node.inputs[0] not in known.truths
+    inner = any(each.name in known.integers for graph in node.graphs for each in graph.outputs)
+    return inner or any(name in known.integers for name in node.inputs)

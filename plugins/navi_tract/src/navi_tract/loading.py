@@ -18,7 +18,7 @@ from navi_tract.plans import Plan, PlanError, Plans, check_report, job_of, make_
 from navi_tract.rehearsal import Report, rehearse
 from navi_tract.runtime import main_file
 from navi_tract.servable import TractServable
-from navi_tract.shapes import InputShapes, PlannedInput
+from navi_tract.shapes import InputShapes, PlannedInput, replace_symbols
 from navi_tract.signature import Described, SignatureError, describe, nnef_inputs, onnx_inputs
 from navi_tract.source import ModelSource, open_source
 from navi_tract.wire_format import FileFormatError
@@ -159,7 +159,9 @@ class _Loader:
         )
         if report.error:
             why = panic_text(report.error) if report.died else load_text(report.error, str(self.source.path))
-            self.notes.append(f"tract has no plan for sizes that are not known: {why}")
+            self.notes.append(
+                f"tract has no plan for sizes that are not known: {replace_symbols(why, names)}"
+            )
         return self._servable(shapes, described, plans)
 
     def _servable(self, shapes: InputShapes, described: Described, plans: Plan | Plans) -> Servable:

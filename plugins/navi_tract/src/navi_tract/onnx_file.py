@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from navi_tract.wire_format import Buffer, FileFormatError, fields, messages, text, varint_bytes
+from navi_tract.wire_format import Buffer, FileFormatError, fields, messages, text
 
 __all__ = [
     "Declared",
@@ -26,7 +26,11 @@ __all__ = [
 ]
 
 _MAX_DEPTH: Final = 100  # protobuf's own limit of nesting
+_NO_NAMES: Final = frozenset({"", "?", "-1", "None"})
+"""What exporters call sizes that they know nothing of, and that need not be equal."""
 _EXTERNAL: Final = 1  # TensorProto.DataLocation.EXTERNAL
+_VALUE_INFO_TAG: Final = 13 << 3 | 2
+_RESERVED_TAG: Final = 9 << 3 | 2
 
 # A tree ensemble holds millions of numbers as single fields of its attributes (floats 7, ints 8):
 # whole runs are skipped at once, in portions, since matching holds the GIL.
@@ -108,15 +112,12 @@ class Graph:
         Names of constants.
     nodes
         In order.
-    inner_shapes
-        Where the file declares a tensor inside the graph with a size that is not a number.
     """
 
     inputs: list[Declared] = field(default_factory=list)
     outputs: list[Declared] = field(default_factory=list)
     initializers: set[str] = field(default_factory=set)
     nodes: list[Node] = field(default_factory=list)
-    inner_shapes: list[slice] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -127,18 +128,15 @@ class OnnxFile:
     ----------
     graph
         The main graph.
-    span
-        Where its field lies in the file, tag and all.
-    contents
-        Where its contents lie.
     external
         Every tensor with external data: initialisers, attributes, subgraphs.
+    inner_shapes
+        Where the file declares a tensor inside a graph with a size that is not a number: the fields' tags.
     """
 
-    graph: Graph
-    span: slice
-    contents: slice
-    external: list[ExternalTensor]
+    graph: Graph = field(default_factory=Graph)
+    external: list[ExternalTensor] = field(default_factory=list)
+    inner_shapes: list[int] = field(default_factory=list)
 
     @property
     def inputs(self) -> list[Declared]:
@@ -154,47 +152,46 @@ def read_onnx_file(data: Buffer) -> OnnxFile:
     FileFormatError
         The bytes are no protobuf message, hold no graph, or more than one.
     """
-    found: OnnxFile | None = None
-    external: list[ExternalTensor] = []
+    found = OnnxFile()
+    has_graph = False
     for number, value, begin in fields(data, 0, len(data)):
         if not isinstance(value, slice):
             continue
         if number == 7:  # graph
-            if found is not None:  # protobuf would merge the two
+            if has_graph:  # protobuf would merge the two
                 msg = f"a second graph at byte {begin}"
                 raise FileFormatError(msg)
-            graph = _graph(data, value, external, 0)
-            found = OnnxFile(graph, slice(begin, value.stop), value, external)
+            has_graph = True
+            found.graph = _graph(data, value, found, 0)
         elif number == 25:  # functions
             for part, node in messages(data, value):
                 if part == 7:
-                    _node(data, node, external, 1)
-    if found is None:
+                    _node(data, node, found, 1)
+    if not has_graph:
         msg = "it holds no graph"
         raise FileFormatError(msg)
     return found
 
 
-def without_shapes_within(data: Buffer, file: OnnxFile) -> list[bytes]:
-    """Return the model, in pieces, without the inner shapes that are not all numbers.
+def without_shapes_within(data: Buffer, file: OnnxFile) -> bytearray:
+    """Return a copy of the model without the inner shapes that are not all numbers.
 
     Exporters name the sizes of inner tensors as they please. tract insists that these names agree with
     those of the inputs, so a size that is given to an input contradicts them.
+
+    The fields are not cut out, which would change the lengths of all that they are in: they get a number
+    that ``GraphProto`` reserves, and readers skip them.
     """
-    pieces: list[bytes] = []
-    position = file.contents.start
-    for span in file.graph.inner_shapes:
-        pieces.append(data[position : span.start])
-        position = span.stop
-    pieces.append(data[position : file.contents.stop])
-    head = b"\x3a" + varint_bytes(sum(map(len, pieces)))  # field 7, length-delimited
-    return [data[: file.span.start], head, *pieces, data[file.span.stop :]]
+    copy = bytearray(data)
+    for position in file.inner_shapes:
+        copy[position] = _RESERVED_TAG
+    return copy
 
 
 # --- messages -------------------------------------------------------------------------------------
 
 
-def _graph(data: Buffer, span: slice, external: list[ExternalTensor], depth: int) -> Graph:
+def _graph(data: Buffer, span: slice, found: OnnxFile, depth: int) -> Graph:
     if depth >= _MAX_DEPTH:
         msg = f"graphs are nested more than {_MAX_DEPTH} deep"
         raise FileFormatError(msg)
@@ -203,23 +200,24 @@ def _graph(data: Buffer, span: slice, external: list[ExternalTensor], depth: int
         if not isinstance(value, slice):
             continue
         if number == 1:
-            graph.nodes.append(_node(data, value, external, depth))
+            graph.nodes.append(_node(data, value, found, depth))
         elif number == 5:  # initializer
-            graph.initializers.add(_tensor(data, value, external))
+            graph.initializers.add(_tensor(data, value, found))
         elif number == 15:  # sparse_initializer: named by its values
-            graph.initializers.update(_sparse_tensor(data, value, external)[:1])
+            graph.initializers.update(_sparse_tensor(data, value, found)[:1])
         elif number == 11:
             graph.inputs.append(_declared(data, value))
         elif number == 12:
             graph.outputs.append(_declared(data, value))
         elif number == 13:  # value_info
             dims = _declared(data, value).dims
-            if dims is not None and not all(isinstance(dim, int) for dim in dims):
-                graph.inner_shapes.append(slice(begin, value.stop))
+            is_known = dims is None or all(isinstance(dim, int) for dim in dims)
+            if not is_known and data[begin] == _VALUE_INFO_TAG:
+                found.inner_shapes.append(begin)
     return graph
 
 
-def _node(data: Buffer, span: slice, external: list[ExternalTensor], depth: int) -> Node:
+def _node(data: Buffer, span: slice, found: OnnxFile, depth: int) -> Node:
     node = Node()
     for number, value in messages(data, span):
         if number == 1:
@@ -231,11 +229,11 @@ def _node(data: Buffer, span: slice, external: list[ExternalTensor], depth: int)
         elif number == 4:
             node.op_type = text(data, value)
         elif number == 5:
-            _attribute(data, value, node, external, depth)
+            _attribute(data, value, node, found, depth)
     return node
 
 
-def _attribute(data: Buffer, span: slice, node: Node, external: list[ExternalTensor], depth: int) -> None:
+def _attribute(data: Buffer, span: slice, node: Node, found: OnnxFile, depth: int) -> None:
     name, integer = "", 0
     for number, value, _ in fields(data, span.start, span.stop, _ATTRIBUTE_NUMBERS):
         if not isinstance(value, slice):
@@ -243,21 +241,21 @@ def _attribute(data: Buffer, span: slice, node: Node, external: list[ExternalTen
         elif number == 1:
             name = text(data, value)
         elif number in (5, 10):  # t, tensors
-            _tensor(data, value, external)
+            _tensor(data, value, found)
         elif number in (6, 11):  # g, graphs
-            node.graphs.append(_graph(data, value, external, depth + 1))
+            node.graphs.append(_graph(data, value, found, depth + 1))
         elif number in (22, 23):  # sparse_tensor, sparse_tensors
-            _sparse_tensor(data, value, external)
+            _sparse_tensor(data, value, found)
     if name == "to":
         node.to = integer
 
 
-def _sparse_tensor(data: Buffer, span: slice, external: list[ExternalTensor]) -> list[str]:
+def _sparse_tensor(data: Buffer, span: slice, found: OnnxFile) -> list[str]:
     """Return the names of values and indices."""
-    return [_tensor(data, value, external) for number, value in messages(data, span) if number in (1, 2)]
+    return [_tensor(data, value, found) for number, value in messages(data, span) if number in (1, 2)]
 
 
-def _tensor(data: Buffer, span: slice, external: list[ExternalTensor]) -> str:
+def _tensor(data: Buffer, span: slice, found: OnnxFile) -> str:
     """Return the tensor's name, and note where its elements are if not here."""
     name = ""
     entries: dict[str, str] = {}
@@ -273,7 +271,7 @@ def _tensor(data: Buffer, span: slice, external: list[ExternalTensor]) -> str:
         elif number == 14:  # data_location
             is_external = is_external or value == _EXTERNAL
     if is_external:
-        external.append(
+        found.external.append(
             ExternalTensor(
                 name, entries.get("location"), entries.get("offset", ""), entries.get("length", "")
             )
@@ -304,5 +302,6 @@ def _dim(data: Buffer, span: slice) -> int | str | None:
         if number == 1 and isinstance(value, int):
             return value if value < 1 << 63 else None  # a negative size means none
         if number == 2 and isinstance(value, slice):
-            return text(data, value) or None
+            name = text(data, value)
+            return None if name in _NO_NAMES else name
     return None

@@ -1,8 +1,8 @@
 """Where tract reads a model from: the artifact's own files, or a private copy of them.
 
 tract's binding reads paths only, and reads again for each new plan. Models in memory are written to a
-folder of their own; so are ONNX files whose inner shapes have to go (see :mod:`navi_tract.onnx_file`), beside
-links to their external data.
+folder of their own; so are ONNX files whose inner shapes have to go (see :mod:`navi_tract.onnx_file`), with
+their external data.
 """
 
 from __future__ import annotations
@@ -140,22 +140,21 @@ def _onnx_source(path: Path, folder: Path | None, *, in_memory: bool, hard_links
             external = check_external_data(
                 file.external, None if in_memory else path.parent, allow_hard_links=hard_links
             )
-            if file.graph.inner_shapes:
+            if file.inner_shapes:
                 folder = Path(tempfile.mkdtemp(prefix=_PREFIX)) if folder is None else folder
                 path = _write_copy(folder, without_shapes_within(data, file), external)
     return ModelSource(path, folder, onnx=file, hazards=onnx_hazards(file))
 
 
-def _write_copy(folder: Path, pieces: Sequence[bytes], external: Mapping[str, Path]) -> Path:
-    """Write a model into a folder, with links to its external data."""
+def _write_copy(folder: Path, model: bytearray, external: Mapping[str, Path]) -> Path:
+    """Write a model into a folder, and its external data with it."""
     path = folder / "planned.onnx"
     try:
-        with path.open("wb") as copy:
-            copy.writelines(pieces)
+        path.write_bytes(model)
         for location, real in external.items():
-            link = folder / location
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(real)
+            there = folder / location
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(real, there)  # tract takes no links that lead out of the folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

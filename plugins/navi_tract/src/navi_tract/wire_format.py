@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["Buffer", "FileFormatError", "fields", "messages", "text", "varint_bytes"]
+__all__ = ["Buffer", "FileFormatError", "fields", "messages", "text"]
 
 Buffer = bytes | mmap.mmap
 
@@ -83,16 +83,6 @@ def messages(data: Buffer, span: slice, skip: re.Pattern[bytes] | None = None) -
 def text(data: Buffer, span: slice) -> str:
     """Return a string field's text; bytes that are not UTF-8 are kept as surrogates."""
     return data[span].decode("utf-8", "surrogateescape")
-
-
-def varint_bytes(value: int) -> bytes:
-    """Return a number as a varint."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def _varint(data: Buffer, position: int, end: int) -> tuple[int, int]:

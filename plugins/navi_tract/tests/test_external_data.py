@@ -1,0 +1,171 @@
+"""External data stays inside the model's directory: our own check, and with tract behind it."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from navi_tract.external_data import ExternalDataError, check_external_data
+from navi_tract.onnx_file import ExternalTensor
+from navi_tract.testing import build, store, store_nnef
+from onnx import TensorProto, helper
+
+from navi_core import Artifact, ModelLoadError
+
+WEIGHTS = np.array([1, 2, 3], np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model's directory with every kind of file in it, and secrets beside it."""
+    inside = tmp_path / "models" / "1"
+    (inside / "sub").mkdir(parents=True)
+    secret = tmp_path / "models" / "secret.bin"
+    for path in (secret, inside / "w.bin", inside / "sub" / "w.bin"):
+        path.write_bytes(WEIGHTS.tobytes())
+    (inside / "linked.bin").symlink_to("w.bin")
+    (inside / "leak.bin").symlink_to(secret)
+    (inside / "up").symlink_to("..")
+    (inside / "loop.bin").symlink_to("loop.bin")
+    (inside / "broken.bin").symlink_to("nowhere.bin")
+    os.link(secret, inside / "hard.bin")
+    os.mkfifo(inside / "pipe.bin")
+    return inside
+
+
+def check(folder, location="w.bin", *, offset="", length="", **options):
+    return check_external_data([ExternalTensor("w", location, offset, length)], folder, **options)
+
+
+def model_with(location, *, inner_size=False, **entries):
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3])
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **entries}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    x, h, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("x", "h", "y"))
+    nodes = [helper.make_node("Add", ["x", "w"], ["h"]), helper.make_node("Identity", ["h"], ["y"])]
+    return build(nodes, [x], [y], [tensor], value_info=[h] if inner_size else [])
+
+
+GOOD = ["w.bin", "./w.bin", "sub/w.bin", "linked.bin"]
+BAD = {
+    "../secret.bin": "'..' is not allowed",
+    "sub/../../secret.bin": "'..' is not allowed",
+    "sub/../w.bin": "'..' is not allowed",
+    "sub\\..\\..\\secret.bin": "'..' is not allowed",
+    "/etc/passwd": "expected a path relative",
+    "C:\\secret.bin": "expected a path relative",
+    "\\\\host\\share\\secret.bin": "expected a path relative",
+    "w.bin\0": "expected a path relative",
+    "leak.bin": "a link leads out",
+    "up/secret.bin": "a link leads out",
+    "hard.bin": "2 names",
+    "broken.bin": "no such file",
+    "missing.bin": "no such file",
+    "loop.bin": "links",
+    "sub": "expected a regular file",
+    "pipe.bin": "expected a regular file",
+    ".": "expected a regular file",
+    "": "no location is given",
+    "w.bin/x": "not a directory",
+    "a" * 5000: "name too long",
+}
+
+
+@pytest.mark.parametrize("location", GOOD)
+def test_check__takes_files_inside(folder, location):
+    found = check(folder, location, offset="4", length="8")
+    assert found == {location: (folder / location).resolve()}
+
+
+@pytest.mark.parametrize("location", BAD, ids=lambda location: repr(location[:30]))
+def test_check__refuses_what_lies_outside_or_is_no_file(folder, location):
+    with pytest.raises(ExternalDataError, match=BAD[location]) as caught:
+        check(folder, location)
+    assert "tensor 'w'" in str(caught.value)
+    assert str(folder) not in str(caught.value)
+
+
+def test_check__refuses_a_location_that_is_missing(folder):
+    with pytest.raises(ExternalDataError, match="no location is given"):
+        check(folder, None)
+
+
+def test_check__takes_hard_links_when_told_to(folder):
+    check(folder, "hard.bin", allow_hard_links=True)
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"),
+    [("13", ""), ("0", "13"), ("8", "8"), ("-1", ""), ("x", ""), ("", "1e3"), ("9" * 30, "")],
+)
+def test_check__refuses_ranges_outside_the_file(folder, offset, length):
+    with pytest.raises(ExternalDataError):
+        check(folder, offset=offset, length=length)
+
+
+def test_check__a_directory_that_is_itself_a_link_is_fine(folder, tmp_path):
+    (tmp_path / "current").symlink_to(folder)
+    check(tmp_path / "current")
+
+
+def test_check__nothing_external_needs_no_directory():
+    check_external_data([], None)
+    with pytest.raises(ExternalDataError, match="in memory"):
+        check(None)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("inner_size", [False, True], ids=["in place", "through a copy"])
+@pytest.mark.parametrize("location", [*GOOD, "hard.bin"])
+def test_load__reads_weights_from_inside(load, folder, location, inner_size):
+    artifact = store(model_with(location, inner_size=inner_size), folder)
+    x = np.ones((2, 3), np.float32)
+    got = load(artifact, allow_hard_links=location == "hard.bin").run(x=x)
+    np.testing.assert_array_equal(got["y"], x + WEIGHTS)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("location", [*BAD, "hard.bin"], ids=lambda location: repr(location[:30]))
+def test_load__refuses_weights_from_outside(load, folder, location):
+    with pytest.raises(ModelLoadError) as caught:
+        load(store(model_with(location), folder))
+    assert str(folder) not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.integration
+def test_load__tract_confines_external_data_by_itself_too(load, folder, monkeypatch):
+    """Should our own reader ever be fooled, tract still refuses to leave the directory, in our words."""
+    monkeypatch.setattr("navi_tract.source.check_external_data", lambda *args, **options: {})
+    for location in ("../secret.bin", str(folder.parent / "secret.bin"), "leak.bin"):
+        with pytest.raises(ModelLoadError) as caught:
+            load(store(model_with(location), folder))
+        assert str(folder.parent) not in str(caught.value)
+
+
+@pytest.mark.integration
+def test_load__a_model_in_memory_reads_no_file(load, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    artifact = Artifact(name="m", version=1, files={"model.onnx": model_with("w.bin"), "w.bin": b""})
+    with pytest.raises(ModelLoadError, match="in memory cannot have external data"):
+        load(artifact)
+
+
+@pytest.mark.integration
+def test_load__an_nnef_folder_has_no_links_out_of_it(load, tmp_path):
+    artifact = store_nnef(build_weighted(), tmp_path / "nnef", kind="folder")
+    [weight] = (tmp_path / "nnef").glob("*.dat")
+    (tmp_path / "elsewhere.dat").write_bytes(weight.read_bytes())
+    load(artifact)
+    weight.unlink()
+    weight.symlink_to(tmp_path / "elsewhere.dat")
+    with pytest.raises(ModelLoadError, match="a link leads out of the model's directory"):
+        load(artifact)
+
+
+def build_weighted():
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("x", "y"))
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [3, 3], range(9))
+    return build([helper.make_node("MatMul", ["x", "w"], ["y"])], [x], [y], [weight])
