@@ -123,6 +123,12 @@ def _flat_call(exported: torch.export.ExportedProgram, *, has_guards: bool) -> C
     module = exported.module(check_guards=has_guards)
     module.graph.set_codegen(CodeGen())
     module.recompile()
+    # The module refers to itself through these, so that its weights would stay after their version is unloaded
+    # until Python happens to look for cycles. None of them is needed to call it.
+    module.graph.owning_module = None
+    for name in ("_graph", "train", "eval"):
+        module.__dict__.pop(name, None)
+    module._forward_pre_hooks.clear()  # noqa: SLF001 - checks of a call by its own name, which is not used
     forward = module.forward
 
     def call(arguments: Sequence[Any]) -> Any:

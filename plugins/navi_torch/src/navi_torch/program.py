@@ -192,7 +192,7 @@ def _check(document: Any) -> None:
     for guard in document.get("guards_code") or ():
         check_guard(guard)
     for symbol in document.get("range_constraints") or ():
-        _expect(_IDENTIFIER, symbol, "symbol")
+        parse_size(symbol)
     waiting: list[Any] = [document]
     while waiting:
         item = waiting.pop()
@@ -252,7 +252,11 @@ def _program(document: Any) -> Program:
     return Program(
         inputs=tuple(item for item in inputs if item is not None),
         outputs=tuple(_output(name, arg, values) for name, arg in zip(names, outputs, strict=True)),
-        ranges={name: _range(limits) for name, limits in document["range_constraints"].items()},
+        ranges={
+            name: _range(limits)
+            for name, limits in document["range_constraints"].items()
+            if _IDENTIFIER.fullmatch(name)  # those of expressions follow from their symbols'
+        },
         has_guards=bool(document.get("guards_code")),
         changed_inputs=frozenset(name for kind, name in changes if kind == "input"),
         state=tuple(dict.fromkeys(name for kind, name in changes if kind == "state")),
