@@ -180,6 +180,15 @@ def conformance(session: nox.Session) -> None:
 def clients(session: nox.Session) -> None:
     """Point clients that others wrote at a running host."""
     _run(session, "pytest", "tests/clients", "tests/docs/test_readme.py", *session.posargs)
+    # These cannot be imported into one process, and need an older protobuf than the shared environment has.
+    for group in CORE["dependency-groups"]:
+        _, separator, package = group.partition("clients-")
+        if separator:
+            served = ("-e", str(ROOT), "-e", f"{PLUGINS['navi_onnx']}")
+            environment = ROOT / ".nox" / group
+            python = _make(session, environment, *served, *_own_groups(CORE, "tests", group))
+            tests = f"tests/clients/test_{package}.py"
+            session.run(python, "-m", "pytest", tests, *session.posargs, env=ENVIRON, external=True)
 
 
 @nox.session(venv_backend="none")

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,14 +52,38 @@ def _model_files() -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("served")
-    models = _model_files()
+    with _serving(tmp_path_factory.mktemp("served"), _model_files()) as server:
+        yield server
+
+
+_IDENTITIES = ("FLOAT", "FLOAT16", "DOUBLE", "BOOL", "STRING", *(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)))  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def managed(tmp_path_factory) -> Iterator[Server]:
+    """A host whose models clients may load and unload: ``mul_1``, and one that gives back what it gets, by type."""
+    onnx = pytest.importorskip("onnx")
+    made = tmp_path_factory.mktemp("made")
+    models = {"mul_1": _model_files()["mul_1"]}
+    for name in _IDENTITIES:
+        kind = getattr(onnx.TensorProto, name)
+        x, y = (onnx.helper.make_tensor_value_info(each, kind, ["n", 2]) for each in "xy")
+        graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "g", [x], [y])
+        opset = [onnx.helper.make_opsetid("", 13)]
+        models[f"same_{name.lower()}"] = path = made / f"{name}.onnx"
+        path.write_bytes(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
+    with _serving(tmp_path_factory.mktemp("managed"), models, "--admin") as server:
+        yield server
+
+
+@contextmanager
+def _serving(folder: Path, models: dict[str, Path], *flags: str) -> Iterator[Server]:
     for name, path in models.items():
         version = folder / name / "3"
         version.mkdir(parents=True)
         shutil.copy(path, version / "model.onnx")
     addresses, log = folder / "addresses.json", folder / "log"
-    command = [sys.executable, "-m", "navi_core", "serve", "--port", "0", "--rest-port", "0"]
+    command = [sys.executable, "-m", "navi_core", "serve", "--port", "0", "--rest-port", "0", *flags]
     command += ["--address-file", str(addresses)]
     command += [word for name in models for word in ("--model-dir", str(folder / name))]
     with log.open("w") as stream:
