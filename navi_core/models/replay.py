@@ -118,7 +118,12 @@ def replay(
                         path=loaded.artifact.where, num_records=session.num_run, seconds=seconds, code=code
                     )
                 )
-    log.info("requests_replayed", model=loaded.artifact.name, records=session.num_run, seconds=seconds)
+    log.info(
+        "requests_replayed",
+        model=loaded.artifact.name,
+        records=session.num_run,
+        seconds=round(seconds, 3),
+    )
     requests = "request" if session.num_run == 1 else "requests"
     return f"warmed up with {session.num_run} recorded {requests} of {name} in {seconds:.3g} s"
 
