@@ -1,5 +1,7 @@
 """Models that people have: trained, stored, served, and compared with what scikit-learn itself says."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import skops.io
@@ -81,6 +83,19 @@ async def test_values_that_the_estimator_refuses_are_the_callers_fault(tmp_path)
         with pytest.raises(RequestError, match="unknown categories"):
             await host.predict("m", {"x": unseen})
         assert len((await host.predict("m", {"x": X[:5]}))["prediction"]) == 5
+
+
+async def test_the_model_of_the_readme(tmp_path, monkeypatch):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    folder = tmp_path / "iris" / "1"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    exec(readme.partition("```python\n")[2].partition("```")[0], {})
+    model = ModelConfig(path=str(tmp_path / "iris"), stable_ms=0)
+    async with Host(HostConfig(models=(model,))) as host:
+        answer = await host.predict("iris", {"x": np.array([[5.1, 3.5, 1.4, 0.2]])})
+    assert answer["prediction"].tolist() == [0]
+    assert answer["probabilities"][0, 0] > 0.9
 
 
 def load(path, **options):
