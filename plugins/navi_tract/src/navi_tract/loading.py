@@ -229,7 +229,7 @@ class _Loader:
         if set(given) != set(names):
             msg = f"shapes: expected the inputs {{{', '.join(names)}}}, got {{{', '.join(given)}}}"
             raise SignatureError(msg)
-        return shapes.key([tuple(given[name]) for name in names])
+        return shapes.key(tuple(tuple(given[name]) for name in names))
 
     # --- what people should know ------------------------------------------------------------------
 

@@ -93,7 +93,7 @@ class TractServable(Servable):
             arrays = shapes.arrays(inputs, self._model, signature)
         except KeyError:
             raise self._names_error(inputs, signature) from None
-        key = shapes.key([array.shape for array in arrays], self._model, signature)
+        key = shapes.key(tuple([array.shape for array in arrays]), self._model, signature)
         try:
             plan = plans if isinstance(plans, Plan) else plans.get(key)
             if not plan.takes_no_rows and not arrays[0].shape[0]:

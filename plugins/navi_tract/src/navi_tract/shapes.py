@@ -18,6 +18,8 @@ from navi_core import Array, DType, TensorMismatchError, format_shape, numpy_dty
 
 __all__ = ["Dims", "InputShapes", "Key", "PlannedInput", "name_dims", "replace_symbols"]
 
+_MAX_KEYS: Final = 1024
+
 ROWS: Final = "rows"
 """What the shared symbol of unnamed leading dimensions is called where people read of it."""
 
@@ -125,7 +127,8 @@ class InputShapes:
         self.planned = tuple(symbol for symbol in self.symbols if symbol not in self.kept)
         self.is_single = not self.planned and all(each.dims is not None for each in inputs)
         """One plan serves every request."""
-        self._dtypes = tuple(numpy_dtype(each.dtype) for each in inputs)
+        self._typed = tuple((each.name, numpy_dtype(each.dtype)) for each in inputs)
+        self._keys: dict[tuple[tuple[int, ...], ...], Key] = {}
         self._unranked = tuple(index for index, each in enumerate(inputs) if each.dims is None)
 
     def arrays(self, inputs: Mapping[str, Array], model: str, signature: str) -> list[Array]:
@@ -141,12 +144,12 @@ class InputShapes:
             A dtype differs.
         """
         found = []
-        for spec, dtype in zip(self.inputs, self._dtypes, strict=True):
-            array = inputs[spec.name]
+        for name, dtype in self._typed:
+            array = inputs[name]
             if array.dtype != dtype or not array.flags.aligned:
                 if array.dtype.newbyteorder("=") != dtype:
                     raise TensorMismatchError(
-                        tensor=spec.name,
+                        tensor=name,
                         what="dtype",
                         expected=str(dtype),
                         got=str(array.dtype),
@@ -157,14 +160,23 @@ class InputShapes:
             found.append(array)
         return found
 
-    def key(self, shapes: Sequence[tuple[int, ...]], model: str = "", signature: str = "") -> Key:
-        """Return what to plan for.
+    def key(self, shapes: tuple[tuple[int, ...], ...], model: str = "", signature: str = "") -> Key:
+        """Return what to plan for. Shapes that were seen to fit are remembered, a thousand of them.
 
         Raises
         ------
         TensorMismatchError
             A shape does not fit, or one symbol stands for two sizes.
         """
+        key = self._keys.get(shapes)
+        if key is None:
+            key = self._checked_key(shapes, model, signature)
+            if len(self._keys) >= _MAX_KEYS:
+                self._keys.clear()
+            self._keys[shapes] = key
+        return key
+
+    def _checked_key(self, shapes: tuple[tuple[int, ...], ...], model: str, signature: str) -> Key:
         sizes: dict[str, int] = {}
         for spec, shape in zip(self.inputs, shapes, strict=True):
             dims = spec.dims
@@ -194,7 +206,8 @@ class InputShapes:
     def run_shapes(self, key: Key, kept_size: int) -> list[tuple[str, Dims]]:
         """Return dtype and shape of each input of a run, with one size for every symbol that is kept."""
         return [
-            (str(dtype), dims) for dtype, dims in zip(self._dtypes, self._dims(key, kept_size), strict=True)
+            (str(dtype), dims)
+            for (_, dtype), dims in zip(self._typed, self._dims(key, kept_size), strict=True)
         ]
 
     def _dims(self, key: Key, kept_size: int | None) -> list[Dims]:
