@@ -1,0 +1,96 @@
+"""The function loader: TensorFlow 2's way. The objects, with their variables, and functions to call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+
+from navi_core import Array
+from navi_tf.callables import Call
+from navi_tf.errors import LoadRefusedError
+from navi_tf.framework import quiet_logger, saved_model_pb2, tf
+from navi_tf.options import TensorFlowOptions
+from navi_tf.signature import ServedSignature
+
+__all__ = ["FunctionModel"]
+
+
+class FunctionModel:
+    """The objects of a SavedModel.
+
+    Parameters
+    ----------
+    directory
+        The SavedModel.
+    options
+        The model's.
+
+    Attributes
+    ----------
+    definitions
+        Name -> ``tensorflow.SignatureDef``; TensorFlow keeps no more of them than names and shapes.
+    graph
+        None: each function has its own.
+
+    Raises
+    ------
+    LoadRefusedError
+        The file has no graph with the tags.
+    Exception
+        TensorFlow's own, where the model is refused.
+    """
+
+    graph = None
+
+    def __init__(self, directory: Path, options: TensorFlowOptions) -> None:
+        self.definitions: Mapping[str, Any] = _definitions(directory, options.saved_model_tags)
+        self._scope: Callable[[], AbstractContextManager[Any]] = (
+            partial(tf.device, "/CPU:0") if options.device == "cpu" else nullcontext
+        )
+        with quiet_logger(), self._scope():
+            self._loaded: Any = tf.saved_model.load(str(directory), tags=list(options.saved_model_tags))
+
+    def make(self, served: ServedSignature, outputs: Sequence[str]) -> Call:
+        """Return a call of a signature's function; TensorFlow computes all outputs, these are handed out."""
+        loaded = self._loaded  # a function does not keep its variables alive: the call does
+        key, names, scope = served.key, tuple(served.feeds), self._scope
+        dtypes = [tf.as_dtype(served.dtypes[name]) for name in names]
+
+        def call(*arrays: Array) -> Sequence[Any]:
+            with scope():
+                tensors = [tf.constant(each, kind) for each, kind in zip(arrays, dtypes, strict=True)]
+                function = loaded.signatures[key]
+                # by position where there is one input: its name may be a word that Python keeps for itself
+                one = len(names) == 1
+                results = function(*tensors) if one else function(**dict(zip(names, tensors, strict=True)))
+            return [results[name].numpy() for name in outputs]
+
+        return call
+
+    def may_store_inputs(self, served: ServedSignature) -> bool:
+        """Return False: ``tf.constant`` copies."""
+        del served
+        return False
+
+    def close(self) -> None:
+        """Let go of the objects."""
+        self._loaded = None
+
+
+def _definitions(directory: Path, tags: Sequence[str]) -> Mapping[str, Any]:
+    saved_model = saved_model_pb2.SavedModel()
+    binary = directory / "saved_model.pb"
+    if binary.is_file():
+        saved_model.ParseFromString(binary.read_bytes())
+    else:
+        text_format.Parse((directory / "saved_model.pbtxt").read_bytes(), saved_model)
+    for meta_graph in saved_model.meta_graphs:
+        if set(meta_graph.meta_info_def.tags) == set(tags):
+            return dict(meta_graph.signature_def)
+    known = "; ".join(",".join(each.meta_info_def.tags) for each in saved_model.meta_graphs)
+    raise LoadRefusedError(f"saved_model_tags: expected one of {{{known}}}, got '{','.join(tags)}'")

@@ -1,0 +1,263 @@
+"""TensorFlowServable: one SavedModel that predicts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from navi_core import (
+    Array,
+    DType,
+    InputNamesError,
+    NamedArrays,
+    NaviError,
+    OutputNamesError,
+    RequestError,
+    RunContext,
+    Servable,
+    SignatureNotFoundError,
+    TensorMismatchError,
+    string_array,
+)
+from navi_tf.callables import Call
+from navi_tf.errors import closed_error, run_error
+from navi_tf.signature import ServedSignature
+
+__all__ = ["Model", "TensorFlowServable"]
+
+_MAX_CALLS: Final = 8
+"""Subsets of a signature's outputs that get a callable of their own: each holds an optimised copy of the graph."""
+
+_ndarray: Final = np.ndarray  # found faster than an attribute of a module
+
+_NO_GAUGES: Final[Mapping[str, float]] = MappingProxyType({})
+
+
+class Model(Protocol):
+    """What a loader opened."""
+
+    def make(self, served: ServedSignature, outputs: Sequence[str]) -> Call:
+        """Return a callable of all feeds of a signature and these of its outputs."""
+        ...
+
+    def may_store_inputs(self, served: ServedSignature) -> bool:
+        """Tell whether a run may keep an array that it was fed."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
+class TensorFlowServable(Servable):
+    """A model with its signatures. Thread-safe: runs go on side by side, a call releases the GIL.
+
+    Parameters
+    ----------
+    model
+        Opened, owned by this object from now on.
+    signatures
+        Name -> signature and its tensors.
+    name
+        The model's name, for errors.
+    notes, gauges
+        See :class:`navi_core.Servable`.
+    on_close
+        Called after the model is closed.
+
+    Notes
+    -----
+    TensorFlow answers with views: of an input that passes through, of constants, of variables. Answers are
+    copied (0.3 us for a small one), so that whoever writes to one changes nothing else.
+    """
+
+    max_concurrent_runs = None
+
+    def __init__(
+        self,
+        model: Model,
+        signatures: Mapping[str, ServedSignature],
+        *,
+        name: str,
+        notes: Sequence[str] = (),
+        gauges: Mapping[str, float] = _NO_GAUGES,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        self.signatures = {each: served.signature for each, served in signatures.items()}
+        self.notes = tuple(notes)
+        self.gauges = gauges
+        self._name = name
+        self._lock = threading.Lock()
+        self._model: Model | None = model
+        self._on_close = on_close
+        self._runners: Mapping[str, _Runner] = {
+            each: _Runner(model, served, each, name) for each, served in signatures.items()
+        }
+        self._closed = False
+
+    def run(
+        self, signature: str, inputs: NamedArrays, outputs: Sequence[str], ctx: RunContext
+    ) -> dict[str, Array]:
+        """Compute ``outputs``.
+
+        Raises
+        ------
+        RequestError
+            An input is missing or unknown, or TensorFlow calls a value invalid.
+        InferenceError
+            The run failed; ``out_of_memory`` says whether for want of memory.
+        LifecycleError
+            The servable is closed.
+        """
+        del ctx
+        runner = self._runners.get(signature)  # a local name: close() on another thread cannot free it
+        if runner is None:
+            if self._closed:
+                raise closed_error(self._name)
+            raise SignatureNotFoundError(signature, model=self._name, known=tuple(self.signatures))
+        return runner.run(inputs, outputs)
+
+    def close(self) -> None:
+        """Let go of the model. Idempotent."""
+        with self._lock:
+            self._closed = True
+            self._runners = {}
+            model, self._model = self._model, None
+            on_close, self._on_close = self._on_close, None
+        if model is not None:
+            model.close()
+        del model
+        if on_close is not None:
+            on_close()
+
+
+class _Runner:
+    """One signature."""
+
+    __slots__ = (
+        "_calls",
+        "_copies_inputs",
+        "_feeds",
+        "_lock",
+        "_make",
+        "_model_name",
+        "_name",
+        "_served",
+    )
+
+    def __init__(self, model: Model, served: ServedSignature, name: str, model_name: str) -> None:
+        self._feeds = tuple((each, served.dtypes[each]) for each in served.feeds)
+        self._copies_inputs = model.may_store_inputs(served)
+        self._calls: dict[tuple[str, ...], Call] = {}
+        self._lock = threading.Lock()
+        self._make = model.make
+        self._served = served
+        self._name = name
+        self._model_name = model_name
+
+    def run(self, inputs: NamedArrays, outputs: Sequence[str]) -> dict[str, Array]:
+        """Compute outputs."""
+        arrays = []
+        absent = 0
+        for name, dtype in self._feeds:
+            array = inputs.get(name)
+            if array is None:
+                array = self._default(name, inputs)
+                absent += 1
+            elif array.dtype is not dtype:
+                array = self._native(array, dtype, name)
+            arrays.append(array)
+        if len(inputs) + absent != len(arrays):
+            raise self._names_error(inputs)
+        if self._copies_inputs:
+            arrays = [array.copy() for array in arrays]
+        if type(outputs) is not tuple:
+            outputs = tuple(outputs)
+        call = self._calls.get(outputs)
+        try:
+            if call is None:
+                return self._run_first(arrays, outputs)
+            return {
+                name: value.copy() if type(value) is _ndarray else _owned(value)
+                for name, value in zip(outputs, call(*arrays), strict=True)
+            }
+        except Exception as error:
+            raise self._error(error, inputs) from error
+
+    def _run_first(self, arrays: Sequence[Array], outputs: tuple[str, ...]) -> dict[str, Array]:
+        """Run outputs that were not asked for together before."""
+        known = tuple(self._served.fetches)
+        for index, name in enumerate(outputs):
+            if name not in known or name in outputs[:index]:
+                raise OutputNamesError(name, expected=known, duplicate=name in known, model=self._model_name)
+        wanted = outputs
+        with self._lock:
+            call = self._calls.get(wanted)
+            if call is None and len(self._calls) >= _MAX_CALLS:
+                wanted = known  # everything is computed, and handed out in part
+                call = self._calls.get(wanted)
+            if call is None:
+                call = self._make(self._served, wanted)
+                self._calls[wanted] = call
+        values = dict(zip(wanted, call(*arrays), strict=True))
+        return {name: _owned(values[name]) for name in outputs}
+
+    def _default(self, name: str, inputs: NamedArrays) -> Array:
+        default = self._served.defaults.get(name)
+        if default is None:
+            raise self._names_error(inputs)
+        return default
+
+    def _names_error(self, inputs: NamedArrays) -> InputNamesError:
+        expected = tuple(self._served.signature.inputs)
+        optional = self._served.defaults
+        return InputNamesError(
+            expected=expected,
+            got=tuple(inputs),
+            missing=tuple(name for name in expected if name not in inputs and name not in optional),
+            extra=tuple(name for name in inputs if name not in expected),
+            model=self._model_name,
+            signature=self._name,
+        )
+
+    def _native(self, array: Array, dtype: np.dtype, name: str) -> Array:
+        """Return an array that TensorFlow reads rightly: it takes the other byte order for its own."""
+        if array.dtype == dtype:
+            return array
+        if array.dtype.newbyteorder("=") == dtype:
+            return array.astype(dtype)
+        if dtype.hasobject and array.dtype.kind in "SU":
+            return string_array(array)
+        raise TensorMismatchError(
+            tensor=name,
+            what="dtype",
+            expected=str(self._served.signature.inputs[name].dtype),
+            got=str(array.dtype),
+            model=self._model_name,
+            signature=self._name,
+        )
+
+    def _error(self, error: Exception, inputs: NamedArrays) -> NaviError:
+        for name, spec in self._served.signature.inputs.items():
+            if spec.dtype is DType.STRING and name in inputs:
+                try:  # TensorFlow calls an item of another type an internal error
+                    string_array(inputs[name])
+                except TypeError as wrong:
+                    return RequestError(
+                        f"input '{name}': {wrong}",
+                        model=self._model_name,
+                        signature=self._name,
+                        tensor=name,
+                    )
+        return run_error(error, model=self._model_name, signature=self._name)
+
+
+def _owned(value: Any) -> Array:
+    """Return an array of the caller's own. A value of rank 0 comes as NumPy's scalar, or as bytes."""
+    if isinstance(value, _ndarray):
+        return value.copy()
+    return np.array(value, dtype=object if isinstance(value, bytes) else None)
