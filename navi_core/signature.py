@@ -25,6 +25,7 @@ __all__ = [
     "check_outputs",
     "check_tensor",
     "default_value",
+    "examples_input",
     "format_shape",
     "why_no_default",
     "why_not_batchable",
@@ -114,6 +115,15 @@ class Signature:
     method_name: str = PREDICT_METHOD
     source: Literal["model", "config", "converter"] = "model"
     max_rows: int | None = None
+
+
+def examples_input(signature: Signature) -> TensorSpec | None:
+    """Return the input that serialized ``tensorflow.Example`` messages are for; None: the signature takes none.
+
+    It is a string, and the only input that has to be sent.
+    """
+    needed = [spec for spec in signature.inputs.values() if not spec.optional and spec.default is None]
+    return needed[0] if len(needed) == 1 and needed[0].dtype is DType.STRING else None
 
 
 def format_shape(shape: Sequence[Dim] | None) -> str:

@@ -33,8 +33,7 @@ from navi_core.errors import (
 from navi_core.messages import InferenceRequest
 from navi_core.models.served import LoadedVersion
 from navi_core.models.warmup import run_now
-from navi_core.signature import DEFAULT_SIGNATURE
-from navi_core.tensors import DType
+from navi_core.signature import DEFAULT_SIGNATURE, examples_input
 from navi_core.types import NamedArrays
 from navi_core.wire.prediction_log import RecordedCall, parse_prediction_log
 from navi_core.wire.tf_record import read_records
@@ -211,14 +210,12 @@ class _Session:
         if served is None:
             model = self._loaded.artifact.name
             raise SignatureNotFoundError(name, model=model, known=tuple(self._loaded.signatures))
-        needed = [
-            spec for spec in served.client.inputs.values() if not spec.optional and spec.default is None
-        ]
-        if len(needed) != 1 or needed[0].dtype is not DType.STRING:
-            got = ", ".join(f"{spec.name}: {spec.dtype}" for spec in needed)
+        taken = examples_input(served.client)
+        if taken is None:
+            got = ", ".join(f"{spec.name}: {spec.dtype}" for spec in served.client.inputs.values())
             msg = f"{call.method}: expected a signature with one string input for the examples, got '{name}' with {{{got}}}"
             raise InvalidRequestError(msg, signature=name)
-        return {needed[0].name: call.examples}
+        return {taken.name: call.examples}
 
     def _run_request(self, request: InferenceRequest) -> None:
         loaded = self._loaded

@@ -18,10 +18,12 @@ from typing import Any, Final
 
 import msgspec
 
+from navi_core.errors import InvalidRequestError
 from navi_core.types import Bytes
+from navi_core.wire.json_shown import format_error
 from navi_core.wire.json_tolerant import parse_json_tolerantly
 
-__all__ = ["parse_json"]
+__all__ = ["parse_json", "read_request"]
 
 _KEY_ENDS: Final = re.compile(rb'"[ \t\n\r]*+:')
 
@@ -35,6 +37,30 @@ _DOUBTFUL: Final = re.compile(
 )
 
 _SPACE: Final = " \t\n\r"
+
+
+def read_request(body: Bytes) -> tuple[dict[str, Any], str]:
+    """Parse the body of a predict, classify or regress request.
+
+    Returns
+    -------
+    document, signature
+        The object, and the signature's name as sent (empty: none was sent).
+
+    Raises
+    ------
+    InvalidRequestError
+        It is no JSON object, or the signature's name is no text.
+    """
+    if not len(body):
+        raise InvalidRequestError("JSON Parse error: The document is empty")
+    document = parse_json(body)
+    if type(document) is not dict:
+        raise format_error(document, "Is not object")
+    signature = document.get("signature_name", "")
+    if type(signature) is not str:
+        raise format_error(document, "not formatted correctly. 'signature_name' key must be a string value.")
+    return document, signature
 
 
 def parse_json(body: Bytes) -> Any:

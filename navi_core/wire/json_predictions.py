@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +21,7 @@ from navi_core.tensors import DType, dtype_of, string_array
 from navi_core.types import Array
 from navi_core.wire.tf_dtypes import tf_type_name
 
-__all__ = ["encode_predictions", "shortest_decimals"]
+__all__ = ["encode_predictions", "plain_values", "shortest_decimals", "write_document"]
 
 _BYTES_SUFFIX: Final = "_bytes"
 
@@ -74,7 +74,7 @@ def encode_predictions(outputs: Mapping[str, Array], *, row_form: bool) -> bytes
         raise InvalidRequestError("Cannot convert empty tensor map to JSON")
     if row_form:
         _check_rows(outputs)
-    values = {name: _values(name, array) for name, array in outputs.items()}
+    values = {name: plain_values(name, array) for name, array in outputs.items()}
     if len(values) == 1:
         (answer,) = values.values()
     elif row_form:
@@ -82,8 +82,20 @@ def encode_predictions(outputs: Mapping[str, Array], *, row_form: bool) -> bytes
         answer = [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
     else:
         answer = values
-    document = {"predictions" if row_form else "outputs": answer}
-    if all(map(_is_strict, outputs.values())):
+    return write_document({"predictions" if row_form else "outputs": answer}, outputs.values())
+
+
+def write_document(document: dict[str, Any], arrays: Iterable[Array]) -> bytes:
+    """Write a document as JSON text.
+
+    Parameters
+    ----------
+    document
+        Lists, tuples, dicts, numbers, booleans and texts; bytes that are no UTF-8 as surrogate escapes.
+    arrays
+        What its values are from: they tell whether it is strict JSON.
+    """
+    if all(map(_is_strict, arrays)):
         return msgspec.json.encode(document)
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
 
@@ -118,8 +130,14 @@ def _is_utf8(item: bytes) -> bool:
     return True
 
 
-def _values(name: str, array: Array) -> Any:
-    """Return an array as nested lists of what JSON has."""
+def plain_values(name: str, array: Array) -> Any:
+    """Return an array as nested lists of what JSON has.
+
+    Raises
+    ------
+    InvalidRequestError
+        JSON has nothing for the element type.
+    """
     dtype = dtype_of(array)
     if dtype is DType.STRING:
         texts = np.empty(array.shape, dtype=object)

@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
-__all__ = ["printable", "shown"]
+from navi_core.errors import InvalidRequestError
+
+__all__ = ["format_error", "printable", "shown"]
 
 _SHOWN_CHARACTERS: Final = 256
 """How much of an offending value an error shows."""
@@ -15,6 +17,11 @@ _SHOWN_CHARACTERS: Final = 256
 def printable(name: str) -> str:
     """Make a client's word fit to be shown: no stray surrogates, not too long."""
     return name[:_SHOWN_CHARACTERS].encode("utf-8", "replace").decode()
+
+
+def format_error(value: Any, text: str) -> InvalidRequestError:
+    """Make the error that shows a value and says what is wrong with it."""
+    return InvalidRequestError(f"JSON Value: {shown(value)} {text}")
 
 
 def shown(value: Any) -> str:

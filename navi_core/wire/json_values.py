@@ -21,7 +21,7 @@ from navi_core.wire.json_shown import shown
 from navi_core.wire.tensor_view import MAX_RANK
 from navi_core.wire.tf_dtypes import tf_type_name
 
-__all__ = ["MismatchError", "is_base64", "shape_of", "tensor_of"]
+__all__ = ["MismatchError", "is_base64", "json_type", "shape_of", "string_value", "tensor_of"]
 
 _INT_BOUNDS: Final = {
     # The narrow types are read as int32 and truncated, as in TensorFlow Serving.
@@ -85,12 +85,13 @@ def _converted(values: list[Any], dtype: DType) -> Array:
         return np.array(values, dtype=np.bool_)
     if dtype is DType.STRING and kinds <= {str, dict}:
         out = np.empty(len(values), dtype=object)
-        out[:] = [_string(value) for value in values]
+        out[:] = [string_value(value) for value in values]
         return out
     raise MismatchError
 
 
-def _string(value: Any) -> bytes:
+def string_value(value: Any) -> bytes:
+    """Return the bytes of a text or a base64 object; raises MismatchError."""
     if type(value) is str:
         return value.encode("utf-8", "surrogateescape")
     if not is_base64(value):
@@ -175,12 +176,13 @@ def _check_scalar(value: Any, spec: TensorSpec) -> None:
     if not known and type(value) is not dict:
         raise UnsupportedError(f"Conversion of JSON Value: {shown(value)} to type: {word}", tensor=spec.name)
     raise InvalidRequestError(
-        f"JSON Value: {shown(value)} Type: {_json_type(value)} is not of expected type: {word}",
+        f"JSON Value: {shown(value)} Type: {json_type(value)} is not of expected type: {word}",
         tensor=spec.name,
     )
 
 
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """Return how TensorFlow Serving's messages call the type of a JSON value."""
     if value is None:
         return "Null"
     if isinstance(value, bool):

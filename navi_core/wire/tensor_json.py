@@ -15,8 +15,8 @@ from typing import Any
 from navi_core.errors import ErrorCode, InvalidRequestError, UnsupportedError
 from navi_core.signature import TensorSpec
 from navi_core.types import Array, Bytes
-from navi_core.wire.json_document import parse_json
-from navi_core.wire.json_shown import printable, shown
+from navi_core.wire.json_document import read_request
+from navi_core.wire.json_shown import format_error, printable, shown
 from navi_core.wire.json_values import MismatchError, is_base64, shape_of, tensor_of
 
 __all__ = ["DecodedJsonRequest", "decode_json_request"]
@@ -61,28 +61,21 @@ def decode_json_request(
     UnsupportedError
         The signature has an element type that JSON requests cannot carry.
     """
-    if not len(body):
-        raise InvalidRequestError("JSON Parse error: The document is empty")
-    document = parse_json(body)
-    if type(document) is not dict:
-        raise _format_error(document, "Is not object")
-    signature = document.get("signature_name", "")
-    if type(signature) is not str:
-        raise _format_error(document, "not formatted correctly. 'signature_name' key must be a string value.")
+    document, signature = read_request(body)
     specs = input_specs(signature)
     if not specs:
         raise InvalidRequestError(f"Failed to get input map for signature: {signature or 'DEFAULT'}")
     if "instances" in document:
         if "inputs" in document:
-            raise _format_error(
+            raise format_error(
                 document,
                 "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist ",
             )
         instances = document["instances"]
         if type(instances) is not list:
-            raise _format_error(document, "Expecting 'instances' to be an list/array")
+            raise format_error(document, "Expecting 'instances' to be an list/array")
         if not instances:
-            raise _format_error(document, "No values in 'instances' array")
+            raise format_error(document, "No values in 'instances' array")
         return DecodedJsonRequest(_rows(instances, specs), signature, row_form=True)
     if "inputs" in document:
         return DecodedJsonRequest(_columns(document["inputs"], specs), signature, row_form=False)
@@ -225,7 +218,3 @@ def _whole(value: Any, spec: TensorSpec) -> Array:
         raise InvalidRequestError(
             f"input '{spec.name}': expected a tensor of {spec.dtype}", tensor=spec.name
         ) from None
-
-
-def _format_error(value: Any, text: str) -> InvalidRequestError:
-    return InvalidRequestError(f"JSON Value: {shown(value)} {text}")

@@ -106,13 +106,17 @@ def test_status_and_metadata(apis, channel):
     assert [dim.size for dim in inputs["x"].tensor_shape.dim] == [3, 4, 5]
 
 
-def test_rpcs_that_are_not_served_say_so(apis, channel):
+def test_classify_of_a_model_that_takes_no_examples(apis, channel):
     from tensorflow_serving.apis import classification_pb2
 
     stub = apis.prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name = "mul_1"
+    request.input.example_list.examples.add()
     with pytest.raises(grpc.RpcError) as caught:
-        stub.Classify(classification_pb2.ClassificationRequest(), timeout=10)
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        stub.Classify(request, timeout=10)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details().startswith("Expected one input Tensor.")
 
 
 def test_navis_messages_and_theirs_live_in_one_process(apis):

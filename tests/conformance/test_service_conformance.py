@@ -33,6 +33,10 @@ class TestTfServing(ServiceConformance):
         status.model_spec.name = model
         return {
             "/tensorflow.serving.PredictionService/Predict": predict.SerializeToString(),
+            # a signature takes tensors, or examples for one kind of result
+            "/tensorflow.serving.PredictionService/Classify": None,
+            "/tensorflow.serving.PredictionService/Regress": None,
+            "/tensorflow.serving.PredictionService/MultiInference": None,
             "/tensorflow.serving.PredictionService/GetModelMetadata": metadata.SerializeToString(),
             "/tensorflow.serving.ModelService/GetModelStatus": status.SerializeToString(),
             f"POST /v1/models/{model}:predict": b'{"instances": [1.0, 2.5]}',
@@ -61,6 +65,55 @@ class TestTfServingOfStrings(TestTfServing):
             **super().samples(model),
             "/tensorflow.serving.PredictionService/Predict": predict.SerializeToString(),
             f"POST /v1/models/{model}:predict": b'{"inputs": {"t": [{"b64": "/w=="}, "text"]}}',
+        }
+
+
+class TestTfServingOfClasses(TestTfServing):
+    """The same for a model that takes serialized examples and gives classes."""
+
+    signature = Signature(
+        inputs={"examples": TensorSpec(name="examples", dtype=DType.STRING, shape=(None,))},
+        outputs={"classes": TensorSpec(name="classes", dtype=DType.STRING, shape=(None, 2))},
+        batchable=True,
+    )
+
+    def samples(self, model):
+        spec = tf_serving.ModelSpec(name=model)
+        predict = tf_serving.PredictRequest(model_spec=spec)
+        predict.inputs["examples"].dtype = 7
+        predict.inputs["examples"].tensor_shape.dim.add(size=2)
+        classify = tf_serving.ClassificationRequest(model_spec=spec)
+        classify.input.example_list.examples.add()
+        several = tf_serving.MultiInferenceRequest(input=classify.input)
+        several.tasks.add(model_spec=spec, method_name="tensorflow/serving/classify")
+        return {
+            **super().samples(model),
+            "/tensorflow.serving.PredictionService/Predict": predict.SerializeToString(),
+            "/tensorflow.serving.PredictionService/Classify": classify.SerializeToString(),
+            "/tensorflow.serving.PredictionService/MultiInference": several.SerializeToString(),
+            f"POST /v1/models/{model}:predict": b'{"instances": ["", ""]}',
+            f"POST /v1/models/{model}:classify": b'{"examples": [{"x": 1.5}], "context": {"y": "a"}}',
+        }
+
+
+class TestTfServingOfValues(TestTfServing):
+    """The same for a model that takes serialized examples and gives a value for each."""
+
+    signature = Signature(
+        inputs={"examples": TensorSpec(name="examples", dtype=DType.STRING, shape=(None,))},
+        outputs={"outputs": TensorSpec(name="outputs", dtype=DType.FLOAT32, shape=(None,))},
+        batchable=True,
+    )
+
+    def samples(self, model):
+        regress = tf_serving.RegressionRequest(model_spec=tf_serving.ModelSpec(name=model))
+        regress.input.example_list_with_context.examples.add()
+        return {
+            **super().samples(model),
+            "/tensorflow.serving.PredictionService/Predict": None,
+            "/tensorflow.serving.PredictionService/Regress": regress.SerializeToString(),
+            f"POST /v1/models/{model}:predict": b'{"instances": [{"examples": {"b64": ""}}]}',
+            f"POST /v1/models/{model}:regress": b'{"examples": [{"x": [1, 2]}, {}]}',
         }
 
 

@@ -25,6 +25,9 @@ class TfServingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     response_tensors
         How answers carry tensors over gRPC: in the type's own field, or as ``tensor_content``
         (TensorFlow Serving's ``--enable_serialization_as_tensor_content``).
+    check_method_names
+        Refuse a signature whose ``method_name`` is of another kind than the call (TensorFlow Serving's
+        ``--enable_signature_method_name_check``).
     cors
         Answer REST requests with CORS headers that allow every origin.
     """
@@ -32,6 +35,7 @@ class TfServingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     overload_code: Literal["RESOURCE_EXHAUSTED", "UNAVAILABLE"] = "RESOURCE_EXHAUSTED"
     not_ready_code: Literal["UNAVAILABLE", "NOT_FOUND"] = "UNAVAILABLE"
     response_tensors: Literal["values", "tensor_content"] = "values"
+    check_method_names: bool = False
     cors: bool = False
 
     @property

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from navi_core.contracts.planes import DataPlane
+from navi_core.contracts.planes import DataPlane, ModelHandle
 from navi_core.contracts.service import Call, Response
-from navi_core.errors import DecodeError, NaviError
+from navi_core.errors import DecodeError, ErrorCode, NaviError
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.services.tf_serving.errors import Failures, tensor_parsing_error
+from navi_core.services.tf_serving.examples import ExampleMethod
 from navi_core.services.tf_serving.model_spec import model_ref, required_spec, zero_as_newest
+from navi_core.signature import DEFAULT_SIGNATURE, PREDICT_METHOD
 from navi_core.wire.predict_proto import (
     ParsedPredictRequest,
     encode_predict_response,
@@ -19,6 +21,18 @@ from navi_core.wire.predict_proto import (
 __all__ = ["PredictRpc"]
 
 _METHOD: Final = "Predict"
+
+_RUNNABLE: Final = frozenset({PREDICT_METHOD, ExampleMethod.CLASSIFY, ExampleMethod.REGRESS})
+
+
+def _check_method_name(handle: ModelHandle, name: str) -> None:
+    signature = handle.signatures.get(name or DEFAULT_SIGNATURE)
+    if signature is not None and signature.method_name not in _RUNNABLE:
+        raise NaviError(
+            f"Expected prediction signature method_name to be one of {{{', '.join(sorted(_RUNNABLE))}}}. "
+            f"Was: {signature.method_name}",
+            code=ErrorCode.INTERNAL,
+        )
 
 
 class PredictRpc:
@@ -36,6 +50,8 @@ class PredictRpc:
         The most bytes that the tensors of one request may become.
     as_content
         Answer with ``tensor_content``.
+    check_method_names
+        Refuse signatures that were made for something else than to be run.
     """
 
     def __init__(
@@ -46,12 +62,14 @@ class PredictRpc:
         service: str,
         max_tensor_bytes: int,
         as_content: bool = False,
+        check_method_names: bool = False,
     ) -> None:
         self._plane = plane
         self._failures = failures
         self._service = service
         self._max_tensor_bytes = max_tensor_bytes
         self._as_content = as_content
+        self._check_method_names = check_method_names
 
     async def __call__(self, call: Call) -> Response:
         """Answer one request.
@@ -68,9 +86,13 @@ class PredictRpc:
             return self._refuse(error, ref, call)
         with handle:
             try:
+                if self._check_method_names:
+                    _check_method_name(handle, required_spec(parsed.model_spec).signature_name)
                 request = self._decode(parsed, call)
             except DecodeError as error:
                 return self._refuse(tensor_parsing_error(error), ref, call)
+            except NaviError as error:
+                return self._refuse(error, ref, call)
             try:
                 answer = await handle.infer(request)
             except NaviError as error:

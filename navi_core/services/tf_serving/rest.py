@@ -1,29 +1,21 @@
-"""The REST API: predict, status, metadata, and (navi's own) the list of models."""
+"""The REST API's routes: inference, status, metadata, and (navi's own) the list of models."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from navi_core.contracts.planes import DataPlane, ModelHandle
+from navi_core.contracts.planes import DataPlane
 from navi_core.contracts.service import Call, Handler, HttpRoute, Operation, Response
-from navi_core.errors import (
-    InvalidRequestError,
-    NaviError,
-    SignatureNotFoundError,
-    UnsupportedError,
-)
-from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
+from navi_core.errors import InvalidRequestError, NaviError
+from navi_core.messages import ModelRef
 from navi_core.services.tf_serving.errors import Failures
 from navi_core.services.tf_serving.metadata import SIGNATURE_DEF, describe_model
 from navi_core.services.tf_serving.model_spec import zero_as_newest
 from navi_core.services.tf_serving.model_status import find_versions, status_message
+from navi_core.services.tf_serving.rest_infer import RestInference
 from navi_core.services.tf_serving.rest_paths import ANY_PATH, LIST_PATH, MODEL_PATH, VERB_PATH, target_of
-from navi_core.signature import DEFAULT_SIGNATURE, TensorSpec
-from navi_core.wire.json_predictions import encode_predictions
-from navi_core.wire.tensor_json import decode_json_request
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -50,10 +42,8 @@ class RestApi:
         Words errors.
     service
         The service's name, for metrics.
-    now
-        The monotonic clock, in seconds.
-    default_deadline_ms
-        Deadline of requests that bring none; 0 or less: none.
+    inference
+        Answers predict, classify and regress.
     cors
         Allow every origin.
     """
@@ -64,15 +54,13 @@ class RestApi:
         failures: Failures,
         *,
         service: str,
-        now: Callable[[], float],
-        default_deadline_ms: float,
+        inference: RestInference,
         cors: bool = False,
     ) -> None:
         self._plane = plane
         self._failures = failures
         self._service = service
-        self._now = now
-        self._default_deadline_ms = default_deadline_ms
+        self._inference = inference
         self._cors = cors
 
     def routes(self) -> Sequence[HttpRoute]:
@@ -127,56 +115,17 @@ class RestApi:
         verb = call.match["verb"]
         if not verb.islower():
             return await self._malformed(call)
-        ref: ModelRef | None = None
-        with ExitStack() as handles:
-            try:
-                ref = zero_as_newest(self._plane, target_of(call.match))
-                if verb != "predict":
-                    raise UnsupportedError(f"{verb} is not implemented by this server")
-                handle, request, row_form = self._decode(call, ref, handles)
-            except NaviError as error:
-                self._plane.refused(ref, error, service=self._service, transport=call.transport, method=verb)
-                return self._failures.http(error, ref)
-            try:
-                answer = await handle.infer(request)
-                return _predictions(answer, row_form=row_form)
-            except NaviError as error:
-                return self._failures.http(error, ref)
-
-    def _decode(
-        self, call: Call, ref: ModelRef, handles: ExitStack
-    ) -> tuple[ModelHandle, InferenceRequest, bool]:
-        """Return the model's handle, entered in ``handles``, the request, and whether it is in row form.
-
-        The model is looked up when the document has been parsed, as in TensorFlow Serving: what is no
-        JSON is said first.
-        """
-        found: list[ModelHandle] = []
-
-        def input_specs(signature: str) -> Mapping[str, TensorSpec]:
-            handle = handles.enter_context(self._plane.acquire(ref))
-            found.append(handle)
-            name = signature or DEFAULT_SIGNATURE
-            served = handle.signatures.get(name)
-            if served is None:
-                raise SignatureNotFoundError(name, model=handle.model, known=tuple(handle.signatures))
-            return served.inputs
-
-        decoded = decode_json_request(call.body, input_specs)
-        (handle,) = found
-        deadline = call.deadline
-        if deadline is None and self._default_deadline_ms > 0:
-            deadline = self._now() + self._default_deadline_ms / 1000
-        request = InferenceRequest(
-            inputs=decoded.inputs,
-            signature=decoded.signature,
-            deadline=deadline,
-            body_bytes=len(call.body),
-            service=self._service,
-            transport=call.transport,
-            method="predict",
-        )
-        return handle, request, decoded.row_form
+        try:
+            ref = target_of(call.match)
+        except NaviError as error:
+            self._plane.refused(None, error, service=self._service, transport=call.transport, method=verb)
+            raise
+        ref = zero_as_newest(self._plane, ref)
+        try:
+            body = await self._inference.answer(call, verb, ref)
+        except NaviError as error:
+            return self._failures.http(error, ref)
+        return Response(status=200, headers=(_JSON,), body=body)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -215,14 +164,6 @@ class RestApi:
         origin = str(call.metadata.get("origin", ""))
         allowed = "http://" in origin or "https://" in origin
         return Response(status=200 if allowed else 400, headers=_CORS if self._cors else ())
-
-
-def _predictions(answer: InferenceResponse, *, row_form: bool) -> Response:
-    try:
-        body = encode_predictions(answer.outputs, row_form=row_form)
-    finally:
-        answer.release()
-    return Response(status=200, headers=(_JSON,), body=body)
 
 
 def _plain(message: Message) -> dict[str, Any]:

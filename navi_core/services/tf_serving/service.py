@@ -6,15 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Final, Self
 
 from navi_core.contracts.planes import ServiceContext
-from navi_core.contracts.service import HttpRoute, Operation, RpcKind, RpcMethod, Service
+from navi_core.contracts.service import Handler, HttpRoute, Operation, RpcKind, RpcMethod, Service
 from navi_core.errors import NaviError
 from navi_core.messages import ModelRef
 from navi_core.services.tf_serving.errors import Failures
+from navi_core.services.tf_serving.example_rpcs import ExampleRpc, MultiInferenceRpc
+from navi_core.services.tf_serving.examples import ExampleMethod
 from navi_core.services.tf_serving.metadata import GetModelMetadataRpc
 from navi_core.services.tf_serving.model_status import GetModelStatusRpc
 from navi_core.services.tf_serving.options import read_options
 from navi_core.services.tf_serving.predict import PredictRpc
 from navi_core.services.tf_serving.rest import RestApi
+from navi_core.services.tf_serving.rest_infer import RestInference
 from navi_core.signature import DEFAULT_SIGNATURE
 from navi_core.wire import tf_serving
 
@@ -27,8 +30,7 @@ _MODEL: Final = "/tensorflow.serving.ModelService"
 class TfServingService(Service):
     """TensorFlow Serving's gRPC services and REST API.
 
-    RPCs that are not registered (Classify, Regress, MultiInference, HandleReloadConfigRequest) are
-    answered by the transport as unimplemented.
+    An RPC that is not registered (SessionRun) is answered by the transport as unimplemented.
 
     Parameters
     ----------
@@ -49,6 +51,20 @@ class TfServingService(Service):
             service=self.name,
             max_tensor_bytes=context.options.max_tensor_bytes,
             as_content=settings.response_tensors == "tensor_content",
+            check_method_names=settings.check_method_names,
+        )
+        self._classify, self._regress = (
+            ExampleRpc(
+                method,
+                context.plane,
+                failures,
+                service=self.name,
+                check_method_names=settings.check_method_names,
+            )
+            for method in (ExampleMethod.CLASSIFY, ExampleMethod.REGRESS)
+        )
+        self._multi_inference = MultiInferenceRpc(
+            context.plane, failures, service=self.name, check_method_names=settings.check_method_names
         )
         self._metadata = GetModelMetadataRpc(context.plane, failures)
         self._status = GetModelStatusRpc(context.plane, failures)
@@ -56,8 +72,13 @@ class TfServingService(Service):
             context.plane,
             failures,
             service=self.name,
-            now=context.now,
-            default_deadline_ms=context.options.default_deadline_ms,
+            inference=RestInference(
+                context.plane,
+                service=self.name,
+                now=context.now,
+                default_deadline_ms=context.options.default_deadline_ms,
+                check_method_names=settings.check_method_names,
+            ),
             cors=settings.cors,
         )
 
@@ -76,6 +97,9 @@ class TfServingService(Service):
         """Return the RPCs."""
         return {
             f"{_PREDICTION}/Predict": _unary(self._predict, Operation.INFER),
+            f"{_PREDICTION}/Classify": _unary(self._classify, Operation.INFER),
+            f"{_PREDICTION}/Regress": _unary(self._regress, Operation.INFER),
+            f"{_PREDICTION}/MultiInference": _unary(self._multi_inference, Operation.INFER),
             f"{_PREDICTION}/GetModelMetadata": _unary(self._metadata, Operation.READ),
             f"{_MODEL}/GetModelStatus": _unary(self._status, Operation.READ),
         }
@@ -93,5 +117,5 @@ class TfServingService(Service):
         return tuple(found.inputs) if found else ()
 
 
-def _unary(handler: PredictRpc | GetModelMetadataRpc | GetModelStatusRpc, operation: Operation) -> RpcMethod:
+def _unary(handler: Handler, operation: Operation) -> RpcMethod:
     return RpcMethod(kind=RpcKind.UNARY, handler=handler, operation=operation)

@@ -7,9 +7,21 @@ from navi_core.routing import HostRouter
 
 RPCS = {
     "Predict": "/tensorflow.serving.PredictionService/Predict",
+    "Classify": "/tensorflow.serving.PredictionService/Classify",
+    "Regress": "/tensorflow.serving.PredictionService/Regress",
+    "MultiInference": "/tensorflow.serving.PredictionService/MultiInference",
     "GetModelMetadata": "/tensorflow.serving.PredictionService/GetModelMetadata",
     "GetModelStatus": "/tensorflow.serving.ModelService/GetModelStatus",
 }
+
+
+INFERENCE = ("Predict", "Classify", "Regress", "MultiInference")
+
+MESSAGES = {
+    "Classify": "ClassificationRequest",
+    "Regress": "RegressionRequest",
+}
+"""RPC -> its request message, where that is not called after it."""
 
 
 def body_of(response):

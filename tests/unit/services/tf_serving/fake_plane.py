@@ -65,7 +65,55 @@ SIGNATURES = {
 }
 
 
+LABELS_OF = _strings(b"cat", "é".encode(), b"\xff")
+
+
+def _labels(rows):
+    return np.tile(LABELS_OF, (rows, 1))
+
+
+def _scores(rows):
+    return (np.arange(rows * 3, dtype=np.float32).reshape(rows, 3) + np.float32(0.2)).astype(np.float32)
+
+
+EXAMPLES = spec("examples", "string")
+CLASSES, SCORES = spec("classes", "string", ("batch", None)), spec("scores", "float32", ("batch", None))
+VALUES = spec("outputs", "float32", ("batch", 1))
+TAKES_EXAMPLES = {
+    "classify": ([CLASSES, SCORES], lambda n: {"classes": _labels(n), "scores": _scores(n)}),
+    "classes": ([CLASSES], lambda n: {"classes": _labels(n)}),
+    "scores": ([SCORES], lambda n: {"scores": _scores(n)}),
+    "flat_classes": ([CLASSES], lambda n: {"classes": _labels(n)[:, 0]}),
+    "numbered_classes": ([CLASSES], lambda n: {"classes": _scores(n)}),
+    "few_classes": ([CLASSES], lambda n: {"classes": _labels(n)[1:]}),
+    "flat_scores": ([SCORES], lambda n: {"scores": _scores(n)[:, 0]}),
+    "double_scores": ([SCORES], lambda n: {"scores": _scores(n).astype(np.float64)}),
+    "few_scores": ([SCORES], lambda n: {"scores": _scores(n)[1:]}),
+    "uneven_classes": (
+        [CLASSES, SCORES],
+        lambda n: {"classes": _labels(n)[:, 1:], "scores": _scores(n)},
+    ),
+    "three_outputs": ([CLASSES, SCORES, VALUES], None),
+    "other_outputs": ([spec("y", "float32"), spec("z", "float32")], None),
+    "regress": ([VALUES], lambda n: {"outputs": _scores(n)[:, :1]}),
+    "regress_flat": ([VALUES], lambda n: {"outputs": _scores(n)[:, 0]}),
+    "regress_wide": ([VALUES], lambda n: {"outputs": _scores(n)}),
+    "regress_few": ([VALUES], lambda n: {"outputs": _scores(n)[1:, 0]}),
+    "regress_double": ([VALUES], lambda n: {"outputs": _scores(n)[:, 0].astype(np.float64)}),
+    "regress_other": ([spec("y", "float32")], None),
+}
+"""Signature for classify or regress -> its outputs, and what it computes for so many examples."""
+
+SIGNATURES.update({name: signature([EXAMPLES], outputs) for name, (outputs, _) in TAKES_EXAMPLES.items()})
+SIGNATURES["classify_made"] = signature([EXAMPLES], [SCORES], method_name="tensorflow/serving/classify")
+SIGNATURES["other_examples"] = signature([spec("more", "string")], [SCORES])
+
+
 def compute(name, inputs):
+    if name in TAKES_EXAMPLES:
+        return TAKES_EXAMPLES[name][1](len(inputs["examples"]))
+    if name == "classify_made":
+        return {"scores": _scores(len(inputs["examples"]))}
     if name == DEFAULT_SIGNATURE:
         x = inputs["x"]
         return {"y": x * 2, "z": np.arange(len(x))}

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from calls import body_of, call_http, call_rpc
+from calls import INFERENCE, MESSAGES, body_of, call_http, call_rpc
 from google.protobuf import text_format
 
 from navi_core.errors import ErrorCode
@@ -38,7 +38,7 @@ def expected_text(row, example):
 def encoded(rpc, example):
     if "body_hex" in example:
         return bytes.fromhex(example["body_hex"])
-    message = tf_serving.DESCRIPTORS.message_class(f"{rpc}Request")()
+    message = tf_serving.DESCRIPTORS.message_class(MESSAGES.get(rpc, f"{rpc}Request"))()
     pool = tf_serving.DESCRIPTORS.pool
     return text_format.Parse(example["request"], message, descriptor_pool=pool).SerializeToString()
 
@@ -51,7 +51,7 @@ async def test_rpc_errors__are_those_of_the_table(service, plane, row, example, 
     reason = dict(response.trailers).get("navi-reason", "")
     assert reason == row.get("reason", "")
     assert plane.open_handles == 0
-    assert plane.num_counted == (rpc == "Predict")
+    assert plane.num_counted == (rpc in INFERENCE)
 
 
 @pytest.mark.parametrize(("row", "example"), REST_EXAMPLES)

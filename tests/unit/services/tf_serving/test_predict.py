@@ -3,7 +3,7 @@ from __future__ import annotations
 import fake_plane
 import numpy as np
 import pytest
-from calls import body_of, call_rpc
+from calls import RPCS, body_of, call_rpc
 from fake_plane import FAILURES, MODELS, FakeHandle, FakePlane, context_of, signature, spec
 
 from navi_core.errors import ConfigError, ErrorCode, NaviError
@@ -244,9 +244,24 @@ def test_options__are_checked(table, match):
 
 
 def test_service__leaves_out_what_it_does_not_do(service):
-    assert set(service.rpc_methods()) == {
-        "/tensorflow.serving.PredictionService/Predict",
-        "/tensorflow.serving.PredictionService/GetModelMetadata",
-        "/tensorflow.serving.ModelService/GetModelStatus",
-    }
+    assert set(service.rpc_methods()) == set(RPCS.values())
     assert service.descriptor_set is not None
+
+
+@pytest.mark.parametrize(
+    ("signature", "status"), [("any", 13), ("classify_made", 0), ("scores", 0), ("unknown", 9)]
+)
+async def test_predict__checks_method_names_where_that_is_wanted(plane, signature, status):
+    service = TfServingService.create(context_of(plane, table={"check_method_names": True}))
+    request = tf_serving.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "m", signature
+    request.inputs["examples"].dtype = 7
+    request.inputs["examples"].tensor_shape.dim.add(size=1)
+    response = await call_rpc(service, "Predict", request.SerializeToString())
+    assert response.status == status
+    if status == 13:
+        assert response.message == (
+            "Expected prediction signature method_name to be one of {tensorflow/serving/classify, "
+            "tensorflow/serving/predict, tensorflow/serving/regress}. Was: tensorflow/serving/other"
+        )
+    assert (plane.open_handles, plane.num_counted) == (0, 1)

@@ -1,0 +1,170 @@
+"""Predict, classify and regress over REST: from a call to an answer's body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Final
+
+from navi_core.contracts.planes import DataPlane, ModelHandle
+from navi_core.contracts.service import Call
+from navi_core.errors import NaviError, SignatureNotFoundError
+from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
+from navi_core.services.tf_serving.examples import (
+    ExampleMethod,
+    class_rows,
+    find_signature,
+    regressed_values,
+)
+from navi_core.signature import DEFAULT_SIGNATURE, TensorSpec
+from navi_core.types import Array, NamedArrays
+from navi_core.wire.examples_json import decode_json_examples
+from navi_core.wire.json_predictions import encode_predictions
+from navi_core.wire.json_results import encode_classes, encode_values
+from navi_core.wire.tensor_json import decode_json_request
+
+__all__ = ["RestInference"]
+
+Encode = Callable[[InferenceResponse], bytes]
+"""Makes the body of an answer; raises InvalidRequestError."""
+
+_METHODS: Final = {"classify": ExampleMethod.CLASSIFY, "regress": ExampleMethod.REGRESS}
+"""Verb -> what it asks for; ``predict`` is the third."""
+
+
+class RestInference:
+    """Answers inference calls.
+
+    Parameters
+    ----------
+    plane
+        Answers requests.
+    service
+        The service's name, for metrics.
+    now
+        The monotonic clock, in seconds.
+    default_deadline_ms
+        Deadline of requests that bring none; 0 or less: none.
+    check_method_names
+        Refuse signatures that were made for something else.
+    """
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        *,
+        service: str,
+        now: Callable[[], float],
+        default_deadline_ms: float,
+        check_method_names: bool = False,
+    ) -> None:
+        self._plane = plane
+        self._service = service
+        self._now = now
+        self._default_deadline_ms = default_deadline_ms
+        self._check_method_names = check_method_names
+
+    async def answer(self, call: Call, verb: str, ref: ModelRef) -> bytes:
+        """Answer one call.
+
+        Parameters
+        ----------
+        call
+            The call.
+        verb
+            ``predict``, ``classify`` or ``regress``.
+        ref
+            What it asks for.
+
+        Returns
+        -------
+        body
+            JSON text.
+
+        Raises
+        ------
+        NaviError
+            The request is refused, which is counted here, or it failed.
+        """
+        with ExitStack() as handles:
+            try:
+                decode = self._decode_tensors if verb == "predict" else self._decode_examples
+                handle, request, encode = decode(call, verb, ref, handles)
+            except NaviError as error:
+                self._plane.refused(ref, error, service=self._service, transport=call.transport, method=verb)
+                raise
+            answer = await handle.infer(request)
+            try:
+                return encode(answer)
+            finally:
+                answer.release()
+
+    def _decode_tensors(
+        self, call: Call, verb: str, ref: ModelRef, handles: ExitStack
+    ) -> tuple[ModelHandle, InferenceRequest, Encode]:
+        """Return the model's handle, entered in ``handles``, the request, and what makes the answer.
+
+        The model is looked up when the document has been parsed, as in TensorFlow Serving: what is no
+        JSON is said first.
+        """
+        found: list[ModelHandle] = []
+
+        def input_specs(signature: str) -> Mapping[str, TensorSpec]:
+            handle = handles.enter_context(self._plane.acquire(ref))
+            found.append(handle)
+            name = signature or DEFAULT_SIGNATURE
+            served = handle.signatures.get(name)
+            if served is None:
+                raise SignatureNotFoundError(name, model=handle.model, known=tuple(handle.signatures))
+            return served.inputs
+
+        decoded = decode_json_request(call.body, input_specs)
+        (handle,) = found
+        request = self._request(call, verb, decoded.inputs, decoded.signature)
+
+        def encode(answer: InferenceResponse) -> bytes:
+            return encode_predictions(answer.outputs, row_form=decoded.row_form)
+
+        return handle, request, encode
+
+    def _decode_examples(
+        self, call: Call, verb: str, ref: ModelRef, handles: ExitStack
+    ) -> tuple[ModelHandle, InferenceRequest, Encode]:
+        method = _METHODS[verb]
+        decoded = decode_json_examples(call.body)
+        handle = handles.enter_context(self._plane.acquire(ref))
+        signature = find_signature(
+            handle.signatures, decoded.signature, method, check_method_name=self._check_method_names
+        )
+        request = self._request(
+            call, verb, {signature.input_name: decoded.examples}, signature.name, signature.outputs
+        )
+
+        def encode(answer: InferenceResponse) -> bytes:
+            return _encoded(method, answer.outputs, decoded.examples)
+
+        return handle, request, encode
+
+    def _request(
+        self, call: Call, verb: str, inputs: NamedArrays, signature: str, outputs: tuple[str, ...] = ()
+    ) -> InferenceRequest:
+        deadline = call.deadline
+        if deadline is None and self._default_deadline_ms > 0:
+            deadline = self._now() + self._default_deadline_ms / 1000
+        return InferenceRequest(
+            inputs=inputs,
+            signature=signature,
+            outputs=outputs,
+            deadline=deadline,
+            body_bytes=len(call.body),
+            service=self._service,
+            transport=call.transport,
+            method=verb,
+        )
+
+
+def _encoded(method: ExampleMethod, outputs: NamedArrays, examples: Array) -> bytes:
+    if method is ExampleMethod.CLASSIFY:
+        rows = class_rows(outputs, len(examples))
+        return encode_classes(rows.labels, rows.scores)
+    return encode_values(regressed_values(outputs, len(examples)))
