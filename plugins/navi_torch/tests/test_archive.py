@@ -56,7 +56,7 @@ def test_listing__names_that_lead_out_are_refused(name):
 def test_listing__names_twice_are_refused():
     with pytest.warns(UserWarning, match="Duplicate name"):
         twice = archive([("m/data.pkl", b"1"), ("m/data.pkl", b"2")])
-    with pytest.raises(ArchiveError, match="'data.pkl' is there twice"):
+    with pytest.raises(ArchiveError, match=r"'data\.pkl' is there twice"):
         read_listing(twice)
 
 

@@ -125,7 +125,7 @@ class Branching(nn.Module):
 def test_run__conditions_beside_the_sizes_are_checked_by_torch(load):
     loaded = load(exported(Branching(), torch.zeros(6, 3), dynamic_shapes=({0: Dim.AUTO},)))
     assert loaded.run(x=np.zeros((4, 3), np.float32))["output_0"].tolist() == [[1.0] * 3] * 4
-    with pytest.raises(RequestError, match="Guard failed: .*% 2 == 0") as caught:
+    with pytest.raises(RequestError, match=r"Guard failed: .*% 2 == 0") as caught:
         loaded.run(x=np.zeros((5, 3), np.float32))
     assert "\n" not in str(caught.value)
 

@@ -107,7 +107,7 @@ def test_load__a_pickle_in_the_place_of_traced_inputs_is_not_run(load, trap):
 def test_load__a_pickle_in_the_place_of_example_inputs_is_not_run(load, trap):
     """torch.export's own loader would read it without restriction, once the restricted reader has refused."""
     evil = rewritten(program(), {"data/sample_inputs/model.pt": saved((Evil(trap),))})
-    with pytest.raises(ModelLoadError, match="sample_inputs.* is a pickle of more than tensors"):
+    with pytest.raises(ModelLoadError, match=r"sample_inputs.* is a pickle of more than tensors"):
         load(evil)
 
 

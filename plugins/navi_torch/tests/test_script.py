@@ -119,10 +119,11 @@ def test_signature__a_scripted_model_without_a_clue_is_refused_with_the_lines_to
 
 def test_signature__the_lines_of_the_refusal_work_in_navi_toml(tmp_path):
     """Written as they are, with sizes of the model, they are what the host reads."""
-    from navi_core.models.loading import load_version
-    from navi_core.config.records import ModelSettings
-    from navi_core.testing.registries import registry_of
     from navi_torch.runtime import TorchRuntime
+
+    from navi_core.config.records import ModelSettings
+    from navi_core.models.loading import load_version
+    from navi_core.testing.registries import registry_of
 
     lines = "\n".join(
         f'runtime_options.inputs.{name} = {{ dtype = "float32", shape = [-1, 3] }}' for name in ("a", "b")

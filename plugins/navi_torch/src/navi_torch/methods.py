@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from navi_core import DEFAULT_SIGNATURE, LoadOptions, Signature, TensorSpec, why_not_batchable
 from navi_torch.checks import SizeChecks
 from navi_torch.method import Argument, Call, DescriptionError, Method, OutputTensor, Structure
 
-__all__ = ["Opened", "build_method", "needs_state", "signature_names", "table_of"]
+__all__ = ["SHARED_STATE", "Opened", "build_method", "needs_state", "signature_names", "table_of"]
 
 _T = TypeVar("_T")
+
+SHARED_STATE: Final = "its callers share a state that every run changes"
+"""Why requests of a model that changes itself are not joined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ class _Library:
         create.argtypes = [ctypes.POINTER(_Pointer), ctypes.c_size_t, ctypes.c_char_p, ctypes.c_char_p]
         self._last_error = getattr(self._library, "AOTInductorGetLastError", None)
         if self._last_error is not None:
-            self._last_error.restype, self._last_error.argtypes = ctypes.c_char_p, []
+            self._last_error.argtypes = [ctypes.POINTER(ctypes.c_char_p)]
         self.check(create(ctypes.byref(self._handle), RUNNERS, b"cpu", b""))
         self.in_spec, self.out_spec = self._call_spec()
         self.num_inputs = self._count("AOTInductorModelContainerGetNumInputs")
@@ -97,8 +97,10 @@ class _Library:
     def check(self, status: int) -> None:
         """Raise what a call that failed says."""
         if status:
-            said = self._last_error() if self._last_error is not None else None
-            raise NativeError((said or b"the library refused the call").decode(errors="replace"))
+            said = ctypes.c_char_p()
+            if self._last_error is not None:  # kept for this thread until its next call
+                self._last_error(ctypes.byref(said))
+            raise NativeError((said.value or b"the library refused the call").decode(errors="replace"))
 
     def run(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
         """Run the model; the lock is free while the library computes."""

@@ -9,7 +9,7 @@ from navi_core import DType
 from navi_torch.description import method_options
 from navi_torch.exported import arguments_of, checks_of, load_calls, outputs_of, read_programs
 from navi_torch.method import Call, DescriptionError, Method
-from navi_torch.methods import Opened, build_method, needs_state, signature_names, table_of
+from navi_torch.methods import SHARED_STATE, Opened, build_method, needs_state, signature_names, table_of
 from navi_torch.program import Program
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def program_method(source: Source, name: str, program: Program, call: Call, *, i
     outputs = outputs_of(program, said)
     why_not = ""
     if source.description.state == "shared":
-        why_not = "its callers share a state that every run changes"
+        why_not = SHARED_STATE
     return build_method(
         call,
         arguments,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from navi_torch.checks import DimCheck, SizeChecks
+from navi_torch.checks import dim_checks
 from navi_torch.description import method_options
 from navi_torch.exported import read_programs
-from navi_torch.method import DescriptionError, Method
-from navi_torch.methods import Opened, build_method, signature_names, table_of
+from navi_torch.expressions import Expression
+from navi_torch.method import Argument, DescriptionError, Method
+from navi_torch.methods import SHARED_STATE, Opened, build_method, signature_names, table_of
 from navi_torch.native import open_native
 from navi_torch.open_exported import check_state, default_program, program_method
 from navi_torch.package import (
@@ -17,8 +19,8 @@ from navi_torch.package import (
     arguments_of,
     compiled_for,
     open_package,
-    source_arguments,
 )
+from navi_torch.package_source import SourceInput, source_inputs
 from navi_torch.probe import find_outputs
 
 if TYPE_CHECKING:
@@ -87,28 +89,25 @@ def _check_device(source: Source, name: str) -> None:
 
 def _method(source: Source, name: str, package: Package, notes: list[str], *, is_default: bool) -> Method:
     said = method_options(source.description, name, is_default=is_default)
-    found = source_arguments(source.stream, source.listing, name, package.in_spec)
-    arguments = arguments_of(
-        said, None if found is None else found[0], package.num_inputs, table_of(name, is_default=is_default)
-    )
-    checks = None
-    max_rows = None
-    if found is not None:
-        limits = list(found[1].values())
-        dims = [
-            DimCheck(argument.name, axis, f"{argument.name}.{axis}", low, high)
-            for argument, ranges in zip(arguments, limits, strict=True)
-            for axis, (low, high) in enumerate(ranges)
-            if low is not None or high is not None
-        ]
-        checks = SizeChecks(tuple(dims)) if dims else None
-        max_rows = min((dim.high for dim in dims if dim.axis == 0 and dim.high is not None), default=None)
-        if not said.inputs:
-            notes.append("its inputs' dtypes and sizes were read from the package's generated C++ source")
+    found = source_inputs(source.stream, source.listing, name, package.in_spec)
+    known = None if found is None else [_argument(each) for each in found]
+    arguments = arguments_of(said, known, package.num_inputs, table_of(name, is_default=is_default))
+    ranges: dict[str, tuple[int | None, int | None]] = {}
+    sizes: Mapping[str, Sequence[int | str | Expression | None]]
+    if found is None:
+        sizes = {argument.name: argument.shape or () for argument in arguments}
+    else:
+        sizes = {argument.name: each.sizes for argument, each in zip(arguments, found, strict=True)}
+        for each in found:
+            ranges.update(
+                {symbol: limits for symbol, limits in each.limits.items() if limits != (None, None)}
+            )
+        notes.append("its inputs' dtypes and sizes were read from the package's generated C++ source")
     outputs = find_outputs(package.call, arguments, said, source.device, package.output_names)
     why_not = outputs.why_not_rows
     if source.description.state == "shared":
-        why_not = "its callers share a state that every run changes"
+        why_not = SHARED_STATE
+    leads = {str(each[0]) for each in sizes.values() if each and isinstance(each[0], str)}
     return build_method(
         package.call,
         arguments,
@@ -116,7 +115,12 @@ def _method(source: Source, name: str, package: Package, notes: list[str], *, is
         load=source.load if is_default else None,
         structure=outputs.structure,
         keys=outputs.keys,
-        checks=checks,
-        max_rows=max_rows,
+        checks=dim_checks(sizes, ranges),
+        max_rows=min((high for lead in leads if (high := ranges.get(lead, (None, None))[1])), default=None),
         why_not=why_not,
     )
+
+
+def _argument(each: SourceInput) -> Argument:
+    shape = tuple(size.text if isinstance(size, Expression) else size for size in each.sizes)
+    return Argument(name=each.name, kind="tensor", dtype=each.dtype, shape=shape, is_written=True)

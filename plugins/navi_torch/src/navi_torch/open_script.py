@@ -10,7 +10,7 @@ import torch
 from navi_torch.archive import read_member
 from navi_torch.description import method_options
 from navi_torch.method import DescriptionError, Method
-from navi_torch.methods import Opened, build_method, needs_state, signature_names, table_of
+from navi_torch.methods import SHARED_STATE, Opened, build_method, needs_state, signature_names, table_of
 from navi_torch.options import MethodOptions
 from navi_torch.probe import find_outputs
 from navi_torch.script import arguments_of, call_of, default_method, open_module, public_methods
@@ -131,7 +131,7 @@ class _Opening:
             self.module = open_module(source.stream, source.path, source.device)
         why_not = found.why_not_rows
         if source.description.state == "shared":
-            why_not = "its callers share a state that every run changes"
+            why_not = SHARED_STATE
         return build_method(
             call_of(self.module, name),
             arguments,
