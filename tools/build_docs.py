@@ -30,6 +30,7 @@ from navi_core.config.wording import describe, show
 from navi_core.models.lifecycle import draw_mermaid
 from navi_core.plugins.discovery import discover
 from navi_core.plugins.registry import Registry
+from navi_core.services.oip import errors as oip
 from navi_core.services.tf_serving import errors as tf_serving
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -137,9 +138,14 @@ def _error_tree(cls: type, depth: int) -> Iterator[tuple[str, int]]:
 
 def protocol_codes() -> Iterator[str]:
     """Yield how each protocol says a code."""
-    yield "| code | TensorFlow Serving, gRPC | TensorFlow Serving, REST |\n|---|---|---|"
+    yield "Every gRPC service has the number of the code; the Open Inference Protocol as Triton says the code in brackets.\n"
+    yield "| code | gRPC | TensorFlow Serving, REST | Open Inference, REST | as Triton, REST |\n|---|---|---|---|---|"
     for code in errors.ErrorCode:
-        yield f"| `{code}` | {tf_serving.GRPC_STATUS[code]} | {tf_serving.HTTP_STATUS[code]} |"
+        as_triton = f" (`{oip.TRITON_CODE[code]}`)" if oip.TRITON_CODE[code] is not code else ""
+        yield (
+            f"| `{code}` | {tf_serving.GRPC_STATUS[code]} | {tf_serving.HTTP_STATUS[code]} "
+            f"| {oip.HTTP_STATUS[code]} | {oip.TRITON_HTTP_STATUS[code]}{as_triton} |"
+        )
 
 
 def protocol_errors() -> Iterator[str]:
@@ -149,6 +155,9 @@ def protocol_errors() -> Iterator[str]:
         yield f"### `{path.name}`\n\n| situation | code | text |\n|---|---|---|"
         for row in table["error"]:
             note = f"<br>{_prose(row['note'])}" if row.get("note") else ""
+            if "triton_code" in row or "triton_text" in row:
+                as_triton = _prose(row.get("triton_text", row["text"])).replace("`", "'")
+                note += f"<br>As Triton: `{row.get('triton_code', row['code'])}` `{as_triton}`"
             text = _prose(row["text"]).replace("`", "'")
             yield f"| {row['id'].replace('_', ' ')} | `{row['code']}` | `{text}`{note} |"
         yield ""
