@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from navi_core.admin import HostAdmin
 from navi_core.authorization import Authorization
 from navi_core.batching.buffers import BufferPool
 from navi_core.budget import MemoryBudget
+from navi_core.certificates import certificate_ends
 from navi_core.config.checks import check_config
 from navi_core.config.records import HostConfig
 from navi_core.config.single_files import name_single_files
@@ -310,6 +312,7 @@ class _Parts:
         self.listeners = Listeners(registry, config, budget=self.budget, now=now)
         self.metrics.set_gauge_source(self._gauges)
         self.metrics.set_budget_source(lambda: self.budget.in_use_bytes)
+        self.metrics.set_certificate_source(partial(certificate_ends, config.transports))
         services = self._services()
         authorization = Authorization(allow_admin=config.admin, settings=config.auth)
         self.router = HostRouter(services, authorization=authorization)

@@ -152,6 +152,13 @@ _TABLE: Final = (
         "Body bytes in flight, of the process-wide budget.",
         unit="bytes",
     ),
+    FamilySpec(
+        "navi_certificate_not_after_seconds",
+        "gauge",
+        "When a listener's certificate ends, in seconds since 1970.",
+        ("transport",),
+        unit="seconds",
+    ),
     FamilySpec("navi_build_info", "gauge", "Always 1; the labels say what runs here.", ("version", "python")),
 )
 

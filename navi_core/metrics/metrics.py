@@ -90,6 +90,7 @@ class Metrics:
         self._unresolved = CallCells(self._store, (UNKNOWN, UNKNOWN, UNKNOWN))
         self._gauge_source: Callable[[], Iterable[QueueGauges]] | None = None
         self._budget_source: Callable[[], int] | None = None
+        self._certificate_source: Callable[[], Mapping[str, float]] = dict
         self._store.scalar("navi_build_info").child(self._version, platform.python_version()).value = 1
         self.registry.register(_OwnCollector(self._own_metrics))
 
@@ -209,6 +210,10 @@ class Metrics:
         """Have ``source`` asked for the body bytes in flight, whenever a page is made."""
         self._budget_source = source
 
+    def set_certificate_source(self, source: Callable[[], Mapping[str, float]]) -> None:
+        """Have ``source`` asked, whenever a page is made: transport -> when its certificate ends, in seconds since 1970."""
+        self._certificate_source = source
+
     def render(self, accept: str = "") -> tuple[str, bytes]:
         """Return content type and body of the page.
 
@@ -242,9 +247,11 @@ class Metrics:
         if not self._compat:
             return
         queued = sum(row[4] for row in self._queue_rows())
+        ends = tuple(self._certificate_source().values())
         for server in self._compat:
             with self._store.lock:
                 server.set_queued(queued)
+                server.set_certificate_ends(ends)
                 server.set_servable_gauges(self._servable_gauges_by_name())
             yield server, self._snapshots(server.families())
 
@@ -283,6 +290,9 @@ class Metrics:
         ]
         used = self._budget_source() if self._budget_source is not None else 0
         gauges["navi_body_budget_used_bytes"] = [((), used)]
+        gauges["navi_certificate_not_after_seconds"] = [
+            ((transport,), end) for transport, end in self._certificate_source().items()
+        ]
         return gauges
 
 

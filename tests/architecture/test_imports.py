@@ -105,6 +105,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "batching.prepared",
             "batching.preparing",
             "budget",
+            "certificates",
             "logs",
             "metrics",
             "models.loading",

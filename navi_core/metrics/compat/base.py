@@ -73,5 +73,8 @@ class CompatServer:
     def set_queued(self, num_requests: int) -> None:
         """Take the number of requests that wait in all queues; called before every page."""
 
+    def set_certificate_ends(self, ends: Sequence[float]) -> None:
+        """Take when the listeners' certificates end, in seconds since 1970; called before every page."""
+
     def set_servable_gauges(self, gauges: Mapping[str, float]) -> None:
         """Take the gauges of all loaded versions, by name, the last loaded one's; called before every page."""

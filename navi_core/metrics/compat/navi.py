@@ -81,7 +81,10 @@ class NaviCompat(CompatServer):
         self.customop_version = self._gauge(
             CUSTOMOP_VERSION, "The last four hexadecimal digits of a custom op library's SHA-256"
         )
-        self._has_customops = False
+        self.cert_expiry = self._gauge(
+            "cert_expiry_epoch", "When the certificate ends, in seconds since 1970"
+        )
+        self._absent = {self.cert_expiry.spec.name, self.customop_version.spec.name}
         self.response_time = self._histogram(
             "response_time", "Time to an answer, in milliseconds", RESPONSE_TIME_MS
         )
@@ -94,10 +97,8 @@ class NaviCompat(CompatServer):
         self.navi_version.child().value = version_number(version)
 
     def families(self) -> Sequence[ScalarFamily | HistogramFamily]:
-        """Return the families in the order of the page; that of custom ops only where a model has some."""
-        return [
-            family for family in self._families if self._has_customops or family is not self.customop_version
-        ]
+        """Return the families in the order of the page; those of custom ops and TLS only where there are some."""
+        return [family for family in self._families if family.spec.name not in self._absent]
 
     def for_model(self, model: str) -> CompatModel:
         """Return the recorder of one model."""
@@ -115,8 +116,19 @@ class NaviCompat(CompatServer):
 
     def set_servable_gauges(self, gauges: Mapping[str, float]) -> None:
         """Take the version of custom op libraries from the servable that has them; of several the last."""
-        self._has_customops = CUSTOMOP_VERSION in gauges
-        self.customop_version.child().value = gauges.get(CUSTOMOP_VERSION, 0)
+        self._show(self.customop_version, gauges.get(CUSTOMOP_VERSION))
+
+    def set_certificate_ends(self, ends: Sequence[float]) -> None:
+        """Take the end of the certificate that ends first: Navi has one listener."""
+        self._show(self.cert_expiry, min(ends, default=None))
+
+    def _show(self, family: ScalarFamily, value: float | None) -> None:
+        """Show a value; None: leave the family out, since a zero would say something else."""
+        if value is None:
+            self._absent.add(family.spec.name)
+        else:
+            self._absent.discard(family.spec.name)
+            family.child().value = value
 
     def _counter(self, name: str, meaning: str, *labels: str) -> ScalarFamily:
         return self._scalar(FamilySpec(f":navi:{name}", "counter", meaning, labels))

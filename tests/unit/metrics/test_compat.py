@@ -40,6 +40,7 @@ def use(metrics):
     metrics.load_finished("m", 7, 1.0, ok=True)
     metrics.load_finished("m", 8, 1.0, ok=False)
     metrics.set_gauges("m", 7, {"customop_version": 54321.0})
+    metrics.set_certificate_source(lambda: {"grpc": 2e9, "http": 3e9})
     metrics.requests_replayed("m", "/models/m/7", ErrorCode.OK, 0.004, 3)
     metrics.requests_replayed("m", "/models/m/8", ErrorCode.DATA_LOSS, 0.002, 1)
     recorder = metrics.for_signature("m", 7, "s")
@@ -119,6 +120,7 @@ def test_navi__values():
         ":navi:batch_size 4",
         ":navi:mpsc_channel_size 7",
         ":navi:customop_version 54321",
+        ":navi:cert_expiry_epoch 2000000000",
         ':navi:response_time_bucket{model_name="m",le="0"} 0',
         ':navi:response_time_bucket{model_name="m",le="10"} 6',
         ':navi:model_inference_time_bucket{model_name="m",le="10"} 0',
@@ -129,6 +131,15 @@ def test_navi__values():
     ]:
         assert expected in lines
     assert "# TYPE :navi:num_requests counter" in lines
+
+
+def test_navi__without_tls_no_certificate_ends():
+    metrics = Metrics(["navi"])
+    assert "cert_expiry" not in page(metrics)
+    metrics.set_certificate_source(lambda: {"grpc": 2e9})
+    assert ":navi:cert_expiry_epoch 2000000000" in compat_lines(metrics)
+    metrics.set_certificate_source(dict)
+    assert "cert_expiry" not in page(metrics)
 
 
 def test_navi__version_of_custom_ops_is_that_of_the_last_loaded_and_gone_with_it():

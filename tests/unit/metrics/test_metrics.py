@@ -111,6 +111,7 @@ def use_everything(metrics):
     recorder.work_saved("stale", 4)
     recorder.retried(3)
     metrics.set_gauges("m", 7, {"customop_version": 54321.0, "threads": 2.0})
+    metrics.set_certificate_source(lambda: {"grpc": 2e9})
 
 
 def test_page__values_are_what_was_recorded(metrics):
