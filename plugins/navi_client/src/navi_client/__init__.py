@@ -1,0 +1,46 @@
+"""A light client of model servers: TensorFlow Serving, Triton, KServe, Proton, and navi itself.
+
+>>> from navi_client import Client
+>>> with Client("127.0.0.1:8500") as client:  # doctest: +SKIP
+...     client.predict("web_click", {"x": array})["y"]
+
+numpy, grpcio and protobuf are all that it needs. Arrays go out as their memory and come in as views of the
+answer, wherever the protocols allow it.
+"""
+
+from __future__ import annotations
+
+from navi_client.async_client import AsyncClient
+from navi_client.client import Client
+from navi_client.connection import Tls
+from navi_client.errors import ClientError, Code, DecodeError, UnsupportedError
+from navi_client.examples import encode_example
+from navi_client.messages import (
+    Class,
+    ModelMetadata,
+    Outputs,
+    Request,
+    Target,
+    TensorInfo,
+    VersionStatus,
+)
+from navi_client.retrying import Retries
+
+__all__ = [
+    "AsyncClient",
+    "Class",
+    "Client",
+    "ClientError",
+    "Code",
+    "DecodeError",
+    "ModelMetadata",
+    "Outputs",
+    "Request",
+    "Retries",
+    "Target",
+    "TensorInfo",
+    "Tls",
+    "UnsupportedError",
+    "VersionStatus",
+    "encode_example",
+]

@@ -1,0 +1,98 @@
+# Copied from navi_core/wire/tensor_view.py by tools/build_wire_copies.py; not edited by hand.
+"""TensorProtos that are written the plain way, as views of the bytes that hold them.
+
+The plain way: the type, then the shape, then one run of fixed-width values up to the end. That is how clients
+write floats and every numeric ``tensor_content``. Everything else is left to protobuf's parser.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from navi_client._generated.tensors import DType
+from navi_client.types import Array, Bytes
+from navi_client._generated.tf_dtypes import BY_NUMBER
+
+__all__ = ["MAX_RANK", "view_tensor"]
+
+MAX_RANK: Final = 32
+"""The most dimensions of a tensor: what every supported NumPy can hold."""
+
+_TAG_DTYPE: Final = 0x08
+_TAG_SHAPE: Final = 0x12
+_TAG_DIM: Final = 0x12
+_TAG_SIZE: Final = 0x08
+_TAG_CONTENT: Final = 0x22
+
+
+def view_tensor(body: Bytes, start: int, end: int, max_tensor_bytes: int) -> Array | None:
+    """Make a view of the body; None where the message is not written the plain way, or is wrong."""
+    try:
+        if body[start] != _TAG_DTYPE:
+            return None
+        kind = BY_NUMBER.get(body[start + 1])
+        pos = start + 2
+        if kind is None or kind.dtype is DType.STRING:
+            return None
+        dims: list[int] = []
+        num_elements = 1
+        if body[pos] == _TAG_SHAPE:
+            shape_end = pos + 2 + body[pos + 1]
+            if body[pos + 1] >= 0x80:
+                return None
+            pos += 2
+            while pos < shape_end:
+                if body[pos] != _TAG_DIM:
+                    return None
+                dim_end = pos + 2 + body[pos + 1]
+                pos += 2
+                size = 0
+                if pos < dim_end:
+                    if body[pos] != _TAG_SIZE or dim_end - pos > 6:
+                        return None  # a name, or a size of 2**35 and more
+                    pos += 1
+                    shift = 0
+                    while (byte := body[pos]) >= 0x80:
+                        size |= (byte & 0x7F) << shift
+                        shift += 7
+                        pos += 1
+                        if pos >= dim_end:
+                            return None
+                    size |= byte << shift
+                    pos += 1
+                if pos != dim_end:
+                    return None
+                dims.append(size)
+                num_elements *= size
+            if pos != shape_end or len(dims) > MAX_RANK:
+                return None
+        tag = body[pos]
+        pos += 1
+        if tag >= 0x80:
+            tag = tag & 0x7F | body[pos] << 7
+            pos += 1
+        if tag != _TAG_CONTENT and (not kind.fixed or tag != kind.field_number << 3 | 2):
+            return None
+        size_bytes = shift = 0
+        while (byte := body[pos]) >= 0x80:
+            size_bytes |= (byte & 0x7F) << shift
+            shift += 7
+            pos += 1
+            if shift > 28:  # more than any message has, and no endless varint is read
+                return None
+        size_bytes |= byte << shift
+        pos += 1
+    except IndexError:
+        return None
+    dtype = kind.numpy
+    if pos + size_bytes != end or size_bytes != num_elements * dtype.itemsize or not size_bytes:
+        return None
+    if size_bytes > max_tensor_bytes:
+        return None
+    array = np.frombuffer(body, dtype, num_elements, pos).reshape(dims)
+    if dtype.kind == "b" and array.view(np.uint8).max() > 1:
+        return None
+    array.flags.writeable = False
+    return array
