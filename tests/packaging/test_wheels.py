@@ -93,7 +93,7 @@ def test_a_wheel_installs_alone_and_is_listed(wheel_of, fresh, folder):
 
 
 def test_what_new_plugin_writes_and_the_examples_install_and_pass_their_tests(wheel_of, fresh, tmp_path):
-    binaries = fresh(wheel_of(ROOT), "pytest", "pytest-asyncio")
+    binaries = fresh(wheel_of(ROOT), "pytest")
     written = [tmp_path / f"new-{kind}" for kind in KINDS]
     for kind, folder in zip(KINDS, written, strict=True):
         run(binaries / "navi-host", "new-plugin", folder.name, "--kind", kind, cwd=tmp_path)

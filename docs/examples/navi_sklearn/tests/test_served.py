@@ -58,11 +58,11 @@ def store(model_dir, estimator):
 
 
 @pytest.mark.parametrize("name", MODELS)
-async def test_answers_are_those_of_the_estimator(name, tmp_path):
+def test_answers_are_those_of_the_estimator(name, tmp_path):
     estimator = MODELS[name]
-    async with Host(HostConfig(models=(store(tmp_path / name, estimator),))) as host:
+    with Host(HostConfig(models=(store(tmp_path / name, estimator),))) as host:
         for rows in (X, X[:1], X[:0]):
-            answer = await host.predict(name, {"x": rows})
+            answer = host.predict(name, {"x": rows})
             assert set(answer) == OUTPUTS[name]
             for output, got in answer.items():
                 want = getattr(estimator, METHODS[output])(rows) if len(rows) else got[:0]
@@ -72,28 +72,28 @@ async def test_answers_are_those_of_the_estimator(name, tmp_path):
                     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
-async def test_values_that_the_estimator_refuses_are_the_callers_fault(tmp_path):
+def test_values_that_the_estimator_refuses_are_the_callers_fault(tmp_path):
     bad = X[:2].copy()
     bad[1, 0] = np.nan
-    async with Host(HostConfig(models=(store(tmp_path / "m", MODELS["pipeline"]),))) as host:
+    with Host(HostConfig(models=(store(tmp_path / "m", MODELS["pipeline"]),))) as host:
         with pytest.raises(RequestError, match="NaN"):
-            await host.predict("m", {"x": bad})
+            host.predict("m", {"x": bad})
         unseen = X[:1].copy()
         unseen[0, 3] = 1
         with pytest.raises(RequestError, match="unknown categories"):
-            await host.predict("m", {"x": unseen})
-        assert len((await host.predict("m", {"x": X[:5]}))["prediction"]) == 5
+            host.predict("m", {"x": unseen})
+        assert len((host.predict("m", {"x": X[:5]}))["prediction"]) == 5
 
 
-async def test_the_model_of_the_readme(tmp_path, monkeypatch):
+def test_the_model_of_the_readme(tmp_path, monkeypatch):
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     folder = tmp_path / "iris" / "1"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
     exec(readme.partition("```python\n")[2].partition("```")[0], {})
     model = ModelConfig(path=str(tmp_path / "iris"), stable_ms=0)
-    async with Host(HostConfig(models=(model,))) as host:
-        answer = await host.predict("iris", {"x": np.array([[5.1, 3.5, 1.4, 0.2]])})
+    with Host(HostConfig(models=(model,))) as host:
+        answer = host.predict("iris", {"x": np.array([[5.1, 3.5, 1.4, 0.2]])})
     assert answer["prediction"].tolist() == [0]
     assert answer["probabilities"][0, 0] > 0.9
 
