@@ -54,32 +54,31 @@ def parse_object(
         raise InvalidRequestError(
             f"request JSON: expected at most {max_json_bytes} bytes (max_json_bytes), got {len(body)}"
         )
-    if _depth(body) > max_depth:
+    text = bytes(body)
+    # no document is deeper than it has brackets
+    if text.count(b"[") + text.count(b"{") > max_depth and _depth(text) > max_depth:
         raise InvalidRequestError(f"request JSON: nesting depth exceeds the limit ({max_depth})")
-    document = _parse(body)
+    document = _parse(text)
     if type(document) is not dict:
         raise InvalidRequestError("request JSON: expected an object")
     return document
 
 
-def _depth(body: Bytes) -> int:
+def _depth(text: bytes) -> int:
     """Return the deepest nesting of arrays and objects."""
-    text = bytes(body)
-    if text.count(b"[") + text.count(b"{") <= 1:
-        return 1
     # Brackets inside strings do not count. Without escapes, a string's ends are told by quotes alone.
     brackets = _STRING.sub(b"", text if b"\\" in text else text.translate(None, _NO_MARKS))
     steps = _STEPS[np.frombuffer(brackets.translate(None, _NO_BRACKETS), np.uint8)]
     return int(steps.cumsum(dtype=np.int64).max(initial=0))
 
 
-def _parse(body: Bytes) -> Any:
+def _parse(text: bytes) -> Any:
     try:
-        return msgspec.json.decode(body)
+        return msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        return json.loads(str(body, "utf-8"))
+        return json.loads(text.decode())
     except UnicodeDecodeError as error:
         raise InvalidRequestError(
             f"failed to parse the request JSON buffer: not UTF-8 at byte {error.start}"
