@@ -106,8 +106,8 @@ def test_signature__is_read_from_the_generated_source(load, made):
         "mask": (DType.FLOAT32, (rows, 4)),
     }
     assert {name: (spec.dtype, spec.shape) for name, spec in loaded.signature.outputs.items()} == {
-        "scores": (DType.FLOAT32, (None, 4)),
-        "best": (DType.INT64, (None,)),
+        "scores": (DType.FLOAT32, (rows, 4)),
+        "best": (DType.INT64, (rows,)),
     }
     assert loaded.signature.batchable
     assert loaded.signature.max_rows == 64

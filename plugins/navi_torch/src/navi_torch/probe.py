@@ -121,7 +121,9 @@ def find_outputs(
     if base is None:
         return _described(said, clean_text(str(error)) or type(error).__name__)
     trials = [base]
-    has_rows = any(_leads(argument) for argument in arguments)
+    leads = [argument.shape[0] for argument in arguments if argument.shape and _leads(argument)]
+    has_rows = bool(leads)
+    lead = leads[0] if len(set(leads)) == 1 else None
     why_not = ""
     if has_rows:
         more, failure = _attempt(run, base.rows + 1, other)
@@ -142,7 +144,7 @@ def find_outputs(
         raise DescriptionError(msg)
     outputs = []
     for index, name in enumerate(found_names):
-        shape, why = _merged(trials, index, name, has_rows and not why_not)
+        shape, why = _merged(trials, index, name, lead, follows=has_rows and not why_not)
         why_not = why_not or why
         outputs.append(
             _with_said(OutputTensor(name=name, index=index, dtype=base.dtypes[index], shape=shape), said)
@@ -206,7 +208,7 @@ def _dtype(name: str, value: Any) -> DType:
 
 
 def _merged(
-    trials: Sequence[_Trial], index: int, name: str, follows: bool
+    trials: Sequence[_Trial], index: int, name: str, lead: Dim, *, follows: bool
 ) -> tuple[tuple[Dim, ...] | None, str]:
     """Return an output's shape as several runs show it, and why it does not follow the rows."""
     shapes = [trial.shapes[index] for trial in trials if index < len(trial.shapes)]
@@ -221,7 +223,7 @@ def _merged(
                 why = f"output '{name}' has shape {got} for {trial.rows} rows"
                 break
         else:
-            shape[0] = None
+            shape[0] = lead
     return tuple(shape), why
 
 
