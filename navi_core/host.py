@@ -27,6 +27,7 @@ from navi_core.certificates import certificate_ends
 from navi_core.config.checks import check_config
 from navi_core.config.records import HostConfig
 from navi_core.config.single_files import name_single_files
+from navi_core.confined_admin import ConfinedAdmin
 from navi_core.contracts.planes import ServiceContext, ServiceOptions
 from navi_core.contracts.service import Service
 from navi_core.contracts.transport import Address
@@ -325,7 +326,7 @@ class _Parts:
         services: list[Service] = []
         context = ServiceContext(
             plane=self.plane,
-            admin=self.admin,
+            admin=ConfinedAdmin(self.admin, config.model_roots),
             now=time.monotonic,
             new_signal=_LoopSignal,
             options=ServiceOptions(

@@ -304,6 +304,9 @@ class HostConfig(_Record, frozen=True, kw_only=True):
         A port of its own for the metrics page; None: none (it is on the HTTP port anyway).
     admin
         Allow admin operations.
+    model_roots
+        Directories, or URIs. A model that comes by an admin operation, and not by this configuration, lies
+        within one of them, links followed; empty: it may lie anywhere.
     auth
         See its record.
     drain_timeout_s
@@ -340,6 +343,7 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     converters: dict[str, dict[str, Any]] = {}
     prometheus_port: Port | None = None
     admin: bool = False
+    model_roots: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
     auth: AuthSettings = AuthSettings()
     drain_timeout_s: NonNegativeFloat = 30.0
     poll_interval_s: NonNegativeFloat = 1.0

@@ -129,6 +129,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "admin",
             "authorization",
+            "confined_admin",
             "host",
             "host_thread",
             "in_process",
@@ -152,6 +153,7 @@ ISLANDS: dict[str, tuple[str, ...]] = {
         "tensors",
         "signature",
         "messages",
+        "config",  # admin operations take a model's configuration
         "contracts",
         "hookspecs",
         "wire",

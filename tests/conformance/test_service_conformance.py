@@ -31,6 +31,8 @@ class TestTfServing(ServiceConformance):
         metadata.model_spec.name = model
         status = tf_serving.GetModelStatusRequest()
         status.model_spec.name = model
+        reload = tf_serving.ReloadConfigRequest()
+        reload.config.model_config_list.SetInParent()  # a model that is listed and unknown is a new one
         return {
             "/tensorflow.serving.PredictionService/Predict": predict.SerializeToString(),
             # a signature takes tensors, or examples for one kind of result
@@ -39,6 +41,7 @@ class TestTfServing(ServiceConformance):
             "/tensorflow.serving.PredictionService/MultiInference": None,
             "/tensorflow.serving.PredictionService/GetModelMetadata": metadata.SerializeToString(),
             "/tensorflow.serving.ModelService/GetModelStatus": status.SerializeToString(),
+            "/tensorflow.serving.ModelService/HandleReloadConfigRequest": reload.SerializeToString(),
             f"POST /v1/models/{model}:predict": b'{"instances": [1.0, 2.5]}',
             "GET /v1/models": b"",
             f"GET /v1/models/{model}": b"",

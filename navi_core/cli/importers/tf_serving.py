@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from navi_core.cli.importers.imported import Imported
 from navi_core.config.wording import item_path, key_path
-from navi_core.errors import ConfigError
-from navi_core.wire import tf_serving
+from navi_core.errors import ConfigError, InvalidRequestError
+from navi_core.wire.model_server_config import parse_text_config, version_choice
 
 if TYPE_CHECKING:
-    from navi_core.wire.tf_serving import FileSystemStoragePathSourceConfig, ModelConfig, ModelServerConfig
+    from navi_core.wire.tf_serving import ModelConfig
 
 __all__ = ["read_tf_serving"]
 
@@ -23,7 +23,10 @@ def read_tf_serving(text: str) -> Imported:
     ConfigError
         It is no such text (with line and column), or configures something else than a list of models.
     """
-    config = _parse(text)
+    try:
+        config = parse_text_config(text)
+    except InvalidRequestError as error:
+        raise ConfigError(error.message) from None
     if config.WhichOneof("config") == "custom_model_config":
         raise ConfigError(
             "expected model_config_list, got a configuration of the server's own plugins",
@@ -37,20 +40,6 @@ def read_tf_serving(text: str) -> Imported:
     return found
 
 
-def _parse(text: str) -> ModelServerConfig:
-    from google.protobuf import text_format  # noqa: PLC0415 - protobuf is imported with the first message
-
-    config = tf_serving.ModelServerConfig()
-    try:
-        text_format.Parse(text, config, descriptor_pool=tf_serving.DESCRIPTORS.pool)
-    except text_format.ParseError as error:
-        words = " ".join(str(error).split())
-        raise ConfigError(f"expected a ModelServerConfig as text: {words}") from None
-    except RecursionError:
-        raise ConfigError("expected a ModelServerConfig as text, got one that is nested too deep") from None
-    return config
-
-
 def _model(found: Imported, model: ModelConfig, path: str) -> dict[str, Any]:
     for key in ("name", "base_path"):
         if not getattr(model, key):
@@ -62,22 +51,9 @@ def _model(found: Imported, model: ModelConfig, path: str) -> dict[str, Any]:
         )
     if model.HasField("logging_config"):
         found.notes.append(f"{path}.logging_config is left out: requests are not logged here")
-    if model.HasField("model_version_policy"):
-        versions = _versions(model.model_version_policy)
-        if versions:
-            table["versions"] = versions
+    versions = version_choice(model)
+    if versions:
+        table["versions"] = versions
     if model.version_labels:
         table["labels"] = dict(sorted(model.version_labels.items()))
     return table
-
-
-def _versions(policy: FileSystemStoragePathSourceConfig.ServableVersionPolicy) -> dict[str, Any]:
-    match policy.WhichOneof("policy_choice"):
-        case "latest":
-            return {"latest": policy.latest.num_versions or 1}
-        case "all":
-            return {"all": True}
-        case "specific":
-            return {"specific": list(policy.specific.versions)}
-        case _:
-            return {}

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from navi_core.config.records import ModelSettings
 from navi_core.errors import ConfigError, ErrorCode
 
 __all__ = ["TfServingOptions", "read_options"]
@@ -28,6 +29,12 @@ class TfServingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     check_method_names
         Refuse a signature whose ``method_name`` is of another kind than the call (TensorFlow Serving's
         ``--enable_signature_method_name_check``).
+    allow_unavailable_labels
+        Let a reloaded configuration give labels to versions that are not available yet (TensorFlow Serving's
+        ``--allow_version_labels_for_unavailable_models``).
+    model_defaults
+        What the configuration of a model says that a reloaded configuration brings, besides name, path, versions
+        and labels.
     cors
         Answer REST requests with CORS headers that allow every origin.
     """
@@ -36,6 +43,8 @@ class TfServingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     not_ready_code: Literal["UNAVAILABLE", "NOT_FOUND"] = "UNAVAILABLE"
     response_tensors: Literal["values", "tensor_content"] = "values"
     check_method_names: bool = False
+    allow_unavailable_labels: bool = False
+    model_defaults: ModelSettings = ModelSettings()
     cors: bool = False
 
     @property

@@ -16,6 +16,7 @@ from navi_core.services.tf_serving.metadata import GetModelMetadataRpc
 from navi_core.services.tf_serving.model_status import GetModelStatusRpc
 from navi_core.services.tf_serving.options import read_options
 from navi_core.services.tf_serving.predict import PredictRpc
+from navi_core.services.tf_serving.reload_config import ReloadConfigRpc
 from navi_core.services.tf_serving.rest import RestApi
 from navi_core.services.tf_serving.rest_infer import RestInference
 from navi_core.signature import DEFAULT_SIGNATURE
@@ -68,6 +69,13 @@ class TfServingService(Service):
         )
         self._metadata = GetModelMetadataRpc(context.plane, failures)
         self._status = GetModelStatusRpc(context.plane, failures)
+        self._reload = ReloadConfigRpc(
+            context.plane,
+            context.admin,
+            failures,
+            defaults=settings.model_defaults,
+            allow_unavailable_labels=settings.allow_unavailable_labels,
+        )
         self._rest = RestApi(
             context.plane,
             failures,
@@ -102,6 +110,7 @@ class TfServingService(Service):
             f"{_PREDICTION}/MultiInference": _unary(self._multi_inference, Operation.INFER),
             f"{_PREDICTION}/GetModelMetadata": _unary(self._metadata, Operation.READ),
             f"{_MODEL}/GetModelStatus": _unary(self._status, Operation.READ),
+            f"{_MODEL}/HandleReloadConfigRequest": _unary(self._reload, Operation.ADMIN),
         }
 
     def http_routes(self) -> Sequence[HttpRoute]:

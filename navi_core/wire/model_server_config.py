@@ -1,0 +1,174 @@
+"""TensorFlow Serving's ``ModelServerConfig``: what it says of each model, checked by that server's rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from navi_core.errors import ErrorCode, InvalidRequestError, NaviError
+from navi_core.wire import tf_serving
+
+if TYPE_CHECKING:
+    from navi_core.wire.tf_serving import (
+        FileSystemStoragePathSourceConfig,
+        ModelConfig,
+        ModelServerConfig,
+    )
+
+__all__ = ["ListedModel", "check_labels", "listed_models", "parse_text_config", "version_choice"]
+
+_PLATFORM: Final = "tensorflow"
+"""The only one there is; the files tell which runtime loads them."""
+
+_ABSOLUTE: Final = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """One model of a list.
+
+    Parameters
+    ----------
+    name, base_path
+        Its name, and the directory of its versions.
+    versions
+        ``latest``, ``all`` or ``specific`` and its value; empty: nothing is said, which means the newest one.
+    labels
+        Version label -> version.
+    """
+
+    name: str
+    base_path: str
+    versions: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+
+def parse_text_config(text: str) -> ModelServerConfig:
+    """Parse a configuration in protobuf's text format.
+
+    Raises
+    ------
+    InvalidRequestError
+        It is none; with line and column.
+    """
+    from google.protobuf import text_format  # noqa: PLC0415 - protobuf is imported with the first message
+
+    config = tf_serving.ModelServerConfig()
+    try:
+        text_format.Parse(text, config, descriptor_pool=tf_serving.DESCRIPTORS.pool)
+    except text_format.ParseError as error:
+        words = " ".join(str(error).split())
+        raise InvalidRequestError(f"expected a ModelServerConfig as text: {words}") from None
+    except RecursionError:
+        raise InvalidRequestError(
+            "expected a ModelServerConfig as text, got one that is nested too deep"
+        ) from None
+    return config
+
+
+def version_choice(model: ModelConfig) -> dict[str, Any]:
+    """Return which versions of a model are wanted: ``latest``, ``all`` or ``specific``; empty: it does not say."""
+    if not model.HasField("model_version_policy"):
+        return {}
+    policy: FileSystemStoragePathSourceConfig.ServableVersionPolicy = model.model_version_policy
+    match policy.WhichOneof("policy_choice"):
+        case "latest":
+            return {"latest": policy.latest.num_versions or 1}
+        case "all":
+            return {"all": True}
+        case "specific":
+            return {"specific": list(policy.specific.versions)}
+        case _:
+            return {}
+
+
+def listed_models(config: ModelServerConfig) -> list[ListedModel]:
+    """Return the models of a configuration.
+
+    Raises
+    ------
+    InvalidRequestError
+        It is no list of models, or one that TensorFlow Serving refuses as a whole.
+    """
+    if config.WhichOneof("config") != "model_config_list":
+        raise InvalidRequestError(
+            "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+            "Only ModelConfigList is currently supported"
+        )
+    seen: set[str] = set()
+    models = []
+    for model in config.model_config_list.config:
+        if not model.name:
+            raise InvalidRequestError("expected a name for every model of the config list, got none")
+        if model.name in seen:
+            raise InvalidRequestError(f"Illegal to list model {model.name} multiple times in config list")
+        seen.add(model.name)
+        if not _ABSOLUTE.match(model.base_path):
+            raise InvalidRequestError(
+                f"Expected model {model.name} to have an absolute path or URI; "
+                f"got base_path()={model.base_path}"
+            )
+        _check_platform(model)
+        models.append(
+            ListedModel(model.name, model.base_path, version_choice(model), dict(model.version_labels))
+        )
+    return models
+
+
+def _check_platform(model: ModelConfig) -> None:
+    if model.model_type:
+        if model.model_platform:
+            raise InvalidRequestError("Illegal setting both model_type(deprecated) and model_platform.")
+        if model.model_type == 1:
+            return
+        platform = "other"
+    else:
+        platform = model.model_platform
+    if not platform:
+        raise InvalidRequestError(
+            "Illegal setting neither model_type(deprecated) nor model_platform. (model "
+            f"{model.name}: expected model_platform '{_PLATFORM}', whatever its files are)"
+        )
+    if platform != _PLATFORM:
+        raise InvalidRequestError(
+            f"model {model.name}: expected model_platform '{_PLATFORM}', whatever its files are, got '{platform}'"
+        )
+
+
+def check_labels(
+    model: ListedModel,
+    available: Mapping[int, bool],
+    current: Mapping[str, int],
+    *,
+    allow_unavailable: bool,
+) -> None:
+    """Check that every label points to a version that can answer.
+
+    Parameters
+    ----------
+    model
+        What is wanted.
+    available
+        Version -> whether it can answer now.
+    current
+        The labels that the model has now.
+    allow_unavailable
+        Take a label that is new, or that points where it does already, in any case.
+
+    Raises
+    ------
+    NaviError
+        FAILED_PRECONDITION: one does not.
+    """
+    for label, version in model.labels.items():
+        if available.get(version):
+            continue
+        if allow_unavailable and current.get(label, version) == version:
+            continue
+        raise NaviError(
+            f"Request to assign label to version {version} of model {model.name}, "
+            f"which is not currently available for inference (label '{label}')",
+            code=ErrorCode.FAILED_PRECONDITION,
+        )
