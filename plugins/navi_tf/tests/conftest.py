@@ -28,8 +28,19 @@ class Loaded:
         return " | ".join(self.servable.notes)
 
     def run(self, outputs: Sequence[str] = (), *, key=DEFAULT_SIGNATURE, **inputs):
+        return self.feed(inputs, outputs, key=key)
+
+    def feed(self, inputs, outputs: Sequence[str] = (), *, key=DEFAULT_SIGNATURE):
         names = tuple(outputs) or tuple(self.servable.signatures[key].outputs)
         return self.servable.run(key, inputs, names, SimpleRunContext())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads() -> None:
+    """Make the process's thread pool as a host would, before a test writes its model with TensorFlow."""
+    from navi_tf.threads import PROCESS
+
+    PROCESS.settle(None)
 
 
 @pytest.fixture

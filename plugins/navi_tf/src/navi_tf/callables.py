@@ -41,13 +41,13 @@ def make_call(session: Any, feeds: Sequence[str], fetches: Sequence[str], *, int
     fetched = [
         name for name in dict.fromkeys(fetches) if name not in fed
     ]  # TensorFlow refuses to fetch what it is fed
+    if not fetched:  # nothing to compute
+        return lambda *arrays: [arrays[feeds.index(name)] for name in fetches]
     pool = _CALLING_THREAD if inter_op == 1 else _SESSION_POOL
     make = _prebound if has_prebound_callables() else _public
     call = make(session, fed, fetched, pool)
     if fed == list(feeds) and fetched == list(fetches):
         return call
-    if not fetched:  # nothing to compute
-        return lambda *arrays: [arrays[feeds.index(name)] for name in fetches]
 
     def rearranged(*arrays: Array) -> Sequence[Any]:
         values = dict(zip(feeds, arrays, strict=True))

@@ -68,7 +68,7 @@ def clean_text(error: BaseException, hidden: Sequence[str] = (), *, keep_names: 
     if not keep_names:
         text = _QUOTED.sub("'...'", _CONTENT.sub("", text))
         text = _VARIABLE.sub(lambda match: match["what"], text)
-    text = _PATH.sub("...", _ALLOCATOR.sub("", text))
+    text = _PATH.sub("<path>", _ALLOCATOR.sub("", text))
     text = " ".join(text.split()).rstrip(" .:;|")
     return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}..."
 

@@ -32,6 +32,9 @@ __all__ = ["Model", "TensorFlowServable"]
 _MAX_CALLS: Final = 8
 """Subsets of a signature's outputs that get a callable of their own: each holds an optimised copy of the graph."""
 
+_NOT_OFFERED: Final[Any] = object()
+"""Stands for the name of an input that the configuration leaves out: nobody can send it."""
+
 _ndarray: Final = np.ndarray  # found faster than an attribute of a module
 
 _NO_GAUGES: Final[Mapping[str, float]] = MappingProxyType({})
@@ -150,7 +153,10 @@ class _Runner:
     )
 
     def __init__(self, model: Model, served: ServedSignature, name: str, model_name: str) -> None:
-        self._feeds = tuple((each, served.dtypes[each]) for each in served.feeds)
+        visible = served.signature.inputs
+        self._feeds = tuple(
+            (each if each in visible else _NOT_OFFERED, each, dtype) for each, dtype in served.dtypes.items()
+        )
         self._copies_inputs = model.may_store_inputs(served)
         self._calls: dict[tuple[str, ...], Call] = {}
         self._lock = threading.Lock()
@@ -163,8 +169,8 @@ class _Runner:
         """Compute outputs."""
         arrays = []
         absent = 0
-        for name, dtype in self._feeds:
-            array = inputs.get(name)
+        for key, name, dtype in self._feeds:
+            array = inputs.get(key)
             if array is None:
                 array = self._default(name, inputs)
                 absent += 1

@@ -13,6 +13,9 @@ from navi_tf.options import TensorFlowOptions
 __all__ = ["PROCESS", "ProcessThreads", "Threads", "threads_for"]
 
 
+_DEFAULT: Final = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Threads:
     """What one model gets.
@@ -40,8 +43,12 @@ class ProcessThreads:
         self._settled: int | None = None
         self._by_us = True
 
-    def settle(self, wanted: int) -> tuple[int, str]:
-        """Return the pool's size, fixed by the first who asks, and a note where it is another."""
+    def settle(self, asked: int | None) -> tuple[int, str]:
+        """Return the pool's size, and a note where somebody asked for another.
+
+        The first who asks fixes it; None: whatever it is, 1 if nobody has said.
+        """
+        wanted = _DEFAULT if asked is None else asked
         with self._lock:
             if self._settled is None:
                 self._settled = wanted
@@ -50,11 +57,11 @@ class ProcessThreads:
                 except RuntimeError:  # somebody used TensorFlow in this process before the first load
                     self._settled = tf.config.threading.get_intra_op_parallelism_threads()
                     self._by_us = False
-            if self._settled == wanted:
+            if asked is None or self._settled == asked:
                 return self._settled, ""
             who = "the first model that was loaded" if self._by_us else "whoever used TensorFlow here first"
             return self._settled, (
-                f"intra_op_threads is {wanted} for this model and {self._settled} in this process: TensorFlow has "
+                f"intra_op_threads is {asked} for this model and {self._settled} in this process: TensorFlow has "
                 f"one such pool for each process, made for {who}"
             )
 
@@ -64,10 +71,10 @@ PROCESS: Final = ProcessThreads()
 
 def threads_for(load: LoadOptions, options: TensorFlowOptions) -> Threads:
     """Settle a model's thread counts. Called before anything else of TensorFlow's is."""
-    intra_op, note = PROCESS.settle(_first(options.intra_op_threads, load.intra_op_threads, 1))
-    inter_op = _first(load.inter_op_threads, options.inter_op_threads, 1)
-    return Threads(intra_op=intra_op, inter_op=inter_op, note=note)
+    intra_op, note = PROCESS.settle(_first(options.intra_op_threads, load.intra_op_threads))
+    inter_op = _first(load.inter_op_threads, options.inter_op_threads)
+    return Threads(intra_op=intra_op, inter_op=_DEFAULT if inter_op is None else inter_op, note=note)
 
 
-def _first(*values: int | None) -> int:
-    return next(value for value in values if value is not None)
+def _first(*values: int | None) -> int | None:
+    return next((value for value in values if value is not None), None)
