@@ -69,7 +69,7 @@ def invalid(text):
         ("/srv/secret/file.txt; No such file or directory\n\t [[{{node ReadFile}}]]", "<path>; No such file or directory"),
         ("Key 'secret' has type 'string'", "Key '...'"),
         (
-            "ZeroDivisionError: division by zero\nTraceback (most recent call last):\n\n  File \"/srv/x.py\", line 269",
+            'ZeroDivisionError: division by zero\nTraceback (most recent call last):\n\n  File "/srv/x.py", line 269',
             "ZeroDivisionError: division by zero",
         ),
         ("", ""),

@@ -41,7 +41,7 @@ def graph(function, *specs):
 
     def build():
         inputs = {name: tf1.placeholder(dtype, shape, name=name) for name, dtype, shape in specs}
-        outputs = function(**inputs)
+        outputs = function(*inputs.values())
         return inputs, outputs if isinstance(outputs, dict) else {"y": outputs}
 
     return build
@@ -252,13 +252,13 @@ def parse(s):
     ("function", "specs", "inputs", "expected"),
     [
         (
-            lambda x, i: tf.gather(x, i),
+            tf.gather,
             (FLOATS, INDICES),
             {"x": np.ones((2, 3), np.float32), "i": np.array([9])},
             "indices[0] = 9 is not in [0, 2)",
         ),
         (
-            lambda x, i: tf.reshape(x, i),
+            tf.reshape,
             (FLOATS, INDICES),
             {"x": np.ones((2, 3), np.float32), "i": np.array([9])},
             "Input to reshape is a tensor with 6 values, but the requested shape has 9",
@@ -270,7 +270,7 @@ def parse(s):
             "Could not parse example input",
         ),
         (
-            lambda s: tf.strings.to_number(s),
+            tf.strings.to_number,
             (STRINGS,),
             {"s": np.array([b"secret"], object)},
             "StringToNumberOp could not correctly convert",
@@ -295,7 +295,7 @@ def test_run__an_invalid_argument_is_the_caller_s_fault(
 
 
 def test_run__want_of_memory_is_told_apart(load, tmp_path):
-    loaded = load(store_graph(graph(lambda x, i: tf.broadcast_to(x, i), FLOATS, INDICES), tmp_path / "1"))
+    loaded = load(store_graph(graph(tf.broadcast_to, FLOATS, INDICES), tmp_path / "1"))
     x = np.ones((1, 3), np.float32)
     with pytest.raises(InferenceError, match="OOM when allocating tensor") as caught:
         loaded.run(x=x, i=np.array([1 << 44, 3]))

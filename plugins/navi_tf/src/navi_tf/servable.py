@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from navi_core import (
+    DEFAULT_SIGNATURE,
     Array,
     DType,
     InputNamesError,
@@ -101,6 +102,9 @@ class TensorFlowServable(Servable):
             each: _Runner(model, served, each, name) for each, served in signatures.items()
         }
         self._closed = False
+        default = self._runners.get(DEFAULT_SIGNATURE)
+        if default is not None:
+            default.prepare()
 
     def run(
         self, signature: str, inputs: NamedArrays, outputs: Sequence[str], ctx: RunContext
@@ -164,6 +168,11 @@ class _Runner:
         self._served = served
         self._name = name
         self._model_name = model_name
+
+    def prepare(self) -> None:
+        """Make the callable of all outputs: that takes time and memory, and is better done by a load."""
+        outputs = tuple(self._served.fetches)
+        self._calls[outputs] = self._make(self._served, outputs)
 
     def run(self, inputs: NamedArrays, outputs: Sequence[str]) -> dict[str, Array]:
         """Compute outputs."""
