@@ -410,7 +410,14 @@ class Keeping(nn.Module):
         return self.kept, self.kept[1:], x, x[:, 1:], x
 
 
-def test_run__answers_are_no_views_of_inputs_weights_or_each_other(load):
+@pytest.mark.parametrize("can_count", [True, False])
+def test_run__answers_are_no_views_of_inputs_weights_or_each_other(load, monkeypatch, can_count):
+    """Also with a torch that cannot tell who holds a tensor: then everything is copied."""
+    from navi_torch import convert
+
+    assert convert._COUNTERS is not None, "this torch can tell"
+    if not can_count:
+        monkeypatch.setattr(convert, "_COUNTERS", None)
     loaded = load(scripted(Keeping()), inputs={"x": F32})
     x = np.ones((2, 3), np.float32)
     got = loaded.run(x=x)

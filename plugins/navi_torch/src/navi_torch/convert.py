@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import ml_dtypes
 import numpy as np
 import torch
 
@@ -103,6 +102,7 @@ def encoder(name: str, dtype: DType, device: torch.device, *, is_written: bool) 
     """
     want = numpy_dtype(dtype)
     integers = _AS_INTEGERS.get(dtype)
+    torch_dtype = TORCH_DTYPES[dtype]
     is_host = device.type == "cpu"
 
     def encode(array: Array) -> torch.Tensor:
@@ -113,25 +113,18 @@ def encoder(name: str, dtype: DType, device: torch.device, *, is_written: bool) 
         flags = array.flags
         if is_written or not (flags.c_contiguous and flags.aligned):
             array = np.array(array, dtype=want, order="C")
-        elif not flags.writeable:
-            if array.nbytes <= _COPY_LIMIT_BYTES or ml_dtypes_kind(want):
-                array = array.copy()
-            else:
-                array = np.asarray(_Writable(array))
-        if integers is None:
-            tensor = _from_numpy(array)
-        else:
-            tensor = _from_numpy(array.view(integers[0])).view(TORCH_DTYPES[dtype])
+        if integers is not None:
+            array = array.view(integers[0])
+        if not array.flags.writeable:
+            array = array.copy() if array.nbytes <= _COPY_LIMIT_BYTES else np.asarray(_Writable(array))
+        tensor = _from_numpy(array)
+        if integers is not None:
+            tensor = tensor.view(torch_dtype)
         if is_host:
             return tensor
         return tensor.pin_memory().to(device, non_blocking=True)
 
     return encode
-
-
-def ml_dtypes_kind(dtype: np.dtype) -> bool:
-    """Tell whether a dtype is not NumPy's own: the array interface has no word for it."""
-    return dtype.kind == "V" or dtype.type.__module__ == ml_dtypes.__name__
 
 
 def host_copy(tensor: torch.Tensor) -> torch.Tensor:
@@ -164,8 +157,21 @@ def to_array(tensor: torch.Tensor, arguments: Sequence[Any]) -> Array:
     return viewed
 
 
-_use_count: Final[Callable[[torch.Tensor], int] | None] = getattr(torch.Tensor, "_use_count", None)
-_storage_use_count: Final[Callable[[int], int] | None] = getattr(torch._C, "_storage_Use_Count", None)  # noqa: SLF001 - looked for, and done without where it is missing
+def _counters() -> tuple[Callable[[torch.Tensor], int], Callable[[int], int]] | None:
+    """Return torch's counts of who holds a tensor and who holds its memory; None: it has none that can be relied on."""
+    tensor_count = getattr(torch.Tensor, "_use_count", None)
+    storage_count = getattr(torch._C, "_storage_Use_Count", None)  # noqa: SLF001 - looked for, and done without where it is missing
+    if tensor_count is None or storage_count is None:
+        return None
+    fresh = torch.zeros(2) + 1
+    alone = storage_count(fresh.untyped_storage()._cdata)  # noqa: SLF001
+    view = fresh[1:]
+    shared = storage_count(view.untyped_storage()._cdata)  # noqa: SLF001
+    works = tensor_count(fresh) == 1 and (alone, shared) == (2, 3)
+    return (tensor_count, storage_count) if works else None
+
+
+_COUNTERS: Final = _counters()
 
 
 def is_owned(tensor: torch.Tensor, arguments: Sequence[Any]) -> bool:
@@ -175,9 +181,10 @@ def is_owned(tensor: torch.Tensor, arguments: Sequence[Any]) -> bool:
     counts who holds a tensor and who holds its memory; a fresh one is held once by us, its memory by the tensor
     and by the object that asks. Where this torch has no such counts the answer is no.
     """
-    if _use_count is None or _storage_use_count is None or not tensor.is_contiguous():
+    if _COUNTERS is None or not tensor.is_contiguous():
         return False
-    if _use_count(tensor) != 1 or _storage_use_count(tensor.untyped_storage()._cdata) > 2:  # noqa: SLF001 - the count has no public name
+    tensor_count, storage_count = _COUNTERS
+    if tensor_count(tensor) != 1 or storage_count(tensor.untyped_storage()._cdata) > 2:  # noqa: SLF001
         return False
     return all(tensor is not argument for argument in arguments)
 
