@@ -164,11 +164,10 @@ def _counters() -> tuple[Callable[[torch.Tensor], int], Callable[[int], int]] | 
     if tensor_count is None or storage_count is None:
         return None
     fresh = torch.zeros(2) + 1
-    alone = storage_count(fresh.untyped_storage()._cdata)  # noqa: SLF001
+    alone = (tensor_count(fresh), storage_count(fresh.untyped_storage()._cdata))  # noqa: SLF001
     view = fresh[1:]
     shared = storage_count(view.untyped_storage()._cdata)  # noqa: SLF001
-    works = tensor_count(fresh) == 1 and (alone, shared) == (2, 3)
-    return (tensor_count, storage_count) if works else None
+    return (tensor_count, storage_count) if alone == (1, 2) and shared > 2 else None
 
 
 _COUNTERS: Final = _counters()
