@@ -12,6 +12,7 @@ beside its sizes, torch checks them all.
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
@@ -33,6 +34,9 @@ __all__ = ["arguments_of", "checks_of", "load_calls", "outputs_of", "read_progra
 
 _MAX_PROGRAM_BYTES: Final = 1 << 30
 _MAX_CONFIG_BYTES: Final = 256 << 20
+
+_LOADING: Final = threading.Lock()
+"""torch reads one program at a time: its reader keeps itself in a global variable, and fails beside another."""
 
 
 def read_programs(stream: BinaryIO, listing: Listing) -> Mapping[str, Program]:
@@ -98,13 +102,14 @@ def load_calls(
         torch's own, where it cannot be loaded.
     """
     check_data(stream, listing)
-    stream.seek(0)
-    contents = _package.load_pt2(stream)
     calls = {}
-    for name, exported in contents.exported_programs.items():
-        if device.type != "cpu":
-            exported = move_to_device_pass(exported, device)  # noqa: PLW2901 - the same program elsewhere
-        calls[name] = _flat_call(exported, has_guards=needs_guards(programs[name]))
+    with _LOADING:
+        stream.seek(0)
+        contents = _package.load_pt2(stream)
+        for name, exported in contents.exported_programs.items():
+            if device.type != "cpu":
+                exported = move_to_device_pass(exported, device)  # noqa: PLW2901 - the same program elsewhere
+            calls[name] = _flat_call(exported, has_guards=needs_guards(programs[name]))
     return calls
 
 
