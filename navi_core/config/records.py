@@ -115,7 +115,7 @@ class WarmupSettings(_Record, frozen=True, kw_only=True):
     Attributes
     ----------
     enabled
-        False: not at all.
+        False: not at all; None: unless the model remembers its requests.
     rows
         Row counts to run with zeros; two different ones show whether outputs follow the rows.
     records

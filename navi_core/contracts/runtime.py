@@ -87,6 +87,8 @@ class Servable(ABC):
     batch_parameters
         Names of request parameters that ``run`` reads: requests whose values differ are never
         batched together. Others do not separate batches and are not seen by ``run``.
+    is_stateful
+        What a run answers depends on earlier runs: the host runs no warm-up of its own, which would be the first.
     notes
         What a person should know about how it was loaded, a sentence each: which of several loaders was
         used and why. ``navi-host inspect`` shows them.
@@ -97,6 +99,7 @@ class Servable(ABC):
     signatures: Mapping[str, Signature]
     max_concurrent_runs: int | None = None
     batch_parameters: frozenset[str] = frozenset()
+    is_stateful: bool = False
     notes: Sequence[str] = ()
     gauges: Mapping[str, float] = MappingProxyType({})
 

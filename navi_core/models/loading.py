@@ -205,7 +205,8 @@ def _signatures(
             if because:
                 msg = f"default of model '{artifact.name}', signature '{name}': {because}"
                 raise ModelLoadError(msg, model=artifact.name, version=artifact.version)
-    if settings.warmup.enabled is False:
+    enabled = settings.warmup.enabled
+    if enabled is False or (enabled is None and servable.is_stateful):
         return signatures, []
     return warm_up(servable, signatures, settings.warmup.rows or DEFAULT_ROWS, model=artifact.name)
 

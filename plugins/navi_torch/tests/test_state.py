@@ -266,12 +266,11 @@ def test_silero__agrees_with_its_onnx_form_whose_callers_carry_the_state(voice):
         assert got == pytest.approx(expected, abs=1e-6)
 
 
-async def test_silero__in_a_host_without_a_warm_up(tmp_path):
+async def test_silero__in_a_host_the_first_request_is_the_first_run(tmp_path):
     """What ``navi.toml`` has to say, in one piece."""
     store(silero("silero_vad.jit").read_bytes(), tmp_path / "silero" / "1")
     (tmp_path / "silero" / "navi.toml").write_text(
         """
-        warmup.enabled = false
         [runtime_options]
         state = "shared"
         constants.sr = 16000

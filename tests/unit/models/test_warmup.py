@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from navi_core.config.records import ModelSettings, WarmupSettings
+from navi_core.contracts.artifact import Artifact
+from navi_core.models.loading import load_version
 from navi_core.models.warmup import DEFAULT_ROWS, warm_up
 from navi_core.signature import DEFAULT_SIGNATURE
-from navi_core.testing.affine import AffineModel, AffineServable
+from navi_core.testing.affine import AffineModel, AffineRuntime, AffineServable, write_affine
+from navi_core.testing.registries import registry_of
 
 
 def warmed(rows=DEFAULT_ROWS, **model):
@@ -44,3 +50,25 @@ def test_one_row_count_proves_nothing_and_says_so():
     _, _, notes = warmed(rows=(4,))
 
     assert "one row count cannot tell" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("is_stateful", "enabled", "is_run"),
+    [(False, None, True), (True, None, False), (True, True, True), (False, False, False)],
+)
+def test_a_model_that_remembers_is_warmed_up_only_where_that_is_said(tmp_path, is_stateful, enabled, is_run):
+    loaded_servables = []
+
+    class Remembering(AffineRuntime):
+        def load(self, artifact, options):
+            servable = super().load(artifact, options)
+            servable.is_stateful = is_stateful
+            loaded_servables.append(servable)
+            return servable
+
+    folder = write_affine(tmp_path / "m", 1)
+    artifact = Artifact(name="m", version=1, path=folder)
+    said = ModelSettings(warmup=WarmupSettings(enabled=enabled))
+    load_version(registry_of(runtimes=[Remembering]), artifact, said)
+    [servable] = loaded_servables
+    assert bool(servable.batches) == is_run

@@ -124,7 +124,7 @@ def load_servable(artifact: Artifact, load: LoadOptions, model_file: str) -> Ser
         device=device,
         model=artifact.name,
         max_concurrent_runs=opened.max_concurrent_runs,
-        keeps_inputs=opened.keeps_inputs,
+        is_stateful=opened.is_stateful,
         notes=(*notes, *opened.notes),
     )
 

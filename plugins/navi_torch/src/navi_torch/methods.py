@@ -30,14 +30,14 @@ class Opened:
         How it was loaded.
     max_concurrent_runs
         None: any number.
-    keeps_inputs
-        It may hold on to what it is given.
+    is_stateful
+        It changes itself, and may hold on to what it is given.
     """
 
     methods: Mapping[str, Method]
     notes: tuple[str, ...] = ()
     max_concurrent_runs: int | None = None
-    keeps_inputs: bool = False
+    is_stateful: bool = False
 
 
 def signature_names(names: Sequence[str], default: str) -> dict[str, str]:
@@ -56,7 +56,7 @@ def needs_state(what: Sequence[str]) -> str:
     return (
         f"it changes itself when it is called ({shown}), so that each caller's answer depends on what others sent before: "
         'keep the state outside of the model, or write in navi.toml runtime_options.state = "shared" (one run at a time, '
-        "no batches, one state for all callers) and warmup.enabled = false (a warm-up would be the first call)"
+        "no batches, no warm-up, one state for all callers)"
     )
 
 

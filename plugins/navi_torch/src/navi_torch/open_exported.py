@@ -46,7 +46,7 @@ def open_exported(source: Source) -> Opened:
         methods=methods,
         notes=tuple(notes),
         max_concurrent_runs=1 if is_stateful else None,
-        keeps_inputs=is_stateful,
+        is_stateful=is_stateful,
     )
 
 

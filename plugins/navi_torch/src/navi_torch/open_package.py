@@ -67,7 +67,7 @@ def open_packages(source: Source) -> Opened:
         methods=methods,
         notes=tuple(notes),
         max_concurrent_runs=1 if is_stateful else min(limits),
-        keeps_inputs=is_stateful,
+        is_stateful=is_stateful,
     )
 
 

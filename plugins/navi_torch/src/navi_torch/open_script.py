@@ -58,7 +58,7 @@ def open_script(source: Source) -> Opened:
         methods=methods,
         notes=tuple(opened.notes),
         max_concurrent_runs=1 if is_stateful else None,
-        keeps_inputs=is_stateful,
+        is_stateful=is_stateful,
     )
 
 

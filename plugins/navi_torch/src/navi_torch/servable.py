@@ -47,8 +47,8 @@ class TorchServable(Servable):
         The model's name, for errors.
     max_concurrent_runs
         1 where the model changes itself, or where runs side by side are slower.
-    keeps_inputs
-        The model may hold on to what it is given, so it gets copies.
+    is_stateful
+        The model changes itself, and may hold on to what it is given, so it gets copies.
     notes
         How it was loaded.
     """
@@ -60,18 +60,19 @@ class TorchServable(Servable):
         device: torch.device,
         model: str,
         max_concurrent_runs: int | None,
-        keeps_inputs: bool,
+        is_stateful: bool,
         notes: Sequence[str],
     ) -> None:
         self.signatures = {name: method.signature for name, method in methods.items()}
         self.max_concurrent_runs = max_concurrent_runs
+        self.is_stateful = is_stateful
         self.notes = tuple(notes)
         self._lock = threading.Lock()
         self._model = model
         self._device = device
         self._is_host = device.type == "cpu"
         self._methods: Mapping[str, _Prepared] | None = {
-            name: _Prepared(method, device, keeps_inputs=keeps_inputs) for name, method in methods.items()
+            name: _Prepared(method, device, is_stateful=is_stateful) for name, method in methods.items()
         }
 
     def run(
@@ -152,11 +153,11 @@ class _Prepared:
 
     __slots__ = ("_only", "_steps", "method", "outputs")
 
-    def __init__(self, method: Method, device: torch.device, *, keeps_inputs: bool) -> None:
+    def __init__(self, method: Method, device: torch.device, *, is_stateful: bool) -> None:
         self.method = method
         self.outputs = method.outputs
         self._steps = [
-            (argument, _encode(argument, device, keeps_inputs=keeps_inputs)) for argument in method.arguments
+            (argument, _encode(argument, device, is_stateful=is_stateful)) for argument in method.arguments
         ]
         self._only = (
             self._steps[0] if len(self._steps) == 1 and method.arguments[0].kind == "tensor" else None
@@ -195,9 +196,9 @@ class _Prepared:
         return arguments
 
 
-def _encode(argument: Argument, device: torch.device, *, keeps_inputs: bool) -> Encode:
+def _encode(argument: Argument, device: torch.device, *, is_stateful: bool) -> Encode:
     if argument.kind == "tensor":
-        is_written = argument.is_written or keeps_inputs
+        is_written = argument.is_written or is_stateful
         return encoder(argument.name, argument.dtype, device, is_written=is_written)
 
     def scalar(array: Array) -> Any:
