@@ -7,9 +7,9 @@ from typing import Final
 from navi_core import DType
 from navi_tf.framework import types_pb2
 
-__all__ = ["NAVI_DTYPES", "dtype_name", "navi_dtype"]
+__all__ = ["DTYPES", "dtype_name", "navi_dtype"]
 
-NAVI_DTYPES: Final = {
+DTYPES: Final = {
     types_pb2.DT_BOOL: DType.BOOL,
     types_pb2.DT_INT8: DType.INT8,
     types_pb2.DT_INT16: DType.INT16,
@@ -40,7 +40,7 @@ _REFERENCE: Final = 100
 
 def navi_dtype(number: int) -> DType | None:
     """Return navi's dtype of a ``tensorflow.DataType``; None: navi has none."""
-    return NAVI_DTYPES.get(number % _REFERENCE)
+    return DTYPES.get(number % _REFERENCE)
 
 
 def dtype_name(number: int) -> str:
