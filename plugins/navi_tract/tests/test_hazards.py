@@ -168,6 +168,15 @@ def test_load__serves_them_for_those_who_trust_their_clients(load, rehearse):
 
 
 @pytest.mark.integration
+def test_hazards__of_nnef_texts_that_tract_wrote(tmp_path):
+    store_nnef(GOOD["a perceptron"], tmp_path / "good", kind="folder")
+    assert "i64" in (text := (tmp_path / "good" / "graph.nnef").read_text())
+    assert nnef_hazards(text) == [], "the properties that tract writes are no part of the model"
+    store_nnef(BAD["Div"], tmp_path / "bad", kind="folder")
+    assert nnef_hazards((tmp_path / "bad" / "graph.nnef").read_text()) == ["div"]
+
+
+@pytest.mark.integration
 def test_load__refuses_them_in_nnef_too(load, tmp_path):
     artifact = store_nnef(EMBEDDING, tmp_path / "nnef")
     with pytest.raises(ModelLoadError, match="tract_core_gather"):

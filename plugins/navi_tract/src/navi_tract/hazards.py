@@ -65,9 +65,12 @@ _BOOL: Final = 9  # of TensorProto.DataType
 _SIZES: Final = frozenset({"Shape", "Size"})  # they look at shapes, which are bounded, and at no numbers
 
 _NNEF_HAZARDS: Final = re.compile(
-    r"\b(?:tract_core_|tract_onnx_)?(?:gather\w*|scatter\w*|one_hot|range|topk|dyn_slice|array_feature_extractor)"
+    r"\b(?:tract_core_|tract_onnx_)?"
+    r"(?:gather\w*|scatter\w*|one_hot|range|topk|dyn_slice|array_feature_extractor|div|rem|mod)"
     r"(?=\s*(?:<[^>]*>)?\s*\()"
+    r"|(?<=\s)/(?=\s)"
 )
+_NNEF_PROPERTIES: Final = re.compile(r"fragment\s+tract_core_properties\b[^}]*}")
 _NNEF_INTEGERS: Final = re.compile(
     r"external\s*<\s*integer\s*>|datum_type\s*=\s*\"[UI]\d+\"|\bto\s*=\s*\"[ui]\d+\"", re.IGNORECASE
 )
@@ -85,6 +88,7 @@ def onnx_hazards(file: OnnxFile) -> list[str]:
 
 def nnef_hazards(graph: str) -> list[str]:
     """Return the operators of an NNEF text that may panic, if it holds any integers but sizes."""
+    graph = _NNEF_PROPERTIES.sub("", graph)  # tract writes integers of its own there
     if not _NNEF_INTEGERS.search(graph):
         return []
     return list(dict.fromkeys(match[0] for match in _NNEF_HAZARDS.finditer(graph)))

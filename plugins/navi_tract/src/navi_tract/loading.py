@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import tract
@@ -80,17 +80,27 @@ def _text(error: BaseException, hidden: Sequence[str]) -> str | None:
     return None
 
 
-@dataclass(slots=True)
 class _Loader:
-    source: ModelSource
-    options_of: LoadOptions
-    options: TractOptions
-    model: str
-    notes: list[str]
+    """One load, step by step.
+
+    Parameters
+    ----------
+    source
+        The model's files.
+    load
+        What the configuration says.
+    options
+        The runtime's part of it.
+    model
+        The model's name, for errors.
+    """
 
     def __init__(self, source: ModelSource, load: LoadOptions, options: TractOptions, model: str) -> None:
-        self.source, self.options_of, self.options, self.model = source, load, options, model
-        self.notes = []
+        self.source = source
+        self.configured = load
+        self.options = options
+        self.model = model
+        self.notes: list[str] = []
 
     def load(self) -> Servable:
         """Choose how the model is planned, and make the plans that are needed to begin with."""
@@ -191,7 +201,7 @@ class _Loader:
         names: Mapping[str, str | None],
         outputs: Sequence[Mapping[str, Any]] | None,
     ) -> Described:
-        return describe(self.source, self.options_of, inputs, names, outputs)
+        return describe(self.source, self.configured, inputs, names, outputs)
 
     def _infer(self, shapes: InputShapes | None) -> Report:
         """Return what tract infers when every dynamic dimension is a symbol."""

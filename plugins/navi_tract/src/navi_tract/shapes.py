@@ -125,8 +125,6 @@ class InputShapes:
             dict.fromkeys(dim for each in inputs for dim in each.dims or () if isinstance(dim, str))
         )
         self.planned = tuple(symbol for symbol in self.symbols if symbol not in self.kept)
-        self.is_single = not self.planned and all(each.dims is not None for each in inputs)
-        """One plan serves every request."""
         self._typed = tuple((each.name, numpy_dtype(each.dtype)) for each in inputs)
         self._keys: dict[tuple[tuple[int, ...], ...], Key] = {}
         self._unranked = tuple(index for index, each in enumerate(inputs) if each.dims is None)
