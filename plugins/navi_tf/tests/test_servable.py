@@ -161,7 +161,7 @@ def test_run__any_subset_of_many_outputs(load, tmp_path):
             got = loaded.run(names, x=x)
             assert list(got) == names
             assert [array.item() for array in got.values()] == [int(name[1:]) for name in names]
-    assert len(loaded.servable._runners["serving_default"]._calls) <= 9
+    assert len(loaded.servable._runners["serving_default"]._answers) <= 9
     with pytest.raises(OutputNamesError, match="got 'nothing'"):
         loaded.run(["nothing"], x=x)
     with pytest.raises(OutputNamesError, match="got 'y1' twice"):
@@ -378,4 +378,4 @@ def test_run__threads_go_side_by_side(load, tmp_path):
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(work, range(4))) == [[[2.0 * number] * 3] for number in range(4)]
-    assert len(loaded.servable._runners["serving_default"]._calls) == 1
+    assert len(loaded.servable._runners["serving_default"]._answers) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 
@@ -30,11 +30,13 @@ from navi_tf.signature import ServedSignature
 
 __all__ = ["Model", "TensorFlowServable"]
 
-_MAX_CALLS: Final = 8
+_MAX_CALLABLES: Final = 8
 """Subsets of a signature's outputs that get a callable of their own: each holds an optimised copy of the graph."""
 
+_Answer: TypeAlias = Callable[..., dict[str, Array]]
+"""Feeds in order -> outputs by name."""
+
 _NOT_OFFERED: Final[Any] = object()
-"""Stands for the name of an input that the configuration leaves out: nobody can send it."""
 
 _ndarray: Final = np.ndarray  # found faster than an attribute of a module
 
@@ -73,10 +75,6 @@ class TensorFlowServable(Servable):
     on_close
         Called after the model is closed.
 
-    Notes
-    -----
-    TensorFlow answers with views: of an input that passes through, of constants, of variables. Answers are
-    copied (0.3 us for a small one), so that whoever writes to one changes nothing else.
     """
 
     max_concurrent_runs = None
@@ -143,26 +141,29 @@ class TensorFlowServable(Servable):
 
 
 class _Runner:
-    """One signature."""
+    """One signature. What a run does in Python is kept short: TensorFlow's own call takes some 5 us."""
 
     __slots__ = (
-        "_calls",
+        "_answers",
         "_copies_inputs",
         "_feeds",
         "_lock",
         "_make",
         "_model_name",
         "_name",
+        "_num_inputs",
         "_served",
     )
 
     def __init__(self, model: Model, served: ServedSignature, name: str, model_name: str) -> None:
         visible = served.signature.inputs
+        # what the configuration leaves out is under a name that no request has
         self._feeds = tuple(
-            (each if each in visible else _NOT_OFFERED, each, dtype) for each, dtype in served.dtypes.items()
+            (each if each in visible else _NOT_OFFERED, dtype) for each, dtype in served.dtypes.items()
         )
+        self._num_inputs = len(served.feeds)
         self._copies_inputs = model.may_store_inputs(served)
-        self._calls: dict[tuple[str, ...], Call] = {}
+        self._answers: dict[tuple[str, ...], _Answer] = {}
         self._lock = threading.Lock()
         self._make = model.make
         self._served = served
@@ -172,60 +173,68 @@ class _Runner:
     def prepare(self) -> None:
         """Make the callable of all outputs: that takes time and memory, and is better done by a load."""
         outputs = tuple(self._served.fetches)
-        self._calls[outputs] = self._make(self._served, outputs)
+        self._answers[outputs] = _answer(self._make(self._served, outputs), outputs)
 
     def run(self, inputs: NamedArrays, outputs: Sequence[str]) -> dict[str, Array]:
         """Compute outputs."""
-        arrays = []
-        absent = 0
-        for key, name, dtype in self._feeds:
-            array = inputs.get(key)
-            if array is None:
-                array = self._default(name, inputs)
-                absent += 1
-            elif array.dtype is not dtype:
-                array = self._native(array, dtype, name)
-            arrays.append(array)
-        if len(inputs) + absent != len(arrays):
-            raise self._names_error(inputs)
+        try:
+            arrays = [
+                array if (array := inputs[name]).dtype is dtype else self._native(array, dtype, name)
+                for name, dtype in self._feeds
+            ]
+        except KeyError:
+            arrays = self._completed(inputs)
+        else:
+            if len(inputs) != self._num_inputs:
+                raise self._names_error(inputs)
         if self._copies_inputs:
             arrays = [array.copy() for array in arrays]
-        if type(outputs) is not tuple:
-            outputs = tuple(outputs)
-        call = self._calls.get(outputs)
         try:
-            if call is None:
-                return self._run_first(arrays, outputs)
-            return {
-                name: value.copy() if type(value) is _ndarray else _owned(value)
-                for name, value in zip(outputs, call(*arrays), strict=True)
-            }
+            try:
+                answer = self._answers[outputs]  # type: ignore[index]  # a list is not hashed: see below
+            except (KeyError, TypeError):
+                answer = self._answer_of(tuple(outputs))
+            return answer(*arrays)
         except Exception as error:
             raise self._error(error, inputs) from error
 
-    def _run_first(self, arrays: Sequence[Array], outputs: tuple[str, ...]) -> dict[str, Array]:
-        """Run outputs that were not asked for together before."""
-        known = tuple(self._served.fetches)
+    def _answer_of(self, outputs: tuple[str, ...]) -> _Answer:
+        """Return the answer of outputs that were not asked for together before."""
+        every = tuple(self._served.fetches)
         for index, name in enumerate(outputs):
-            if name not in known or name in outputs[:index]:
-                raise OutputNamesError(name, expected=known, duplicate=name in known, model=self._model_name)
-        wanted = outputs
+            if name not in every or name in outputs[:index]:
+                raise OutputNamesError(name, expected=every, duplicate=name in every, model=self._model_name)
         with self._lock:
-            call = self._calls.get(wanted)
-            if call is None and len(self._calls) >= _MAX_CALLS:
-                wanted = known  # everything is computed, and handed out in part
-                call = self._calls.get(wanted)
-            if call is None:
-                call = self._make(self._served, wanted)
-                self._calls[wanted] = call
-        values = dict(zip(wanted, call(*arrays), strict=True))
-        return {name: _owned(values[name]) for name in outputs}
+            answer = self._answers.get(outputs)
+            if answer is not None:
+                return answer
+            if len(self._answers) < _MAX_CALLABLES:
+                answer = self._answers[outputs] = _answer(self._make(self._served, outputs), outputs)
+                return answer
+            whole = self._answers.get(every)
+            if whole is None:
+                whole = self._answers[every] = _answer(self._make(self._served, every), every)
 
-    def _default(self, name: str, inputs: NamedArrays) -> Array:
-        default = self._served.defaults.get(name)
-        if default is None:
+        def part(*arrays: Array) -> dict[str, Array]:
+            computed = whole(*arrays)
+            return {name: computed[name] for name in outputs}
+
+        return part
+
+    def _completed(self, inputs: NamedArrays) -> list[Array]:
+        """Return the feeds of a request that left out some."""
+        offered, defaults = self._served.signature.inputs, self._served.defaults
+        arrays = []
+        for name, dtype in self._served.dtypes.items():
+            if name in offered and name in inputs:
+                arrays.append(self._native(inputs[name], dtype, name))
+            elif name in defaults:
+                arrays.append(defaults[name])
+            else:
+                raise self._names_error(inputs)
+        if any(name not in offered for name in inputs):
             raise self._names_error(inputs)
-        return default
+        return arrays
 
     def _names_error(self, inputs: NamedArrays) -> InputNamesError:
         expected = tuple(self._served.signature.inputs)
@@ -271,8 +280,30 @@ class _Runner:
         return run_error(error, model=self._model_name, signature=self._name)
 
 
-def _owned(value: Any) -> Array:
-    """Return an array of the caller's own. A value of rank 0 comes as NumPy's scalar, or as bytes."""
-    if isinstance(value, _ndarray):
-        return value.copy()
+def _answer(call: Call, outputs: tuple[str, ...]) -> _Answer:
+    """Return a callable that names what another computes, and hands out copies.
+
+    TensorFlow answers with views: of an input that passes through, of constants, of variables. Whoever writes to
+    an answer would change the model.
+    """
+    if len(outputs) == 1:
+        (only,) = outputs
+
+        def one(*arrays: Array) -> dict[str, Array]:
+            (value,) = call(*arrays)
+            return {only: value.copy() if type(value) is _ndarray else _array(value)}
+
+        return one
+
+    def several(*arrays: Array) -> dict[str, Array]:
+        return {
+            name: value.copy() if type(value) is _ndarray else _array(value)
+            for name, value in zip(outputs, call(*arrays), strict=True)
+        }
+
+    return several
+
+
+def _array(value: Any) -> Array:
+    """Return a value of rank 0, which comes as NumPy's scalar or as bytes, as an array."""
     return np.array(value, dtype=object if isinstance(value, bytes) else None)
