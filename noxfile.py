@@ -63,7 +63,16 @@ def _make(session: nox.Session, environment: Path, *requirements: str) -> str:
     if not Path(python).exists():
         session.run(sys.executable, "-m", "venv", str(environment), external=True)
     session.run(
-        python, "-m", "pip", "install", "--quiet", *requirements, env=ENVIRON, external=True, silent=False
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        *requirements,
+        env=ENVIRON,
+        external=True,
+        silent=False,
     )
     return python
 
