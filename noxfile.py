@@ -17,13 +17,21 @@ from typing import Any
 import nox
 
 nox.needs_version = ">=2025.5.1"
-nox.options.sessions = ["lint", "types", "tests", "tests_nojit", "plugin", "packaging", "clients", "docs"]
 nox.options.error_on_missing_interpreters = True
 
 ROOT = Path(__file__).parent
 DEVELOP = ROOT / ".nox" / "develop"
 CORE = nox.project.load_toml(ROOT / "pyproject.toml")
 PLUGINS = {path.parent.name: path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))}
+
+# Gigabytes: the environment that all plugins share is the one in which CI runs their tests. `packaging` installs
+# each plugin alone all the same, and `nox -s "plugin(navi_tf)"` is there to be asked for.
+HEAVY = {"navi_tf", "navi_torch"}
+nox.options.sessions = [
+    *("lint", "types", "tests", "tests_nojit"),
+    *(f"plugin({name})" for name in PLUGINS if name not in HEAVY),
+    *("packaging", "clients", "docs"),
+]
 
 # One constraints file for every installation, given to pip in the way that its subprocesses see too.
 ENVIRON = {"PIP_CONSTRAINT": str(ROOT / "constraints.txt"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
@@ -83,7 +91,7 @@ _up_to_date: list[str] = []  # the shared environment's python, once this run of
 def _develop(session: nox.Session) -> str:
     """Return the python of the shared environment, which the first session of a run brings up to date."""
     if not _up_to_date:
-        groups = _groups("tests", "lint", "types", "protos", "clients")
+        groups = _groups("tests", "train", "lint", "types", "protos", "clients")
         _up_to_date.append(_make(session, DEVELOP, *_editable(), *groups))
         # What these require is there under another name (tensorflow-cpu), or is not needed (torchaudio).
         _make(session, DEVELOP, "--no-deps", *_groups("alone"))
