@@ -332,6 +332,7 @@ class _Parts:
             options=ServiceOptions(
                 default_deadline_ms=config.default_deadline_ms,
                 max_tensor_bytes=config.max_message_bytes,
+                metrics_paths=config.metrics_paths,
                 tables=config.service_options,
             ),
             rpc_services=lambda: self.router.rpc_services(),  # noqa: PLW0108 - the router is made from the services

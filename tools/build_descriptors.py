@@ -31,7 +31,11 @@ PROTOCOLS: Final[dict[str, tuple[str, ...]]] = {
     "oip": ("inference",),
     "proton": ("proton",),
     "tf_example": ("navi",),
-    "tf_serving": ("tensorflow_serving/apis", "tensorflow_serving/config"),
+    "tf_serving": (
+        "tensorflow_serving/apis",
+        "tensorflow_serving/config",
+        "tensorflow_serving/servables/tensorflow",
+    ),
 }
 """Descriptor set -> folders of ``specs/protos`` whose files it holds, with all they import."""
 

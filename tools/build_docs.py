@@ -25,6 +25,7 @@ from navi_core import errors, hookspecs
 from navi_core.batching.queue import BatchPolicy
 from navi_core.cli.main import make_group
 from navi_core.cli.state import CliState
+from navi_core.cli.tf_serving_flags import TF_SERVING_FLAGS
 from navi_core.config import records
 from navi_core.config.wording import describe, show
 from navi_core.models.lifecycle import draw_mermaid
@@ -32,6 +33,7 @@ from navi_core.plugins.discovery import discover
 from navi_core.plugins.registry import Registry
 from navi_core.services.oip import errors as oip
 from navi_core.services.tf_serving import errors as tf_serving
+from navi_core.services.tf_serving.options import TfServingOptions
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
@@ -111,7 +113,7 @@ def _batching_default(name: str) -> str:
     policy = BatchPolicy.from_settings(records.BatchingSettings(), max_concurrent_batches=0)
     if name == "max_concurrent_batches":
         return "the number of cores, at least 2"
-    value = getattr(policy, name.replace("_ms", "_s"))
+    value = getattr(policy, name.replace("_ms", "_s"), None)
     return "-" if value in (None, ()) else f"`{show(value * 1000 if name.endswith('_ms') else value)}`"
 
 
@@ -199,6 +201,27 @@ def commands() -> Iterator[str]:
         yield ""
 
 
+# --- another server's command line ---------------------------------------------------------------------------
+
+
+def tf_serving_flags() -> Iterator[str]:
+    """Yield a row for every flag of TensorFlow Serving's."""
+    yield "| flag | TensorFlow Serving's default | here |\n|---|---|---|"
+    for flag in TF_SERVING_FLAGS:
+        meaning = f"no effect: {flag.meaning}" if flag.is_inert else flag.meaning
+        yield f"| `--{flag.key}` | {flag.default} | {meaning} |"
+
+
+def tf_serving_options() -> Iterator[str]:
+    """Yield a row for every setting of the service."""
+    yield "| option | type | default | meaning |\n|---|---|---|---|"
+    meanings = attributes(TfServingOptions)
+    hints = get_type_hints(TfServingOptions, include_extras=True)
+    for field in msgspec.structs.fields(TfServingOptions):
+        kind = describe(hints[field.name]).replace("|", "\\|")
+        yield f"| `{field.name}` | {kind} | {_default(TfServingOptions, field)} | {meanings[field.name]} |"
+
+
 # --- pages -----------------------------------------------------------------------------------------------------
 
 SECTIONS: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
@@ -210,6 +233,8 @@ SECTIONS: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "metrics": metrics,
     "lifecycle": lambda: iter([f"```mermaid\n{draw_mermaid().strip()}\n```"]),
     "commands": commands,
+    "tf_serving_flags": tf_serving_flags,
+    "tf_serving_options": tf_serving_options,
 }
 _SECTION: Final = re.compile(r"(<!-- begin: (\w+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 

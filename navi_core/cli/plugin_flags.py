@@ -10,6 +10,7 @@ import click
 
 from navi_core.cli.serve_config import PluginValues, ServeFlags
 from navi_core.cli.serve_options import own_options
+from navi_core.cli.tf_serving_flags import INERT, tf_serving_options
 from navi_core.config.wording import show
 from navi_core.contracts.converter import Converter
 from navi_core.contracts.runtime import Runtime
@@ -26,13 +27,11 @@ else:
 _SHORT_FORMS: Final = {"--customops-lib": "-c"}
 """Navi's short forms of flags that a plugin may offer."""
 
-_REPLACEABLE: Final = frozenset(
-    {
-        "--customops-lib",
-        "--onnx-report-continuous-feature-ids",
-        "--onnx-report-discrete-feature-ids",
-    }
-)
+_REPLACEABLE: Final = INERT | {
+    "--customops-lib",
+    "--onnx-report-continuous-feature-ids",
+    "--onnx-report-discrete-feature-ids",
+}
 """Flags that do nothing by themselves: a plugin's flag of the same name takes their place."""
 
 
@@ -82,7 +81,7 @@ def plugin_flags(registry: Registry) -> tuple[list[PluginFlag], dict[str, str]]:
     flags, refused
         In the order of the plugins; flag -> why it is not offered.
     """
-    taken = {name for option in own_options() for name in (*option.opts, *option.secondary_opts)}
+    taken = {name for option in _host_options() for name in (*option.opts, *option.secondary_opts)}
     offered: dict[str, list[tuple[str, str, ServeFlag]]] = {}
     refused: dict[str, str] = {}
     sources: list[tuple[str, Runtime | Converter]] = [("runtime", each) for each in registry.runtimes()]
@@ -130,10 +129,15 @@ def plugin_options(flags: Sequence[PluginFlag]) -> list[click.Option]:
     return options
 
 
+def _host_options() -> list[click.Option]:
+    """Return the flags that are there whatever is installed: navi's, Navi's and TensorFlow Serving's."""
+    return [*own_options(), *tf_serving_options()]
+
+
 def serve_options(flags: Sequence[PluginFlag]) -> list[click.Option]:
     """Return every flag: navi-host's own, without those that a plugin offers, then the plugins'."""
     replaced = {each.flag.name.replace("_", "-") for each in flags}
-    own = [option for option in own_options() if not replaced & set(option.opts)]
+    own = [option for option in _host_options() if not replaced & set(option.opts)]
     return [*own, *plugin_options(flags)]
 
 

@@ -14,7 +14,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +38,12 @@ _END_TIMEOUT_S: Final = 1.0
 """How long the process may take to end once the host has stopped: a run that never returns holds a thread."""
 
 
-def run_host(host: Host, *, address_file: Path | None = None) -> None:
+def run_host(
+    host: Host,
+    *,
+    address_file: Path | None = None,
+    beside: Callable[[Host], Coroutine[Any, Any, None]] | None = None,
+) -> None:
     """Start a host, serve until a signal asks to stop, and stop in order.
 
     For the main thread of a process that does nothing else: it handles SIGTERM and SIGINT, and ends the
@@ -50,6 +55,8 @@ def run_host(host: Host, *, address_file: Path | None = None) -> None:
         Not started.
     address_file
         Where to write the addresses, once they are listened on.
+    beside
+        What else runs while the host does; it is cancelled when that stops.
 
     Raises
     ------
@@ -58,13 +65,15 @@ def run_host(host: Host, *, address_file: Path | None = None) -> None:
     """
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(host, address_file))
+            runner.run(_serve(host, address_file, beside))
     finally:
         if address_file is not None:
             address_file.unlink(missing_ok=True)
 
 
-async def _serve(host: Host, address_file: Path | None) -> None:
+async def _serve(
+    host: Host, address_file: Path | None, beside: Callable[[Host], Coroutine[Any, Any, None]] | None
+) -> None:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
 
@@ -84,9 +93,12 @@ async def _serve(host: Host, address_file: Path | None) -> None:
         if address_file is not None:
             _write_addresses(address_file, host.addresses)
         log.info("serving", pid=os.getpid(), models=[model.model_name for model in host.config.models])
-        ready = loop.create_task(_note_readiness(host))
+        tasks = [loop.create_task(_note_readiness(host))]
+        if beside is not None:
+            tasks.append(loop.create_task(beside(host)))
         await waiting
-        await _cancelled(ready)
+        for task in tasks:
+            await _cancelled(task)
     finally:
         await _cancelled(waiting)
         overdue = _end_process_in(host.config.drain_timeout_s + _UNLOAD_TIMEOUT_S, status=1)

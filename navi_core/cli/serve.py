@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ import structlog
 from navi_core.cli.plugin_flags import plugin_flags, read_flags, serve_options
 from navi_core.cli.serve_config import BuiltConfig, build_config
 from navi_core.cli.state import CliState
+from navi_core.cli.tf_serving_flags import given_flags
+from navi_core.cli.tf_serving_follow import FOLLOW_FLAG, follow_model_config
+from navi_core.cli.tf_serving_line import read_line
 from navi_core.config.load import load_config
 from navi_core.config.records import HostConfig
 from navi_core.config.single_files import name_single_files
@@ -33,12 +38,24 @@ def make_command(state: CliState) -> click.Command:
     plugins, refused = plugin_flags(state.registry)
 
     def serve(**values: Any) -> None:
+        with ExitStack() as stack:
+
+            def make_folder() -> Path:
+                """Make a directory that nobody else can read, for as long as the host runs."""
+                return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="navi-")))
+
+            _serve(values, make_folder)
+
+    def _serve(values: dict[str, Any], make_folder: Callable[[], Path]) -> None:
         file = values["config"]
         base = load_config(file) if file else HostConfig()
         values["model_dir"] = tuple(_named(path) for path in values["model_dir"])
         carries = {name: kind.carries for name, kind in state.registry.transports().items()}
-        built = build_config(read_flags(values, plugins), base, carries)
-        built = replace(built, config=name_single_files(built.config))
+        line = read_line(given_flags(values), base, read_flags(values, plugins), make_folder)
+        built = build_config(line.flags, line.config, carries)
+        built = replace(
+            built, config=name_single_files(built.config), ignored={**line.ignored, **built.ignored}
+        )
         _check_files(built.config)
         address_file = Path(values["address_file"]) if values["address_file"] else None
         if address_file is not None and not address_file.parent.is_dir():
@@ -48,18 +65,29 @@ def make_command(state: CliState) -> click.Command:
         configure_logging(level=values["log_level"], log_format=values["log_format"])
         _note(built, refused)
         if foreign is not None:
+            if line.followed is not None:
+                reason = "the server that hosts navi reads the configuration once"
+                log.warning("flag_ignored", flag=FOLLOW_FLAG, reason=reason)
             click.get_current_context().exit(_launch(foreign, built.config))
         # the host's own imports (services, batching, metrics) are not worth waiting for before the flags are right
         from navi_core.cli.run_host import run_host  # noqa: PLC0415 - see above
         from navi_core.host import Host  # noqa: PLC0415 - see above
 
-        run_host(Host(built.config, registry=state.registry), address_file=address_file)
+        followed = line.followed
+        run_host(
+            Host(built.config, registry=state.registry),
+            address_file=address_file,
+            beside=None if followed is None else lambda host: follow_model_config(host, followed),
+        )
 
     return click.Command(
         "serve",
         callback=serve,
         params=[*serve_options(plugins)],
-        help="Serve models until SIGTERM or SIGINT. Long flags may be written with '-' or '_'.",
+        help=(
+            "Serve models until SIGTERM or SIGINT. Long flags may be written with '-' or '_'. The flags of "
+            "TensorFlow Serving's tensorflow_model_server are taken, too; the documentation lists them."
+        ),
     )
 
 

@@ -49,6 +49,9 @@ class BatchingSettings(_Record, frozen=True, kw_only=True):
     ----------
     enabled
         False: every request runs alone.
+    parameters_file
+        A file in the version's directory with TensorFlow Serving's BatchingParameters as text
+        (``batching_params.pbtxt``): it says what is left out here, and a version that has none is not batched.
     max_batch_rows, max_batch_requests
         A batch holds at most so many rows, of at most so many requests.
     batch_timeout_ms
@@ -66,6 +69,7 @@ class BatchingSettings(_Record, frozen=True, kw_only=True):
     """
 
     enabled: bool | None = None
+    parameters_file: Annotated[str, Meta(min_length=1)] | None = None
     max_batch_rows: PositiveInt | None = None
     max_batch_requests: PositiveInt | None = None
     batch_timeout_ms: NonNegativeFloat | None = None
@@ -302,6 +306,8 @@ class HostConfig(_Record, frozen=True, kw_only=True):
         Plugin name -> host-wide options, overlaid by each model's.
     prometheus_port
         A port of its own for the metrics page; None: none (it is on the HTTP port anyway).
+    metrics_paths
+        Paths of the metrics page.
     admin
         Allow admin operations.
     model_roots
@@ -342,6 +348,7 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     runtimes: dict[str, dict[str, Any]] = {}
     converters: dict[str, dict[str, Any]] = {}
     prometheus_port: Port | None = None
+    metrics_paths: tuple[Annotated[str, Meta(pattern="^/")], ...] = ("/metrics",)
     admin: bool = False
     model_roots: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
     auth: AuthSettings = AuthSettings()

@@ -20,6 +20,7 @@ from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.converter import BoundConverter, Converter
 from navi_core.contracts.runtime import LoadOptions, Runtime, Servable
 from navi_core.errors import ErrorCode, ModelLoadError, NaviError
+from navi_core.models.batching_file import with_parameters_file
 from navi_core.models.overrides import apply_overrides
 from navi_core.models.replay import Replay, replay
 from navi_core.models.served import LoadedVersion, ServedSignature
@@ -44,7 +45,7 @@ def model_settings(artifact: Artifact, said: ModelSettings) -> ModelSettings:
     Raises
     ------
     ConfigError
-        A ``navi.toml`` is wrong; with its path.
+        A ``navi.toml`` or a file of batching parameters is wrong; with its path.
     """
     settings = ModelSettings()
     if artifact.path is not None and artifact.path.is_dir():
@@ -52,7 +53,7 @@ def model_settings(artifact: Artifact, said: ModelSettings) -> ModelSettings:
             file = folder / SETTINGS_FILE
             if file.is_file():
                 settings = overlay(settings, load_model_settings(file))
-    return overlay(settings, said)
+    return with_parameters_file(overlay(settings, said), artifact)
 
 
 def load_version(

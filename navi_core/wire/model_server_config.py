@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from navi_core.errors import ErrorCode, InvalidRequestError, NaviError
-from navi_core.wire import tf_serving
 
 if TYPE_CHECKING:
     from navi_core.wire.tf_serving import (
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
         ModelServerConfig,
     )
 
-__all__ = ["ListedModel", "check_labels", "listed_models", "parse_text_config", "version_choice"]
+__all__ = ["ListedModel", "check_labels", "listed_models", "version_choice"]
 
 _PLATFORM: Final = "tensorflow"
 """The only one there is; the files tell which runtime loads them."""
@@ -44,28 +43,14 @@ class ListedModel:
     versions: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, int] = field(default_factory=dict)
 
-
-def parse_text_config(text: str) -> ModelServerConfig:
-    """Parse a configuration in protobuf's text format.
-
-    Raises
-    ------
-    InvalidRequestError
-        It is none; with line and column.
-    """
-    from google.protobuf import text_format  # noqa: PLC0415 - protobuf is imported with the first message
-
-    config = tf_serving.ModelServerConfig()
-    try:
-        text_format.Parse(text, config, descriptor_pool=tf_serving.DESCRIPTORS.pool)
-    except text_format.ParseError as error:
-        words = " ".join(str(error).split())
-        raise InvalidRequestError(f"expected a ModelServerConfig as text: {words}") from None
-    except RecursionError:
-        raise InvalidRequestError(
-            "expected a ModelServerConfig as text, got one that is nested too deep"
-        ) from None
-    return config
+    def table(self) -> dict[str, Any]:
+        """Return it as ``[[models]]`` takes it."""
+        return {
+            "name": self.name,
+            "path": self.base_path,
+            "versions": self.versions,
+            "labels": self.labels,
+        }
 
 
 def version_choice(model: ModelConfig) -> dict[str, Any]:

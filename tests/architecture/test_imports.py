@@ -108,6 +108,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "certificates",
             "logs",
             "metrics",
+            "models.batching_file",
             "models.loading",
             "models.manager",
             "models.overrides",
@@ -187,6 +188,7 @@ registration names them; nothing else does."""
 MAY_IMPORT_ISLANDS = {
     "plugins.builtin": ("services", "transports", "converters"),
     "cli": ("wire",),  # the commands that are clients of a running host
+    "models.batching_file": ("wire",),  # another server's parameters
     "models.replay": ("wire",),  # recorded requests are in a protocol's own form
 }
 

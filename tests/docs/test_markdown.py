@@ -14,6 +14,7 @@ import click
 import pytest
 
 from navi_core import Artifact, ConfigError
+from navi_core.cli.lazy import normalise
 from navi_core.cli.main import make_group
 from navi_core.cli.state import CliState
 from navi_core.config.load import parse_config, parse_model_settings
@@ -87,7 +88,7 @@ def test_commands_and_flags_exist(page):
             for parameter in command.get_params(inner)
             for name in (*parameter.opts, *parameter.secondary_opts)
         }
-        used = {word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)}
+        used = {normalise(word.partition("=")[0]) for word in words[1:] if re.match(r"--?[a-z]", word)}
         assert used <= known, f"navi-host {' '.join(words)}"
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from navi_core.cli.importers.imported import Imported
 from navi_core.config.wording import item_path, key_path
 from navi_core.errors import ConfigError, InvalidRequestError
-from navi_core.wire.model_server_config import parse_text_config, version_choice
+from navi_core.wire import tf_serving
+from navi_core.wire.model_server_config import version_choice
+from navi_core.wire.text_config import parse_text
 
 if TYPE_CHECKING:
     from navi_core.wire.tf_serving import ModelConfig
@@ -24,7 +26,7 @@ def read_tf_serving(text: str) -> Imported:
         It is no such text (with line and column), or configures something else than a list of models.
     """
     try:
-        config = parse_text_config(text)
+        config = parse_text(tf_serving.ModelServerConfig, text)
     except InvalidRequestError as error:
         raise ConfigError(error.message) from None
     if config.WhichOneof("config") == "custom_model_config":

@@ -6,14 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
+from navi_core.config.listed import listed_config
 from navi_core.config.records import ModelConfig, ModelSettings
 from navi_core.contracts.planes import Admin, DataPlane, ServableState
 from navi_core.contracts.service import Call, Response
 from navi_core.errors import (
     ErrorCode,
-    InvalidRequestError,
     ModelError,
     ModelNotFoundError,
     NaviError,
@@ -26,40 +24,10 @@ from navi_core.wire.model_server_config import ListedModel, check_labels, listed
 if TYPE_CHECKING:
     from navi_core.wire.tf_serving import ReloadConfigRequest
 
-__all__ = ["ReloadConfigRpc", "model_config"]
+__all__ = ["ReloadConfigRpc"]
 
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_]")
 """What TensorFlow Serving's metrics page writes as ``:``."""
-
-
-def model_config(listed: ListedModel, base: ModelConfig | None, defaults: ModelSettings) -> ModelConfig:
-    """Return the configuration of one listed model.
-
-    Parameters
-    ----------
-    listed
-        What the list says: it replaces path, versions and labels as a whole.
-    base
-        The model's present configuration, of which everything else stays; None: the model is new.
-    defaults
-        What a new model's configuration says besides.
-
-    Raises
-    ------
-    InvalidRequestError
-        The name is none, or a number is out of range.
-    """
-    said = {
-        "name": listed.name,
-        "path": listed.base_path,
-        "versions": listed.versions,
-        "labels": listed.labels,
-    }
-    kept = msgspec.to_builtins(base if base is not None else defaults)
-    try:
-        return msgspec.convert({**kept, **said}, ModelConfig)
-    except msgspec.ValidationError as error:
-        raise InvalidRequestError(f"model {listed.name}: {error}") from None
 
 
 class ReloadConfigRpc:
@@ -119,7 +87,7 @@ class ReloadConfigRpc:
                 known.labels if known is not None else {},
                 allow_unavailable=self._allow_unavailable_labels,
             )
-            configs.append(model_config(model, known, self._defaults))
+            configs.append(listed_config(model.table(), known, self._defaults))
         try:
             await self._admin.apply_config(configs)
         except ModelError as error:

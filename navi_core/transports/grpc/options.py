@@ -39,6 +39,8 @@ class GrpcOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Calls at once on one connection.
     max_metadata_bytes
         The largest metadata of a call; grpcio refuses some above 8 KiB and all above 16 KiB.
+    channel_arguments
+        grpcio's own channel arguments, by their names; they overrule what is said above.
     """
 
     unix_socket: Annotated[str, Meta(min_length=1)] | None = None
@@ -50,16 +52,17 @@ class GrpcOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     min_client_ping_interval_s: _Seconds | None = None
     max_concurrent_streams: _Count | None = None
     max_metadata_bytes: _Count | None = None
+    channel_arguments: dict[str, int | str] = {}
 
 
-def channel_arguments(options: TransportOptions, own: GrpcOptions) -> list[tuple[str, int]]:
+def channel_arguments(options: TransportOptions, own: GrpcOptions) -> list[tuple[str, int | str]]:
     """Return grpcio's channel arguments.
 
     grpcio applies ``max_receive_message_length`` to a message as received and again after inflating
     it, so one limit covers both; a limit of the ratio has no place there.
     """
     receive_bytes = min(options.max_message_bytes, options.max_inflated_bytes)
-    arguments = [
+    arguments: list[tuple[str, int | str]] = [
         ("grpc.max_receive_message_length", _length(receive_bytes)),
         ("grpc.max_send_message_length", _length(options.max_message_bytes)),
         # grpcio's default lets several servers share a port silently
@@ -79,7 +82,7 @@ def channel_arguments(options: TransportOptions, own: GrpcOptions) -> list[tuple
         "grpc.absolute_max_metadata_size": own.max_metadata_bytes,
     }
     arguments += [(name, value) for name, value in optional.items() if value is not None]
-    return arguments
+    return list({**dict(arguments), **own.channel_arguments}.items())
 
 
 def _length(size_bytes: int) -> int:

@@ -68,18 +68,19 @@ class GrpcServer:
             An address or the TLS files cannot be used.
         """
         options = self._options
-        credentials = None if options.tls is None else _credentials(options.tls, options.now)
+        tls = options.tls
         server = grpc.aio.server(options=channel_arguments(options, self._own))
         server.add_generic_rpc_handlers((self._handlers,))
         # grpcio reports a failure to bind without the reason, so it is looked for before
         for sock in bind_tcp(options.host, options.port, reuse_port=options.reuse_port):
             sock.close()
         host = f"[{options.host}]" if ":" in options.host else options.host
-        port = _add_port(server, f"{host}:{options.port}", credentials)
-        addresses = [Address("grpcs" if credentials else "grpc", options.host, port)]
+        port = _add_port(server, f"{host}:{options.port}", _credentials(tls, options.now))
+        addresses = [Address("grpcs" if tls else "grpc", options.host, port)]
         if self._own.unix_socket is not None:
             bind_unix(self._own.unix_socket).close()
-            _add_port(server, f"unix:{self._own.unix_socket}", credentials)
+            # credentials of its own: a second port would never be given what the first one was
+            _add_port(server, f"unix:{self._own.unix_socket}", _credentials(tls, options.now))
             addresses.append(Address("unix", self._own.unix_socket, 0))
         await server.start()
         self._server = server
@@ -120,7 +121,10 @@ class GrpcServer:
         await server.stop(_STOP_GRACE_S)
 
 
-def _credentials(files: TlsFiles, now: Callable[[], float]) -> Any:
+def _credentials(files: TlsFiles | None, now: Callable[[], float]) -> Any:
+    """Return a port's credentials; None: plain text."""
+    if files is None:
+        return None
     watch = TlsWatch(files, now)
 
     def renewed() -> Any:

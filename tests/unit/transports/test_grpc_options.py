@@ -80,3 +80,14 @@ def test_own_options():
 def test_wrong_tables_are_refused(table):
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(table, GrpcOptions)
+
+
+def test_channel_arguments_overrule_what_is_said_otherwise():
+    own = GrpcOptions(keepalive_time_s=30, channel_arguments={"grpc.keepalive_time_ms": 5, "grpc.other": "x"})
+    seen = arguments(own)
+    assert (seen["grpc.keepalive_time_ms"], seen["grpc.other"]) == (5, "x")
+    assert [name for name, _ in channel_arguments_of(own)].count("grpc.keepalive_time_ms") == 1
+
+
+def channel_arguments_of(own):
+    return channel_arguments(TransportOptions(budget=MemoryBudget(1), now=time.monotonic), own)
