@@ -92,6 +92,18 @@ def test_a_wheel_installs_alone_and_is_listed(wheel_of, fresh, folder):
     assert {row["version"] for row in rows} <= {project["version"]}
 
 
+@pytest.mark.parametrize(
+    "folder",
+    [folder for folder in PLUGINS if "navi-core" not in (folder / "pyproject.toml").read_text()],
+    ids=lambda folder: folder.name,
+)
+def test_a_package_that_is_no_plugin_installs_and_runs_without_the_core(wheel_of, fresh, folder):
+    binaries = fresh(wheel_of(folder))
+    run(binaries / "python", "-m", "pip", "check")
+    assert "navi-core" not in installed(binaries)
+    run(binaries / "python", "-c", f"from {folder.name} import *", cwd=binaries)
+
+
 def test_what_new_plugin_writes_and_the_examples_install_and_pass_their_tests(wheel_of, fresh, tmp_path):
     binaries = fresh(wheel_of(ROOT), "pytest")
     written = [tmp_path / f"new-{kind}" for kind in KINDS]

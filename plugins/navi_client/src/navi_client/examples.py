@@ -66,7 +66,7 @@ def _fill(feature: Feature, name: str, values: Any) -> None:
     if not plain:
         return
     if all(isinstance(item, int) for item in plain):  # bools, too
-        feature.int64_list.value.extend(plain)
+        feature.int64_list.value.extend(map(int, plain))
     elif all(isinstance(item, int | float) and not isinstance(item, bool) for item in plain):
         feature.float_list.value.extend(plain)
     elif all(isinstance(item, str | bytes) for item in plain):
