@@ -109,7 +109,7 @@ def test_tls_settings_that_cannot_be():
     with pytest.raises(ValueError, match="certificate and key, or neither"):
         Tls(certificate="c.pem")
     with pytest.raises(OSError, match=r"nowhere\.pem"):
-        Tls(ca="nowhere.pem").credentials()
+        Client("h:1", tls=Tls(ca="nowhere.pem"))
 
 
 def test_a_representation_has_no_token():

@@ -58,6 +58,7 @@ class Asking:
         self._protocol = protocol_of(protocol, max_message_bytes)
         self._retries = retries if isinstance(retries, Retries) else Retries(at_most=retries)
         self._metadata = self._connection.call_metadata()
+        self._credentials = self._connection.credentials()
         self._channel: Any = None
         self._calls: dict[str, Any] = {}
         self._is_closed = False
@@ -79,7 +80,7 @@ class Asking:
                 msg = f"{self!r} is closed"
                 raise RuntimeError(msg)
             if self._channel is None:
-                self._channel = self._connection.open(library)
+                self._channel = self._connection.open(library, self._credentials)
             return self._channel
 
     def _call(self, library: Any, method: str) -> Any:

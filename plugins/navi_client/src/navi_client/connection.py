@@ -121,24 +121,32 @@ class Connection:
             options.append(("grpc.ssl_target_name_override", self.tls.server_name))
         return [*options, *self.channel_options]
 
-    def open(self, library: Any) -> Any:
-        """Open a channel; it connects when it is first used.
-
-        Parameters
-        ----------
-        library
-            ``grpc`` or ``grpc.aio``.
+    def credentials(self) -> Any:
+        """Return gRPC's credentials; None: the connection is not encrypted.
 
         Raises
         ------
         OSError
             A file of the certificates cannot be read.
         """
-        settings = {"options": self.options(), "compression": _COMPRESSIONS.get(self.compression or "")}
         if self.tls is False:
+            return None
+        return (Tls() if self.tls is True else self.tls).credentials()
+
+    def open(self, library: Any, credentials: Any) -> Any:
+        """Open a channel; it connects when it is first used.
+
+        Parameters
+        ----------
+        library
+            ``grpc`` or ``grpc.aio``.
+        credentials
+            What `credentials` returned.
+        """
+        settings = {"options": self.options(), "compression": _COMPRESSIONS.get(self.compression or "")}
+        if credentials is None:
             return library.insecure_channel(self.address, **settings)
-        tls = Tls() if self.tls is True else self.tls
-        return library.secure_channel(self.address, tls.credentials(), **settings)
+        return library.secure_channel(self.address, credentials, **settings)
 
     def check_size(self, body: bytes) -> None:
         """Refuse a request that is over the limit: gRPC would, with a code that is worth a retry.

@@ -178,7 +178,7 @@ def _split(body: bytes) -> tuple[dict[str, tuple[int, int]], bytes]:
     for tag, start, stop in length_delimited(body, 0, len(body)):
         if tag == _OUTPUTS:
             entry = length_delimited(body, start, stop)
-            if [field[0] for field in entry] != [_ENTRY_KEY, _ENTRY_VALUE]:
+            if len(entry) != 2 or entry[0][0] != _ENTRY_KEY or entry[1][0] != _ENTRY_VALUE:
                 raise NotPlainError
             [(_, key_start, key_stop), (_, value_start, value_stop)] = entry
             try:
