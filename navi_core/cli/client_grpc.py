@@ -114,7 +114,8 @@ class GrpcClient:
             response_deserializer=answer.FromString,
         )
         try:
-            response: M = call(request, timeout=self._endpoint.timeout_s)
+            metadata = tuple(self._endpoint.metadata.items())
+            response: M = call(request, timeout=self._endpoint.timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             msg = f"{self._endpoint.address} answered {error.code().name}: {error.details()}"
             raise CommandError(msg) from error

@@ -108,7 +108,8 @@ class RestClient:
     def _send(self, verb: str, path: str, body: bytes | None) -> bytes:
         where = self._endpoint.address
         try:
-            self._connection.request(verb, path, body, {"Content-Type": "application/json"})
+            headers = {"Content-Type": "application/json", **self._endpoint.metadata}
+            self._connection.request(verb, path, body, headers)
             response = self._connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
@@ -38,6 +38,8 @@ _URL: Final = re.compile(
     r"(?:(?P<scheme>[a-z]+)://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/:@?#\[\]]+)(?::(?P<port>[0-9]{1,9}))?/?"
 )
 _MAX_PORT: Final = 65535
+_MAX_TOKEN_BYTES: Final = 4096
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,8 @@ class Endpoint:
         PEM files: who signed the server's certificate, and who we are.
     timeout_s
         How long an answer may take.
+    token
+        Sent with every request as a bearer token; None: none is.
     """
 
     protocol: Protocols
@@ -66,6 +70,12 @@ class Endpoint:
     certificate: Path | None = None
     key: Path | None = None
     timeout_s: float = 30.0
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What every request is sent with: gRPC's metadata, HTTP's headers."""
+        return {} if self.token is None else {"authorization": f"Bearer {self.token}"}
 
     @property
     def address(self) -> str:
@@ -175,6 +185,12 @@ def endpoint_options(default_url: str) -> list[click.Option]:
         click.Option(["--tls-ca"], type=file, metavar="FILE", help="PEM: who signed the host's certificate."),
         click.Option(["--tls-cert"], type=file, metavar="FILE", help="PEM: our certificate, for mutual TLS."),
         click.Option(["--tls-key"], type=file, metavar="FILE", help="PEM: its key."),
+        click.Option(
+            ["--token-file"],
+            type=file,
+            metavar="FILE",
+            help="The bearer token that the host asks for, on a line.",
+        ),
     ]
 
 
@@ -184,7 +200,9 @@ def read_endpoint(values: Mapping[str, Any]) -> Endpoint:
     Raises
     ------
     ConfigError
-        They contradict each other, or the URL is wrong.
+        They contradict each other, the URL is wrong, or there is no token in its file.
+    OSError
+        The token's file cannot be read.
     """
     if (values["tls_cert"] is None) != (values["tls_key"] is None):
         raise ConfigError("expected both or neither", path="--tls-cert and --tls-key")
@@ -194,7 +212,20 @@ def read_endpoint(values: Mapping[str, Any]) -> Endpoint:
         certificate=values["tls_cert"],
         key=values["tls_key"],
         timeout_s=values["timeout_s"],
+        token=_token(values["token_file"]),
     )
     if (endpoint.ca or endpoint.certificate) and not endpoint.tls:
         raise ConfigError("expected grpcs:// or https:// with TLS files", path="--url")
     return endpoint
+
+
+def _token(path: Path | None) -> str | None:
+    """Return the token of a file: read from one, it stands in no shell's history and no list of processes."""
+    if path is None:
+        return None
+    with path.open("rb") as stream:
+        content = stream.read(_MAX_TOKEN_BYTES + 1)
+    token = content.strip().decode("ascii", "replace")
+    if len(content) > _MAX_TOKEN_BYTES or _TOKEN.fullmatch(token) is None:
+        raise ConfigError(f"{path}: expected one line of printable ASCII without spaces", path="--token-file")
+    return token

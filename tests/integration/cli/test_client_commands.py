@@ -168,6 +168,20 @@ def test_predict__version_over_grpc_is_the_one_that_answered(served, command):
     assert json.loads(done.stdout)["version"] == 3
 
 
+def test_predict__a_token_for_a_host_that_asks_for_one(serve, toy_model, command, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("app-1\n")
+    served = serve("-m", str(toy_model("scaled", 3)), "--infer-token-file", str(token))
+    served.wait_for("ready")
+    for url in (served.grpc, served.http):
+        ask = ("predict", "scaled", "--json", '{"x": [1.0]}', "--url", url)
+        done = command(*ask, "--token-file", str(token))
+        assert done.returncode == 0, done.stderr
+        done = command(*ask)
+        assert done.returncode == 1
+        assert "token" in done.stderr
+
+
 def test_predict__local_takes_its_name_from_the_path(command, toy_model):
     folder = toy_model("scaled", 7)
     for path in (folder, folder / "7"):

@@ -64,12 +64,37 @@ def test_any_text__is_an_endpoint_or_a_config_error(text):
     assert 0 <= endpoint.port <= 65535
 
 
+VALUES = {
+    "url": "a",
+    "timeout_s": 3.0,
+    **dict.fromkeys(("tls_ca", "tls_cert", "tls_key", "token_file")),
+}
+
+
 def test_read_endpoint__tls_files_go_together(tmp_path):
     pem = tmp_path / "x.pem"
-    values = {"url": "grpcs://a", "timeout_s": 3.0, "tls_ca": pem, "tls_cert": pem, "tls_key": pem}
+    values = {**VALUES, "url": "grpcs://a", "tls_ca": pem, "tls_cert": pem, "tls_key": pem}
     endpoint = read_endpoint(values)
     assert (endpoint.ca, endpoint.certificate, endpoint.key, endpoint.timeout_s) == (pem, pem, pem, 3.0)
     with pytest.raises(ConfigError, match="expected both or neither"):
         read_endpoint({**values, "tls_key": None})
     with pytest.raises(ConfigError, match="expected grpcs:// or https:// with TLS files"):
         read_endpoint({**values, "url": "a"})
+
+
+def test_read_endpoint__a_token_is_read_from_its_file_and_shown_to_nobody(tmp_path):
+    file = tmp_path / "token"
+    file.write_text("  app-1\n")
+    endpoint = read_endpoint({**VALUES, "token_file": file})
+    assert endpoint.metadata == {"authorization": "Bearer app-1"}
+    assert "app-1" not in repr(endpoint)
+    assert read_endpoint(VALUES).metadata == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"two words", b"one\ntwo", b"\xff", b"x" * 5000])
+def test_read_endpoint__no_token_in_the_file(tmp_path, content):
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"--token-file: .*token: expected one line") as caught:
+        read_endpoint({**VALUES, "token_file": file})
+    assert "two" not in str(caught.value)
