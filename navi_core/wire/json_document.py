@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -37,6 +36,8 @@ _DOUBTFUL: Final = re.compile(
 )
 
 _SPACE: Final = " \t\n\r"
+
+_NUMBERS: Final = (float, int)
 
 
 def read_request(body: Bytes) -> tuple[dict[str, Any], str]:
@@ -88,7 +89,9 @@ def parse_json(body: Bytes) -> Any:
         return parse_json_tolerantly(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return _parse_loosely(body)
-    if len(_KEY_ENDS.findall(body)) != _count_members(document):
+    num_keys = len(_KEY_ENDS.findall(body))
+    is_alone = type(document) is dict and len(document) == num_keys  # no object in it has any
+    if not is_alone and num_keys != _count_members(document):
         return _parse_loosely(body)
     return document
 
@@ -116,18 +119,21 @@ _DECODER: Final = json.JSONDecoder(object_pairs_hook=_first_members)
 
 
 def _count_members(document: Any) -> int:
-    """Count the members of all objects in a document."""
+    """Count the members of all objects in a document, but those in lists that begin with a number.
+
+    Such lists are most of a document, and hold numbers. If one holds objects after all, too few are counted, and
+    the document is parsed once more.
+    """
     count = 0
     level = [document]
     while level:
-        kinds = set(map(type, level))
         children: list[Any] = []
-        if dict in kinds:
-            objects = [value for value in level if type(value) is dict]
-            count += sum(map(len, objects))
-            children.extend(chain.from_iterable(value.values() for value in objects))
-        if list in kinds:
-            lists = level if kinds == {list} else [value for value in level if type(value) is list]
-            children.extend(chain.from_iterable(lists))
+        for value in level:
+            kind = type(value)
+            if kind is dict:
+                count += len(value)
+                children.extend(value.values())
+            elif kind is list and value and type(value[0]) not in _NUMBERS:
+                children.extend(value)
         level = children
     return count

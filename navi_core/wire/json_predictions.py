@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
-import msgspec
 import numpy as np
+import orjson
 
 from navi_core.errors import InvalidRequestError
 from navi_core.tensors import DType, dtype_of, string_array
@@ -74,30 +75,54 @@ def encode_predictions(outputs: Mapping[str, Array], *, row_form: bool) -> bytes
         raise InvalidRequestError("Cannot convert empty tensor map to JSON")
     if row_form:
         _check_rows(outputs)
-    values = {name: plain_values(name, array) for name, array in outputs.items()}
+    document = partial(_document, outputs, row_form=row_form)
+    return write_document(document, outputs.values())
+
+
+def _document(
+    outputs: Mapping[str, Array], values_of: Callable[[str, Array], Any], *, row_form: bool
+) -> dict[str, Any]:
+    """Return the answer as an object, with the arrays as ``values_of`` has them."""
+    values = {name: values_of(name, array) for name, array in outputs.items()}
+    answer: Any = values
     if len(values) == 1:
         (answer,) = values.values()
     elif row_form:
         names = tuple(values)
         answer = [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
-    else:
-        answer = values
-    return write_document({"predictions" if row_form else "outputs": answer}, outputs.values())
+    return {"predictions" if row_form else "outputs": answer}
 
 
-def write_document(document: dict[str, Any], arrays: Iterable[Array]) -> bytes:
+def write_document(
+    document: Callable[[Callable[[str, Array], Any]], dict[str, Any]], arrays: Iterable[Array]
+) -> bytes:
     """Write a document as JSON text.
 
     Parameters
     ----------
     document
-        Lists, tuples, dicts, numbers, booleans and texts; bytes that are no UTF-8 as surrogate escapes.
+        Makes it: lists, dicts and texts, and arrays as the given function of a name and an array has them. That
+        may be asked for rows and single values of what it answers.
     arrays
         What its values are from: they tell whether it is strict JSON.
+
+    Raises
+    ------
+    InvalidRequestError
+        JSON has nothing for an element type.
     """
     if all(map(_is_strict, arrays)):
-        return msgspec.json.encode(document)
-    return json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
+        return orjson.dumps(document(_quick_values), option=orjson.OPT_SERIALIZE_NUMPY)
+    return json.dumps(document(plain_values), ensure_ascii=False).encode("utf-8", "surrogateescape")
+
+
+def _quick_values(name: str, array: Array) -> Any:
+    """Return an array as orjson takes it: as it is, if it holds numbers."""
+    if dtype_of(array) not in _PLAIN:
+        return plain_values(name, array)
+    if not array.ndim:
+        return array[()]
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
 
 
 def _check_rows(outputs: Mapping[str, Array]) -> None:

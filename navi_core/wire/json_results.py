@@ -5,12 +5,17 @@ The key is ``results``, for both.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
 from navi_core.types import Array
-from navi_core.wire.json_predictions import plain_values, write_document
+from navi_core.wire.json_predictions import write_document
 
 __all__ = ["encode_classes", "encode_values"]
 
-_KEY = "results"
+_KEY: Final = "results"
+
+ValuesOf: TypeAlias = Callable[[str, Array], Any]
 
 
 def encode_classes(labels: Array | None, scores: Array | None) -> bytes:
@@ -25,12 +30,15 @@ def encode_classes(labels: Array | None, scores: Array | None) -> bytes:
     """
     arrays = [array for array in (labels, scores) if array is not None]
     num_examples, num_classes = arrays[0].shape
-    names = [[""] * num_classes] * num_examples if labels is None else plain_values("", labels)
-    values = [[0.0] * num_classes] * num_examples if scores is None else plain_values("", scores)
-    rows = [list(zip(*row, strict=True)) for row in zip(names, values, strict=True)]
-    return write_document({_KEY: rows}, arrays)
+
+    def document(values_of: ValuesOf) -> dict[str, Any]:
+        names = [[""] * num_classes] * num_examples if labels is None else values_of("", labels)
+        values = [[0.0] * num_classes] * num_examples if scores is None else values_of("", scores)
+        return {_KEY: [list(zip(*row, strict=True)) for row in zip(names, values, strict=True)]}
+
+    return write_document(document, arrays)
 
 
 def encode_values(values: Array) -> bytes:
     """Encode the answer to a regress request: the values of (examples,) float32."""
-    return write_document({_KEY: plain_values("", values)}, [values])
+    return write_document(lambda values_of: {_KEY: values_of("", values)}, [values])

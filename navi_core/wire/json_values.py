@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import struct
 from itertools import chain
 from typing import Any, Final
 
@@ -31,6 +32,19 @@ _INT_BOUNDS: Final = {
     DType.UINT64: (0, 2**64 - 1),
 }
 
+_PACKED: Final = {
+    DType.FLOAT32: ("f", "<f4"),
+    DType.FLOAT64: ("d", "<f8"),
+    **dict.fromkeys((DType.INT32, DType.INT16, DType.INT8, DType.UINT8), ("i", "<i4")),
+    DType.INT64: ("q", "<i8"),
+    DType.UINT32: ("I", "<u4"),
+    DType.UINT64: ("Q", "<u8"),
+}
+"""Element type -> how ``struct`` packs its values, and what they are then."""
+
+_LONG: Final = 16
+"""From so many numbers on, a list is worth being packed by itself."""
+
 _FLOATS: Final = (DType.FLOAT32, DType.FLOAT64)
 
 
@@ -43,8 +57,18 @@ def is_base64(value: Any) -> bool:
     return type(value) is dict and len(value) == 1 and type(value.get("b64")) is str
 
 
-def tensor_of(value: Any, spec: TensorSpec) -> Array:
+def tensor_of(value: Any, spec: TensorSpec, *, has_bools: bool = True) -> Array:
     """Make a tensor of a value or nested list.
+
+    Parameters
+    ----------
+    value
+        As it was parsed.
+    spec
+        The wanted element type.
+    has_bools
+        False: no value is a boolean. The quickest way to make numbers of values takes booleans for numbers, and
+        is gone only then.
 
     Raises
     ------
@@ -57,9 +81,30 @@ def tensor_of(value: Any, spec: TensorSpec) -> Array:
         sizes = set(map(len, values)) if set(map(type, values)) == {list} else set()
         if len(sizes) != 1 or len(shape) == MAX_RANK:
             raise MismatchError
-        shape.append(sizes.pop())
+        size = sizes.pop()
+        shape.append(size)
+        if not has_bools and size >= _LONG and type(values[0][0]) is not list:
+            packed = _packed_rows(values, size, spec.dtype)
+            if packed is not None:
+                return packed.reshape(shape)
         values = list(chain.from_iterable(values))
     return _converted(values, spec.dtype).reshape(shape)
+
+
+def _packed_rows(rows: list[list[Any]], size: int, dtype: DType) -> Array | None:
+    """Convert lists of ``size`` scalars, none of them a boolean; None: something is unusual, or wrong."""
+    found = _PACKED.get(dtype)
+    if found is None:
+        return None
+    code, lane = found
+    row_of = struct.Struct(f"<{size}{code}")
+    packed = bytearray(row_of.size * len(rows))
+    try:
+        for index, row in enumerate(rows):
+            row_of.pack_into(packed, index * row_of.size, *row)
+    except (struct.error, OverflowError):
+        return None
+    return np.frombuffer(packed, dtype=lane).astype(numpy_dtype(dtype), copy=False)
 
 
 def _converted(values: list[Any], dtype: DType) -> Array:

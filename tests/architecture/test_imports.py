@@ -328,6 +328,7 @@ def _cycle(edges: dict[str, set[str]]) -> list[str]:
 
 EVERYWHERE = {"click", "ml_dtypes", "msgspec", "numpy", "packaging", "pluggy", "rich", "structlog", "google"}
 ONLY_IN = {
+    "orjson": ("wire",),
     "grpc": ("transports", "cli", "testing"),
     "aiohttp": ("transports", "cli", "testing", "host"),
     "multidict": ("transports", "testing"),

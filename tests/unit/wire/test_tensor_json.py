@@ -420,7 +420,7 @@ def test_answers__types_without_json_form_are_refused(dtype):
 def test_answers__floats_are_short_for_their_own_width():
     array = np.array([0.2, 2.0, 9e6, 3e-5, 1e16, 0.1 + 0.2, 0.0, -0.0, 16777216], dtype=np.float32)
     text = encode_predictions({"y": array}, row_form=False)
-    assert text == b'{"outputs":[0.2,2.0,9000000.0,0.00003,1e16,0.3,0.0,-0.0,16777216.0]}'
+    assert text == b'{"outputs":[0.2,2.0,9000000.0,0.00003,1e+16,0.3,0.0,-0.0,16777216.0]}'
     text = encode_predictions({"y": np.array([0.1 + 0.2, 0.2])}, row_form=False)
     assert text == b'{"outputs":[0.30000000000000004,0.2]}'
 

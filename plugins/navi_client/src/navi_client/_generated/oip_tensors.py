@@ -69,14 +69,16 @@ def num_elements(head: InputHead, kind: OipType, max_tensor_bytes: int) -> int:
             f"output '{head.name}': all dimensions must be specified, got {list(shape)}", tensor=head.name
         )
     element_bytes = _POINTER_BYTES if kind.dtype is DType.STRING else kind.numpy.itemsize
+    count = math.prod(shape)
     # Python's integers do not overflow. Zeros are left out: NumPy refuses (0, 2**62) like (2**62,).
-    if math.prod(size for size in shape if size) * element_bytes > max_tensor_bytes:
+    spanned = count or math.prod(size for size in shape if size)
+    if spanned * element_bytes > max_tensor_bytes:
         raise DecodeError(
             f"output '{head.name}': expected at most {max_tensor_bytes} bytes of tensors in a request, "
             f"got shape {list(shape)} of {kind.name}",
             tensor=head.name,
         )
-    return math.prod(shape)
+    return count
 
 
 def decode_raw(data: Bytes, head: InputHead, kind: OipType, count: int) -> Array:
