@@ -26,14 +26,16 @@ __all__ = ["parse_json", "read_request"]
 
 _KEY_ENDS: Final = re.compile(rb'"[ \t\n\r]*+:')
 
-_DOUBTFUL: Final = re.compile(
-    # what the standard library's parser takes and RapidJSON refuses: numbers that may be too big for a double...
-    rb"[eE]\+?[0-9]{3}|[0-9]{300}"
-    # ... and halves of surrogate pairs, or what may be one
-    rb"|\\\\u[dD]"
+_LONE_SURROGATE: Final = re.compile(
+    # halves of surrogate pairs, or what may be one
+    rb"\\\\u[dD]"
     rb"|\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
+
+_DIGITS_AS_0: Final = bytes.maketrans(b"0123456789", b"0" * 10)
+_BIG_NUMBERS: Final = (b"e000", b"E000", b"e+000", b"E+000", b"0" * 300)
+"""Numbers that may be too big for a double, with 0 for every digit."""
 
 _SPACE: Final = " \t\n\r"
 
@@ -97,7 +99,7 @@ def parse_json(body: Bytes) -> Any:
 
 
 def _parse_loosely(body: Bytes) -> Any:
-    if _DOUBTFUL.search(body) is None:
+    if not _is_doubtful(body if isinstance(body, bytes) else bytes(body)):
         try:
             text = str(body, "utf-8")
             start = len(text) - len(text.lstrip(_SPACE))
@@ -107,6 +109,14 @@ def _parse_loosely(body: Bytes) -> Any:
         except (ValueError, RecursionError):
             pass
     return parse_json_tolerantly(body)
+
+
+def _is_doubtful(text: bytes) -> bool:
+    """Tell whether the standard library's parser may take what RapidJSON refuses."""
+    shape = text.translate(_DIGITS_AS_0)
+    if any(number in shape for number in _BIG_NUMBERS):
+        return True
+    return b"\\" in text and _LONE_SURROGATE.search(text) is not None
 
 
 def _first_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

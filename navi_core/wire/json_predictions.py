@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -41,6 +42,9 @@ _PLAIN: Final = frozenset(
     }
 )
 """What is written as JSON numbers and booleans; strings aside, TensorFlow Serving refuses all else."""
+
+_BARE: Final = {"nan": b"NaN", "inf": b"Infinity", "-inf": b"-Infinity"}
+"""What is not finite, as Python shows it -> as the format has it."""
 
 _FEW: Final = 128
 """Up to so many values are faster through text."""
@@ -76,7 +80,33 @@ def encode_predictions(outputs: Mapping[str, Array], *, row_form: bool) -> bytes
     if row_form:
         _check_rows(outputs)
     document = partial(_document, outputs, row_form=row_form)
-    return write_document(document, outputs.values())
+    arrays = list(outputs.values())
+    return _with_bare_words(document, arrays, row_form=row_form) or write_document(document, arrays)
+
+
+def _with_bare_words(
+    document: Callable[[Callable[[str, Array], Any]], dict[str, Any]],
+    arrays: Sequence[Array],
+    *,
+    row_form: bool,
+) -> bytes | None:
+    """Write a document of numbers, some of them not finite; None: it is no such document, or something is unusual.
+
+    orjson writes ``null`` for what is not finite, and for nothing else here.
+    """
+    if any(array.dtype.kind not in "fiub" for array in arrays) or all(map(_is_strict, arrays)):
+        return None
+    if row_form and len(arrays) > 1:
+        num_rows = len(arrays[0])
+        flat = [np.reshape(array, (num_rows, -1)) for array in arrays]
+        found = [row[~np.isfinite(row)] for rows in zip(*flat, strict=True) for row in rows]
+    else:
+        found = [array[~np.isfinite(array)] for array in arrays]
+    words = [_BARE[str(value)] for values in found for value in values.astype(float).ravel()]
+    pieces = orjson.dumps(document(_quick_values), option=orjson.OPT_SERIALIZE_NUMPY).split(b"null")
+    if len(pieces) != len(words) + 1:  # an output's name has the word
+        return None
+    return b"".join(chain.from_iterable(zip(pieces, [*words, b""], strict=True)))
 
 
 def _document(

@@ -427,7 +427,7 @@ def test_answers__floats_are_short_for_their_own_width():
 
 def test_answers__what_is_not_finite_is_a_bare_word():
     array = np.array([np.nan, np.inf, -np.inf, 0.2], dtype=np.float32)
-    assert encode_predictions({"y": array}, row_form=False) == b'{"outputs": [NaN, Infinity, -Infinity, 0.2]}'
+    assert encode_predictions({"y": array}, row_form=False) == b'{"outputs":[NaN,Infinity,-Infinity,0.2]}'
 
 
 def test_answers__integers_are_plain():
@@ -464,3 +464,63 @@ def test_shortest_decimals__of_many_bit_patterns():
     array = array[np.isfinite(array)]
     expected = [float(np.format_float_scientific(value, unique=True)) for value in array]
     assert shortest_decimals(array).tolist() == expected
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(1, 4).flatmap(
+        lambda rows: st.dictionaries(
+            st.sampled_from(["y", "null", "NaN", "é"]),
+            st.lists(
+                st.sampled_from([0.5, -2.0, float("nan"), float("inf"), float("-inf")]),
+                min_size=rows * 2,
+                max_size=rows * 2,
+            ).map(lambda values: np.float32(values).reshape(rows, 2)),
+            min_size=1,
+            max_size=3,
+        )
+    ),
+    st.booleans(),
+)
+def test_answers__bare_words_stand_where_the_values_are(outputs, row_form):
+    document = json.loads(encode_predictions(outputs, row_form=row_form))
+    (answer,) = document.values()
+    if len(outputs) == 1:
+        answer = {next(iter(outputs)): answer}
+    elif row_form:
+        answer = {name: [row[name] for row in answer] for name in outputs}
+    assert list(answer) == list(outputs)
+    for name, array in outputs.items():
+        np.testing.assert_array_equal(np.float32(answer[name]), array)
+
+
+@pytest.mark.parametrize("size", [3, 40])
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        ("float32", True),
+        ("float64", False),
+        ("int32", True),
+        ("int64", 1.0),
+        ("uint32", -1),
+        ("uint64", -1),
+        ("int32", 2**31),
+        ("int64", 2**63),
+        ("float32", "1"),
+        ("float32", None),
+        ("float32", {}),
+        ("float32", [1]),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_however_long_its_list_is(dtype, value, size):
+    body = json.dumps({"inputs": [[1] * size, [1] * (size - 1) + [value]]}).encode()
+    specs = {"x": TensorSpec(name="x", dtype=DType(dtype), shape=None)}
+    with pytest.raises(InvalidRequestError):
+        decode_json_request(body, lambda _: specs)
+
+
+@pytest.mark.parametrize("size", [3, 40])
+def test_numbers_beyond_float32_are_infinite(size):
+    body = json.dumps({"inputs": [1e39] * size}).encode()
+    specs = {"x": TensorSpec(name="x", dtype=DType.FLOAT32, shape=None)}
+    assert np.isposinf(decode_json_request(body, lambda _: specs).inputs["x"]).all()
