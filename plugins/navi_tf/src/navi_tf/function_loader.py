@@ -65,9 +65,12 @@ class FunctionModel:
             with scope():
                 tensors = [tf.constant(each, kind) for each, kind in zip(arrays, dtypes, strict=True)]
                 function = loaded.signatures[key]
-                # by position where there is one input: its name may be a word that Python keeps for itself
-                one = len(names) == 1
-                results = function(*tensors) if one else function(**dict(zip(names, tensors, strict=True)))
+                # By name: by position TensorFlow first fails, and prints the tensors for that. But for a name
+                # that a method of Python cannot take.
+                by_position = names == ("self",)
+                results = (
+                    function(*tensors) if by_position else function(**dict(zip(names, tensors, strict=True)))
+                )
             return [results[name].numpy() for name in outputs]
 
         return call
