@@ -166,6 +166,25 @@ async def test_health_decides_where_the_protocol_has_no_question(fake, ask):
     assert {method for method, *_ in fake.calls} == {"/grpc.health.v1.Health/Check"}
 
 
+async def test_every_method_asks_for_its_own(fake, ask):
+    fake.answers = [b""]
+    assert await ask(fake, "classify", "m", [{"a": 1}]) == []
+    assert (await ask(fake, "regress", "m", [{"a": 1}])).shape == (0,)
+    assert await ask(fake, "status", "m", version=3) == []
+    oip = {"protocol": "oip", "keepalive_s": 30, "channel_options": [("grpc.default_authority", "ranker")]}
+    assert (await ask(fake, "metadata", "m", settings=oip)).model == ""
+    assert await ask(fake, "live", settings=oip) is False
+    assert await ask(fake, "ready", settings=oip) is False
+    assert [method.rsplit("/", 1)[1] for method, *_ in fake.calls] == [
+        "Classify",
+        "Regress",
+        "GetModelStatus",
+        "ModelMetadata",
+        "ServerLive",
+        "ServerReady",
+    ]
+
+
 async def test_arguments_that_cannot_be(fake, ask):
     with pytest.raises(TypeError, match="outputs: expected a sequence of names, got 'y'"):
         await ask(fake, "predict", "m", {"x": X}, outputs="y")

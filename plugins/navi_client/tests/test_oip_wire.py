@@ -77,6 +77,21 @@ def test_parameters_of_an_answer_are_read():
     assert outputs["y"].tolist() == [1, 1]
 
 
+@settings(max_examples=60)
+@given(TENSORS, st.booleans())
+def test_an_unusual_answer_is_read_as_protobuf_reads_it(tensors, typed):
+    pieces, _ = encode_infer_response(tensors, model="m", version=3, request_id="7", typed=typed)
+    outputs = response_of(b"".join(pieces) + b"\xf8\x07\x01")  # a field of tomorrow
+    assert same(outputs, tensors)
+    assert (outputs.model, outputs.version, outputs.request_id) == ("m", "3", "7")
+
+
+def test_an_empty_output_needs_no_contents():
+    message = core.ModelInferResponse()
+    message.outputs.add(name="y", datatype="FP32", shape=[0, 3])
+    assert response_of(message.SerializeToString())["y"].shape == (0, 3)
+
+
 @settings(max_examples=200)
 @given(st.data())
 def test_a_damaged_answer_is_refused_or_read_and_nothing_else(data):

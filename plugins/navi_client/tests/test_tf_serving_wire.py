@@ -71,6 +71,20 @@ def test_what_protobuf_writes_is_read_too(tensors):
     assert same({name: outputs[name] for name in tensors}, tensors)
 
 
+@settings(max_examples=60)
+@given(TENSORS, TENSORS)
+def test_an_unusual_answer_is_read_as_protobuf_reads_it(first, second):
+    # as a proxy may write it: in two parts, the later of which wins, with a field of tomorrow at the end
+    parts = [
+        encode_predict_response(each, model="m", version=3, signature="s")[0] for each in (first, second)
+    ]
+    body = b"".join(piece for part in parts for piece in part) + b"\xf8\x07\x01"
+    outputs = response_of(body)
+    wanted = {**first, **second}
+    assert same({name: outputs[name] for name in wanted}, wanted)
+    assert (outputs.model, outputs.version, len(outputs)) == ("m", "3", len(wanted))
+
+
 @settings(max_examples=200)
 @given(st.data())
 def test_a_damaged_answer_is_refused_or_read_and_nothing_else(data):

@@ -13,6 +13,7 @@ import pytest
 from navi_client import Client, ClientError, Code, Outputs, Request, Target, Tls, encode_example
 from navi_client.arrays import named_arrays
 from navi_client.errors import DecodeError
+from navi_client.examples import example_of
 from navi_client.narrow_floats import narrow_float
 
 from navi_core import PredictRequest
@@ -65,6 +66,8 @@ def test_examples_that_are_none():
         encode_example({"a": [1, "x"]})
     with pytest.raises(ValueError, match="range"):
         encode_example({"a": 1 << 64})
+    with pytest.raises(ValueError, match=r"expected a serialized tf\.Example"):
+        example_of(b"\xff")
 
 
 def test_an_error_says_who_and_how_often_and_survives_pickling():
