@@ -67,9 +67,7 @@ async def test_predict__strings_and_bytes(service):
 async def test_predict__words_that_are_no_json_numbers(service):
     body = b'{"instances": [[NaN, Infinity], [-Infinity, 0.2]]} text after the document'
     response = await call_http(service, "POST", PREDICT, body)
-    assert body_of(response) == (
-        b'{"predictions":[{"y":[NaN,Infinity],"z":0},{"y":[-Infinity,0.4],"z":1}]}'
-    )
+    assert body_of(response) == (b'{"predictions":[{"y":[NaN,Infinity],"z":0},{"y":[-Infinity,0.4],"z":1}]}')
 
 
 @pytest.mark.parametrize(
