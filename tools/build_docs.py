@@ -160,6 +160,8 @@ def protocol_errors() -> Iterator[str]:
             if "triton_code" in row or "triton_text" in row:
                 as_triton = _prose(row.get("triton_text", row["text"])).replace("`", "'")
                 note += f"<br>As Triton: `{row.get('triton_code', row['code'])}` `{as_triton}`"
+            if "unreachable" in row:
+                note += f"<br>Does not happen here: {_prose(row['unreachable'])}"
             text = _prose(row["text"]).replace("`", "'")
             yield f"| {row['id'].replace('_', ' ')} | `{row['code']}` | `{text}`{note} |"
         yield ""

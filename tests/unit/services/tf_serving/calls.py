@@ -12,6 +12,7 @@ RPCS = {
     "MultiInference": "/tensorflow.serving.PredictionService/MultiInference",
     "GetModelMetadata": "/tensorflow.serving.PredictionService/GetModelMetadata",
     "GetModelStatus": "/tensorflow.serving.ModelService/GetModelStatus",
+    "HandleReloadConfigRequest": "/tensorflow.serving.ModelService/HandleReloadConfigRequest",
 }
 
 
@@ -20,6 +21,7 @@ INFERENCE = ("Predict", "Classify", "Regress", "MultiInference")
 MESSAGES = {
     "Classify": "ClassificationRequest",
     "Regress": "RegressionRequest",
+    "HandleReloadConfigRequest": "ReloadConfigRequest",
 }
 """RPC -> its request message, where that is not called after it."""
 

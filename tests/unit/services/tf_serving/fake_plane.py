@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from navi_core.clock import ManualClock
+from navi_core.config.records import BatchingSettings, ModelConfig
 from navi_core.contracts.planes import ServableState, ServiceContext, ServiceOptions, VersionStatus
 from navi_core.errors import (
     DeadlineExceededError,
@@ -15,6 +16,7 @@ from navi_core.errors import (
     ErrorCode,
     InferenceError,
     LabelNotFoundError,
+    ModelLoadError,
     ModelNotFoundError,
     ModelNotReadyError,
     QueueFullError,
@@ -56,6 +58,7 @@ SIGNATURES = {
     ),
     "text": signature([spec("t", "string")], [spec("u", "string"), spec("u_bytes", "string")]),
     "half": signature([spec("h", "float16")], [spec("o", "float16")]),
+    "nothing": signature([], [spec("y", "float32")]),
     "scalar": signature([spec("x", "float32")], [spec("y", "float32", ())]),
     "uneven": signature([spec("x", "float32")], [spec("y", "float32"), spec("z", "float32")]),
     "to_half": signature([spec("x", "float32")], [spec("y", "float16")]),
@@ -268,11 +271,35 @@ class FakePlane:
         return "text/plain", b""
 
 
+class FakeAdmin:
+    """An admin that serves one model, notes what it is to serve, and cannot load one."""
+
+    def __init__(self, *served, error=None):
+        self.served = {config.model_name: config for config in served or (SERVED,)}
+        self.error = error
+        self.applied = None
+
+    def config_of(self, model):
+        if model not in self.served:
+            raise ModelNotFoundError(model)
+        return self.served[model]
+
+    async def apply_config(self, models):
+        if self.error is not None:
+            raise self.error
+        if any(config.model_name == "broken" for config in models):
+            raise ModelLoadError("no model.onnx", model="broken", version=1)
+        self.applied = list(models)
+
+
+SERVED = ModelConfig(path="/models/m", labels={"stable": 2}, batching=BatchingSettings(max_batch_rows=7))
+
+
 def context_of(plane, clock=None, *, max_tensor_bytes=1_000_000, table=None, default_deadline_ms=30_000):
     clock = clock or ManualClock()
     return ServiceContext(
         plane=plane,
-        admin=None,
+        admin=FakeAdmin(),
         now=clock.now,
         new_signal=None,
         options=ServiceOptions(

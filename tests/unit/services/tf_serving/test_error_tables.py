@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from calls import INFERENCE, MESSAGES, body_of, call_http, call_rpc
+from fake_plane import context_of
 from google.protobuf import text_format
 
 from navi_core.errors import ErrorCode
 from navi_core.services.tf_serving.errors import GRPC_STATUS, HTTP_STATUS
+from navi_core.services.tf_serving.service import TfServingService
 from navi_core.wire import tf_serving
 
 SPECS = Path(__file__).resolve().parents[4] / "specs" / "errors"
@@ -21,18 +23,22 @@ REST_ROWS = tomllib.loads((SPECS / "tf_serving_rest.toml").read_text(encoding="u
 RPC_EXAMPLES = [
     pytest.param(row, example, rpc, id=f"{row['id']}-{index}-{rpc}")
     for row in GRPC_ROWS
-    for index, example in enumerate(row["example"])
+    for index, example in enumerate(row.get("example", ()))
     for rpc in example.get("rpcs", row["rpcs"])
 ]
 REST_EXAMPLES = [
     pytest.param(row, example, id=f"{row['id']}-{index}")
     for row in REST_ROWS
-    for index, example in enumerate(row["example"])
+    for index, example in enumerate(row.get("example", ()))
 ]
 
 
+def service_for(plane, example):
+    return TfServingService.create(context_of(plane, table=example.get("options")))
+
+
 def expected_text(row, example):
-    return row["text"].format(**example.get("values", {})) if example.get("values") else row["text"]
+    return row["text"].format(**example["values"]) if example.get("values") else row["text"]
 
 
 def encoded(rpc, example):
@@ -44,7 +50,8 @@ def encoded(rpc, example):
 
 
 @pytest.mark.parametrize(("row", "example", "rpc"), RPC_EXAMPLES)
-async def test_rpc_errors__are_those_of_the_table(service, plane, row, example, rpc):
+async def test_rpc_errors__are_those_of_the_table(plane, row, example, rpc):
+    service = service_for(plane, example)
     response = await call_rpc(service, rpc, encoded(rpc, example))
     assert response.message == expected_text(row, example)
     assert response.status == GRPC_STATUS[ErrorCode(row["code"])]
@@ -55,7 +62,8 @@ async def test_rpc_errors__are_those_of_the_table(service, plane, row, example, 
 
 
 @pytest.mark.parametrize(("row", "example"), REST_EXAMPLES)
-async def test_rest_errors__are_those_of_the_table(service, plane, row, example):
+async def test_rest_errors__are_those_of_the_table(plane, row, example):
+    service = service_for(plane, example)
     response = await call_http(
         service, example["verb"], example["path"], example.get("body", "").encode(), example.get("query", "")
     )
@@ -74,9 +82,11 @@ async def test_rest_errors__are_those_of_the_table(service, plane, row, example)
 def test_tables__have_one_row_a_situation(rows):
     ids = [row["id"] for row in rows]
     assert len(ids) == len(set(ids))
+    known = {"id", "rpcs", "code", "status", "text", "note", "reason", "example", "unreachable"}
     for row in rows:
-        assert row["example"], row["id"]
-        assert set(row) <= {"id", "rpcs", "code", "status", "text", "note", "reason", "example"}
+        # either it is brought about, or it says why it cannot be
+        assert bool(row.get("example")) != bool(row.get("unreachable")), row["id"]
+        assert set(row) <= known, row["id"]
 
 
 def test_statuses__are_total_and_the_protocols_own():

@@ -6,35 +6,18 @@ import dataclasses
 
 import pytest
 from calls import body_of
-from fake_plane import FakePlane, context_of
+from fake_plane import FakeAdmin, FakePlane, context_of
 from google.protobuf import text_format
 
 from navi_core.config.records import BatchingSettings, ModelConfig, VersionPolicySettings
 from navi_core.contracts.service import Call, Operation
-from navi_core.errors import ConfigError, ModelLoadError, ModelNotFoundError
+from navi_core.errors import ConfigError, ModelLoadError
 from navi_core.services.tf_serving.errors import GRPC_STATUS
 from navi_core.services.tf_serving.service import TfServingService
 from navi_core.wire import tf_serving
 
 PATH = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
 PAGE = '# TYPE x counter\n:tensorflow:serving:request_count{{model_name="m"}} {}\nnavi_loads_total {}.0\n'
-
-
-class FakeAdmin:
-    def __init__(self, *served, error=None):
-        self.served = {config.model_name: config for config in served}
-        self.error = error
-        self.applied = None
-
-    def config_of(self, model):
-        if model not in self.served:
-            raise ModelNotFoundError(model)
-        return self.served[model]
-
-    async def apply_config(self, models):
-        if self.error is not None:
-            raise self.error
-        self.applied = list(models)
 
 
 class CountingPlane(FakePlane):
@@ -47,11 +30,8 @@ class CountingPlane(FakePlane):
         return "text/plain", PAGE.format(self.pages * 3, self.pages).encode()
 
 
-M = ModelConfig(path="/models/m", labels={"stable": 2}, batching=BatchingSettings(max_batch_rows=7))
-
-
 async def reload(text, admin=None, plane=None, table=None):
-    admin = admin if admin is not None else FakeAdmin(M)
+    admin = admin if admin is not None else FakeAdmin()
     context = dataclasses.replace(context_of(plane or FakePlane(), table=table), admin=admin)
     service = TfServingService.create(context)
     message = text_format.Parse(
