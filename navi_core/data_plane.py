@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import structlog
 
@@ -80,6 +80,11 @@ class Handle:
     def max_batch_rows(self) -> int:
         """The most rows that requests are joined to."""
         return self._loaded.policy.max_batch_rows
+
+    @property
+    def service_options(self) -> Mapping[str, Any]:
+        """What the model says to services."""
+        return self._loaded.service_options
 
     def model_signature(self, name: str) -> Signature:
         """Return the model's own signature; raises SignatureNotFoundError."""

@@ -148,6 +148,8 @@ class ModelSettings(_Record, frozen=True, kw_only=True):
         Names; None: found by looking at the files. The converter ``none`` turns conversion off.
     runtime_options, converter_options
         Their own tables.
+    service_options
+        Service name -> what is said of this model to that service.
     signature
         The model's signature to serve as ``serving_default``.
     inputs, outputs
@@ -164,6 +166,7 @@ class ModelSettings(_Record, frozen=True, kw_only=True):
     converter: str | None = None
     runtime_options: dict[str, Any] = {}
     converter_options: dict[str, Any] = {}
+    service_options: dict[str, dict[str, Any]] = {}
     signature: str | None = None
     inputs: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None

@@ -149,6 +149,11 @@ class ModelHandle(Protocol):
         """The most rows that requests are joined to, where the signature allows it at all."""
         ...
 
+    @property
+    def service_options(self) -> Mapping[str, Any]:
+        """Service name -> an instance of its ``model_options_type``; a service that the model does not name is not there."""
+        ...
+
     def model_signature(self, name: str) -> Signature:
         """Return the model's own signature behind a converter's; the same one where there is none.
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
 
+import msgspec
+
 from navi_core.contracts.planes import ServiceContext
 from navi_core.types import Bytes
 
@@ -227,10 +229,14 @@ class Service(ABC):
         The word used in configuration and metrics; unique.
     descriptor_set
         A serialized ``FileDescriptorSet`` that describes its RPCs, for reflection; None: none.
+    model_options_type
+        A ``msgspec.Struct`` (unknown fields forbidden) for its table in a model's ``service_options``; None: models
+        have nothing to say to it.
     """
 
     name: ClassVar[str]
     descriptor_set: ClassVar[bytes | None] = None
+    model_options_type: ClassVar[type[msgspec.Struct] | None] = None
 
     def rpc_methods(self) -> Mapping[str, RpcMethod]:
         """Return ``/package.Service/Method`` -> method."""

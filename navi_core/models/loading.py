@@ -96,6 +96,7 @@ def load_version(
         runtime, kind = _runtime(registry, artifact, settings)
         _check_size(runtime, artifact, max_model_bytes)
         converter = _converter(registry, artifact, settings)
+        services = _service_options(registry, settings)
         options = _load_options(runtime, settings, runtime_tables or {}, is_converted=converter is not None)
         servable = runtime.load(artifact, options)
         try:
@@ -115,6 +116,7 @@ def load_version(
                 ).with_max_rows(_max_rows(signatures)),
                 notes=(*servable.notes, *notes),
                 gauges={name: float(value) for name, value in servable.gauges.items()},
+                service_options=services,
             )
             note = replay(loaded, settings.warmup, on_replayed)
             return dataclasses.replace(loaded, notes=(*loaded.notes, note)) if note else loaded
@@ -179,6 +181,14 @@ def plugin_options(
     for name in (*aliases, plugin.name):
         table.update(tables.get(name, {}))
     return convert_options(plugin.options_type, {**table, **own}, path)
+
+
+def _service_options(registry: Registry, settings: ModelSettings) -> dict[str, Any]:
+    """Return what the model says to services, checked by them; raises ConfigError or PluginNotFoundError."""
+    return {
+        name: convert_options(registry.service(name).model_options_type, table, f"service_options.{name}")
+        for name, table in settings.service_options.items()
+    }
 
 
 def _load_options(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from navi_core.batching.queue import BatchPolicy
 from navi_core.contracts.artifact import Artifact
@@ -66,6 +67,8 @@ class LoadedVersion:
         What a person should know: why it does not batch, what the warm-up found.
     gauges
         The servable's, as they were once it was loaded.
+    service_options
+        Service name -> what the model says to it.
     """
 
     artifact: Artifact
@@ -77,3 +80,4 @@ class LoadedVersion:
     policy: BatchPolicy
     notes: tuple[str, ...] = ()
     gauges: Mapping[str, float] = field(default_factory=dict)
+    service_options: Mapping[str, Any] = field(default_factory=dict)

@@ -211,6 +211,11 @@ class ProbeHandle:
         """How far requests are joined."""
         return 64
 
+    @property
+    def service_options(self) -> Mapping[str, object]:
+        """What the model says to services: nothing."""
+        return {}
+
     def model_signature(self, name: str) -> Signature:
         """Return a signature."""
         try:

@@ -32,6 +32,9 @@ _TAG_OUTPUT_FILTER: Final = 0x1A
 _TAG_ENTRY_KEY: Final = 0x0A
 _TAG_ENTRY_VALUE: Final = 0x12
 
+_TAG_CONTENT: Final = 0x22
+_LENGTH_DELIMITED: Final = 2
+
 _SMALL_SPEC_BYTES: Final = 256
 
 
@@ -52,11 +55,14 @@ class ParsedPredictRequest:
     decode_inputs
         Decodes the tensors: takes the most bytes that all of them together may become, returns
         name -> array (see `navi_core.wire.tensor_proto.decode_tensor`), raises DecodeError with ``tensor`` set.
+    has_content
+        Tells whether a tensor is written as ``tensor_content``.
     """
 
     model_spec: ModelSpec | None
     output_filter: tuple[str, ...]
     decode_inputs: Callable[[int], dict[str, Array]]
+    has_content: Callable[[], bool]
 
 
 def parse_predict_request(body: Bytes) -> ParsedPredictRequest:
@@ -75,12 +81,18 @@ def parse_predict_request(body: Bytes) -> ParsedPredictRequest:
             message.model_spec if message.HasField("model_spec") else None,
             tuple(message.output_filter),
             partial(_decode_messages, message),
+            partial(_any_content, message),
         )
     model_spec = None
     if spec is not None:
         parse = _parse_small_spec if len(spec) <= _SMALL_SPEC_BYTES else _parse_spec
         model_spec = parse(spec)
-    return ParsedPredictRequest(model_spec, output_filter, partial(_decode_entries, body, entries))
+    return ParsedPredictRequest(
+        model_spec,
+        output_filter,
+        partial(_decode_entries, body, entries),
+        partial(_any_content_entry, body, entries),
+    )
 
 
 def _parse_spec(spec: bytes) -> ModelSpec:
@@ -109,6 +121,36 @@ def _decode_messages(message: PredictRequest, max_tensor_bytes: int) -> dict[str
         max_tensor_bytes -= array.nbytes
         inputs[name] = array
     return inputs
+
+
+def _any_content(message: PredictRequest) -> bool:
+    return any(tensor.tensor_content for tensor in message.inputs.values())
+
+
+def _any_content_entry(body: Bytes, entries: dict[str, tuple[int, int]]) -> bool:
+    """Look for the field in each TensorProto, which has been decoded without an error."""
+    for start, end in entries.values():
+        pos = start
+        while pos < end:
+            tag, pos = _varint(body, pos)
+            if tag == _TAG_CONTENT and body[pos]:
+                return True
+            number_or_length, pos = _varint(body, pos)
+            if tag & 7 == _LENGTH_DELIMITED:
+                pos += number_or_length
+            elif tag & 7:  # no field of a TensorProto is fixed
+                break
+    return False
+
+
+def _varint(body: Bytes, pos: int) -> tuple[int, int]:
+    """Read a varint at ``pos``; return it and where the next thing starts."""
+    value = shift = 0
+    while (byte := body[pos]) >= 0x80:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        pos += 1
+    return value | byte << shift, pos + 1
 
 
 def _split(body: Bytes) -> tuple[bytes | None, dict[str, tuple[int, int]], tuple[str, ...]]:

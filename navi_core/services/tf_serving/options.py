@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from navi_core.config.records import ModelSettings
 from navi_core.errors import ConfigError, ErrorCode
 
-__all__ = ["TfServingOptions", "read_options"]
+__all__ = ["ResponseTensors", "TfServingModelOptions", "TfServingOptions", "read_options"]
+
+
+ResponseTensors: TypeAlias = Literal["values", "tensor_content", "as_requested"]
+
+
+class TfServingModelOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model says to service ``tf_serving``, in its ``[service_options.tf_serving]``.
+
+    Attributes
+    ----------
+    response_tensors
+        As in the service's settings; None: as those say.
+    """
+
+    response_tensors: ResponseTensors | None = None
 
 
 class TfServingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,8 +39,9 @@ class TfServingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         The status of a request to a model that is configured but cannot answer yet. TensorFlow
         Serving has NOT_FOUND.
     response_tensors
-        How answers carry tensors over gRPC: in the type's own field, or as ``tensor_content``
-        (TensorFlow Serving's ``--enable_serialization_as_tensor_content``).
+        How answers carry tensors over gRPC: in the type's own field, as ``tensor_content``
+        (TensorFlow Serving's ``--enable_serialization_as_tensor_content``), or as the request did, if it has one
+        tensor as ``tensor_content``. A model's own setting of that name comes before.
     check_method_names
         Refuse a signature whose ``method_name`` is of another kind than the call (TensorFlow Serving's
         ``--enable_signature_method_name_check``).
@@ -41,7 +57,7 @@ class TfServingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     overload_code: Literal["RESOURCE_EXHAUSTED", "UNAVAILABLE"] = "RESOURCE_EXHAUSTED"
     not_ready_code: Literal["UNAVAILABLE", "NOT_FOUND"] = "UNAVAILABLE"
-    response_tensors: Literal["values", "tensor_content"] = "values"
+    response_tensors: ResponseTensors = "values"
     check_method_names: bool = False
     allow_unavailable_labels: bool = False
     model_defaults: ModelSettings = ModelSettings()

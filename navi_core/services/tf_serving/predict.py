@@ -11,6 +11,7 @@ from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.services.tf_serving.errors import Failures, tensor_parsing_error
 from navi_core.services.tf_serving.examples import ExampleMethod
 from navi_core.services.tf_serving.model_spec import model_ref, required_spec, zero_as_newest
+from navi_core.services.tf_serving.options import ResponseTensors, TfServingModelOptions
 from navi_core.signature import DEFAULT_SIGNATURE, PREDICT_METHOD
 from navi_core.wire.predict_proto import (
     ParsedPredictRequest,
@@ -48,8 +49,8 @@ class PredictRpc:
         The service's name, for metrics.
     max_tensor_bytes
         The most bytes that the tensors of one request may become.
-    as_content
-        Answer with ``tensor_content``.
+    response_tensors
+        How answers carry tensors, where the model does not say.
     check_method_names
         Refuse signatures that were made for something else than to be run.
     """
@@ -61,14 +62,14 @@ class PredictRpc:
         *,
         service: str,
         max_tensor_bytes: int,
-        as_content: bool = False,
+        response_tensors: ResponseTensors = "values",
         check_method_names: bool = False,
     ) -> None:
         self._plane = plane
         self._failures = failures
         self._service = service
         self._max_tensor_bytes = max_tensor_bytes
-        self._as_content = as_content
+        self._response_tensors: Final = response_tensors
         self._check_method_names = check_method_names
 
     async def __call__(self, call: Call) -> Response:
@@ -97,7 +98,8 @@ class PredictRpc:
                 answer = await handle.infer(request)
             except NaviError as error:
                 return self._failures.rpc(error, ref)
-        return self._encode(answer)
+            as_content = self._answers_content(handle, parsed)
+        return self._encode(answer, as_content=as_content)
 
     def _decode(self, parsed: ParsedPredictRequest, call: Call) -> InferenceRequest:
         return InferenceRequest(
@@ -115,13 +117,20 @@ class PredictRpc:
         self._plane.refused(ref, error, service=self._service, transport=call.transport, method=_METHOD)
         return self._failures.rpc(error, ref)
 
-    def _encode(self, answer: InferenceResponse) -> Response:
+    def _answers_content(self, handle: ModelHandle, parsed: ParsedPredictRequest) -> bool:
+        said = handle.service_options.get(self._service)
+        how = self._response_tensors
+        if isinstance(said, TfServingModelOptions) and said.response_tensors is not None:
+            how = said.response_tensors
+        return how == "tensor_content" or (how == "as_requested" and parsed.has_content())
+
+    def _encode(self, answer: InferenceResponse, *, as_content: bool) -> Response:
         pieces, has_views = encode_predict_response(
             answer.outputs,
             model=answer.model,
             version=answer.version,
             signature=answer.signature,
-            as_content=self._as_content,
+            as_content=as_content,
         )
         if has_views:  # the buffers are in use until the transport has written them
             return Response(status=0, body=pieces, on_written=answer.release)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Final, Self
 
+from msgspec import Struct
+
 from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import Handler, HttpRoute, Operation, RpcKind, RpcMethod, Service
 from navi_core.errors import NaviError
@@ -14,7 +16,7 @@ from navi_core.services.tf_serving.example_rpcs import ExampleRpc, MultiInferenc
 from navi_core.services.tf_serving.examples import ExampleMethod
 from navi_core.services.tf_serving.metadata import GetModelMetadataRpc
 from navi_core.services.tf_serving.model_status import GetModelStatusRpc
-from navi_core.services.tf_serving.options import read_options
+from navi_core.services.tf_serving.options import TfServingModelOptions, read_options
 from navi_core.services.tf_serving.predict import PredictRpc
 from navi_core.services.tf_serving.reload_config import ReloadConfigRpc
 from navi_core.services.tf_serving.rest import RestApi
@@ -41,6 +43,7 @@ class TfServingService(Service):
 
     name: ClassVar[str] = "tf_serving"
     descriptor_set: ClassVar[bytes | None] = tf_serving.DESCRIPTORS.serialized
+    model_options_type: ClassVar[type[Struct] | None] = TfServingModelOptions
 
     def __init__(self, context: ServiceContext) -> None:
         self._plane = context.plane
@@ -51,7 +54,7 @@ class TfServingService(Service):
             failures,
             service=self.name,
             max_tensor_bytes=context.options.max_tensor_bytes,
-            as_content=settings.response_tensors == "tensor_content",
+            response_tensors=settings.response_tensors,
             check_method_names=settings.check_method_names,
         )
         self._classify, self._regress = (

@@ -178,6 +178,7 @@ class FakeHandle:
         self.version = version
         self.platform = "fake"
         self.signatures = MODELS[model]
+        self.service_options = plane.service_options
         self._plane = plane
 
     def model_signature(self, name):
@@ -219,6 +220,7 @@ class FakePlane:
         self.open_handles = 0
         self.num_released = 0
         self.refusals = []
+        self.service_options = {}
 
     @property
     def num_counted(self):

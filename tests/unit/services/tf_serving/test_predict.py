@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fake_plane
+import msgspec
 import numpy as np
 import pytest
 from calls import RPCS, body_of, call_rpc
@@ -9,6 +10,7 @@ from fake_plane import FAILURES, MODELS, FakeHandle, FakePlane, context_of, sign
 from navi_core.errors import ConfigError, ErrorCode, NaviError
 from navi_core.messages import ModelRef
 from navi_core.services.tf_serving.errors import GRPC_STATUS
+from navi_core.services.tf_serving.options import TfServingModelOptions
 from navi_core.services.tf_serving.service import TfServingService
 from navi_core.wire import tf_serving
 from navi_core.wire.tensor_proto import array_of_message, encode_tensor
@@ -265,3 +267,56 @@ async def test_predict__checks_method_names_where_that_is_wanted(plane, signatur
             "tensorflow/serving/predict, tensorflow/serving/regress}. Was: tensorflow/serving/other"
         )
     assert (plane.open_handles, plane.num_counted) == (0, 1)
+
+
+def _request(*as_content):
+    """A request with a tensor for each argument, written as content where it is true."""
+    request = tf_serving.PredictRequest()
+    request.model_spec.name = "m"
+    for name, content in zip("ab", as_content, strict=False):
+        tensor = request.inputs[name]
+        tensor.dtype = 1 if name == "a" else 3
+        tensor.tensor_shape.dim.add(size=1)
+        if content:
+            tensor.tensor_content = b"\0\0\x80?"
+        elif name == "a":
+            tensor.float_val.append(1.0)
+        else:
+            tensor.int_val.append(7)
+    request.model_spec.signature_name = "two"
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize("unusual", [False, True], ids=["plain", "unusual"])
+@pytest.mark.parametrize(
+    ("setting", "of_the_model", "as_content", "expected"),
+    [
+        ("values", None, (True, True), False),
+        ("tensor_content", None, (False, False), True),
+        ("as_requested", None, (False, False), False),
+        ("as_requested", None, (False, True), True),
+        ("as_requested", None, (True, False), True),
+        ("values", "as_requested", (True, False), True),
+        ("values", "tensor_content", (False, False), True),
+        ("tensor_content", "values", (True, True), False),
+        ("tensor_content", "as_requested", (False, False), False),
+    ],
+)
+async def test_predict__answers_as_content_where_that_is_wanted(
+    plane, setting, of_the_model, as_content, expected, unusual
+):
+    plane.service_options = {"tf_serving": TfServingModelOptions(response_tensors=of_the_model)}
+    service = TfServingService.create(context_of(plane, table={"response_tensors": setting}))
+    body = _request(*as_content)
+    if unusual:  # a field that is unknown leaves the request to protobuf's parser
+        body += b"\xf8\x7f\x01"
+    response = await call_rpc(service, "Predict", body)
+    assert response.status == 0, response.message
+    tensor = tf_serving.PredictResponse.FromString(body_of(response)).outputs["s"]
+    assert bool(tensor.tensor_content) == expected
+    assert bool(tensor.float_val) != expected
+
+
+def test_what_a_model_says_is_checked():
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"response_tensors": "text"}, TfServingService.model_options_type)
