@@ -16,7 +16,7 @@ from navi_tf.testing import (
     store_module,
 )
 
-from navi_core import LoadOptions
+from navi_core import DType, LoadOptions
 from navi_core.testing.runtime import RuntimeConformance
 
 pytestmark = pytest.mark.integration
@@ -49,6 +49,8 @@ class TestTensorFlowRuntime(RuntimeConformance):
 
 class TestTensorFlowRuntimeOfUnknownRank(TestTensorFlowRuntime):
     """The same where the file says nothing about the identity models' rank."""
+
+    dtypes = (DType.FLOAT32, DType.BFLOAT16, DType.STRING)
 
     def identity_model(self, dtype, rank, folder):
         return store_graph(identity_graph(dtype, None), folder / "1")

@@ -1,7 +1,7 @@
 """Callables of a session: its feeds and fetches bound once, so that a call costs little more than TensorFlow's own.
 
-Session's pre-bound callable on the calling thread takes 4 to 6 us for a small graph, the public ``make_callable``
-150 to 250 (TensorFlow 2.21). The first is private API, so it is tried on a graph of one operator before it is
+Session's pre-bound callable on the calling thread costs a twelfth of the public ``make_callable`` for a small graph
+(TensorFlow 2.21, ``benchmarks/saved_models.py``). The first is private API, so it is tried on a graph of one operator before it is
 relied upon; where it has gone or answers otherwise, the public one is used.
 """
 
