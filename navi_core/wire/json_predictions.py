@@ -150,9 +150,10 @@ def _quick_values(name: str, array: Array) -> Any:
     """Return an array as orjson takes it: as it is, if it holds numbers."""
     if dtype_of(array) not in _PLAIN:
         return plain_values(name, array)
-    if not array.ndim:
-        return array[()]
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    if native.dtype.char in "qQ":  # C's long long: orjson knows the type that is called int64 alone
+        native = native.view(np.dtype(f"={native.dtype.kind}8"))
+    return native if array.ndim else native.reshape(())[()]
 
 
 def _check_rows(outputs: Mapping[str, Array]) -> None:

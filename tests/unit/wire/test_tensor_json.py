@@ -524,3 +524,19 @@ def test_numbers_beyond_float32_are_infinite(size):
     body = json.dumps({"inputs": [1e39] * size}).encode()
     specs = {"x": TensorSpec(name="x", dtype=DType.FLOAT32, shape=None)}
     assert np.isposinf(decode_json_request(body, lambda _: specs).inputs["x"]).all()
+
+
+@pytest.mark.parametrize("dtype", ["<i8", ">i8", "q", "Q", ">f4", "<f8", "?", "i1", "<u4"])
+@pytest.mark.parametrize("row_form", [True, False])
+def test_answers__whatever_the_memory_looks_like(dtype, row_form):
+    array = np.arange(12).reshape(4, 3).astype(dtype)
+    for each in (array, array[::2], array.T, array[:, 0]):
+        (answer,) = json.loads(encode_predictions({"y": each}, row_form=row_form)).values()
+        np.testing.assert_array_equal(np.array(answer).astype(dtype), each)
+        several = json.loads(encode_predictions({"y": each, "z": each}, row_form=row_form))
+        (answer,) = several.values()
+        values = [row["z"] for row in answer] if row_form else answer["z"]
+        np.testing.assert_array_equal(np.array(values).astype(dtype), each)
+    scalar = np.array(1).astype(dtype)
+    (answer,) = json.loads(encode_predictions({"y": scalar}, row_form=False)).values()
+    assert answer == 1
