@@ -121,7 +121,8 @@ class WarmupSettings(_Record, frozen=True, kw_only=True):
     enabled
         False: not at all; None: unless the model remembers its requests.
     rows
-        Row counts to run with zeros; two different ones show whether outputs follow the rows.
+        Row counts to run with small random numbers; two different ones show whether outputs follow the rows, and
+        whether a row's answer depends on the rows beside it.
     records
         Recorded requests to run as well, a TFRecord file of PredictionLog messages. None:
         ``assets.extra/tf_serving_warmup_requests``, where the version has it; true: it has to; a text: another

@@ -219,7 +219,13 @@ def _signatures(
     enabled = settings.warmup.enabled
     if enabled is False or (enabled is None and servable.is_stateful):
         return signatures, []
-    return warm_up(servable, signatures, settings.warmup.rows or DEFAULT_ROWS, model=artifact.name)
+    return warm_up(
+        servable,
+        signatures,
+        settings.warmup.rows or DEFAULT_ROWS,
+        model=artifact.name,
+        batched=[name for name, said in settings.signatures.items() if said.batchable],
+    )
 
 
 def _max_rows(signatures: Mapping[str, Signature]) -> int | None:

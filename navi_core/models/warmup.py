@@ -1,8 +1,8 @@
 """Warm-up: run a version before anybody waits for it, and see whether its outputs follow the rows.
 
-Inputs are zeros (empty strings). A model that refuses them is no worse for it: the finding is noted, and
-what its shapes say about batching stands, checked at every run. Requests that the model brings along are
-:mod:`navi_core.models.replay`'s.
+Inputs are small random numbers, the same ones in every run, integers zero and strings empty. A model that refuses
+them is no worse for it: the finding is noted, and what its shapes say about batching stands, checked at every run.
+A row that is answered otherwise when other rows run beside it may not share a batch with strangers' rows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -20,7 +20,8 @@ from navi_core.batching.buffers import BufferPool
 from navi_core.batching.execution import BatchContext, Task
 from navi_core.contracts.runtime import RunContext, Servable
 from navi_core.signature import Signature, default_value, format_shape, zero_rows
-from navi_core.types import NamedArrays
+from navi_core.tensors import DType
+from navi_core.types import Array, NamedArrays
 
 __all__ = ["DEFAULT_ROWS", "run_now", "warm_up"]
 
@@ -28,12 +29,26 @@ log = structlog.get_logger(__name__)
 
 _MAX_NOTE: Final = 200
 
+_SEED: Final = 20260
+_MAX_SAMPLED: Final = 1 << 24
+"""Elements: a larger input stays zero, since making random numbers would take longer than the run."""
+
+_TOLERANCE: Final = 0.01
+"""Of the largest value: kernels for one row and for many sum in another order, in halves too."""
+
+_REAL: Final = frozenset({DType.FLOAT16, DType.BFLOAT16, DType.FLOAT32, DType.FLOAT64})
+
 DEFAULT_ROWS: Final = (1, 2)
 """Two different row counts: one alone cannot tell a batch dimension from a fixed one."""
 
 
 def warm_up(
-    servable: Servable, signatures: Mapping[str, Signature], rows: Sequence[int], *, model: str
+    servable: Servable,
+    signatures: Mapping[str, Signature],
+    rows: Sequence[int],
+    *,
+    model: str,
+    batched: Collection[str] = (),
 ) -> tuple[dict[str, Signature], list[str]]:
     """Run every signature with every row count.
 
@@ -47,58 +62,135 @@ def warm_up(
         Row counts for signatures that batch; the others run once.
     model
         For the log.
+    batched
+        Signatures that the configuration says to batch, whatever their values say.
 
     Returns
     -------
     signatures, notes
-        The signatures, not batchable where an output does not follow the rows; and what a person
-        should know.
+        The signatures, not batchable where an output does not follow the rows or mixes them; and what a
+        person should know.
     """
     found: dict[str, Signature] = {}
     notes: list[str] = []
     for name, signature in signatures.items():
-        shapes: dict[int, dict[str, tuple[int, ...]]] = {}
-        for num_rows in rows if signature.batchable else rows[:1]:
+        counts = tuple(dict.fromkeys(rows)) if signature.batchable else rows[:1]
+        inputs = _sample(signature, max(counts))
+        seen: dict[int, NamedArrays] = {}
+        for num_rows in counts:
             try:
-                inputs = _zeros(signature, num_rows)
-                outputs = _run(servable, name, inputs, tuple(signature.outputs), num_rows)
-            except Exception as error:
-                notes.append(
-                    f"signature '{name}': the warm-up with {num_rows} rows of zeros failed: {_short(error)}"
+                seen[num_rows] = _run(
+                    servable, name, signature, _first(signature, inputs, num_rows), num_rows
                 )
+            except Exception as error:
                 log.info("warmup_refused", model=model, signature=name, rows=num_rows, error=str(error))
+                if not _has_text(signature):  # no empty text is what a model of texts expects
+                    counted = "1 row" if num_rows == 1 else f"{num_rows} rows"
+                    notes.append(f"signature '{name}': the warm-up with {counted} failed: {_short(error)}")
                 break
-            shapes[num_rows] = {output: array.shape for output, array in outputs.items()}
-        if signature.batchable and len(set(rows)) < 2:
+        found[name] = signature
+        if not signature.batchable:
+            continue
+        if len(counts) < 2:
             notes.append(f"signature '{name}': one row count cannot tell whether the outputs follow the rows")
-        because = _why_rows_do_not_follow(shapes) if signature.batchable else ""
+        shapes = {
+            num_rows: {output: array.shape for output, array in outputs.items()}
+            for num_rows, outputs in seen.items()
+        }
+        because = _why_rows_do_not_follow(shapes)
+        if not because and (output := _mixing_output(seen)):
+            fewest = min(seen)
+            if not _repeats(
+                servable, name, signature, _first(signature, inputs, fewest), output, seen[fewest]
+            ):
+                notes.append(f"signature '{name}': output '{output}' is another one in every run")
+            elif name in batched:
+                notes.append(
+                    f"signature '{name}': output '{output}' of a row depends on the rows beside it, and the "
+                    "configuration says that it is batched"
+                )
+            else:
+                because = f"output '{output}' of a row depends on the rows beside it"
         if because:
             notes.append(f"signature '{name}' runs requests alone: {because}")
             log.warning("outputs_do_not_follow_rows", model=model, signature=name, detail=because)
             found[name] = dataclasses.replace(signature, batchable=False, not_batchable_because=because)
-        else:
-            found[name] = signature
     return found, notes
 
 
-def _zeros(signature: Signature, num_rows: int) -> NamedArrays:
-    """Return inputs of zeros; defaults where there are any, and what the model knows itself is left out."""
+def _sample(signature: Signature, num_rows: int) -> NamedArrays:
+    """Return inputs to try a model with; defaults where there are any, what the model knows itself is left out."""
+    random = np.random.default_rng(_SEED)
     inputs = {}
     for spec in signature.inputs.values():
         if spec.default is not None:
             has_rows = signature.batchable and not spec.is_per_request
             inputs[spec.name] = np.asarray(default_value(spec, num_rows if has_rows else None), order="C")
         elif not spec.optional:
-            inputs[spec.name] = zero_rows(spec, num_rows)
+            array = zero_rows(spec, num_rows)
+            if spec.dtype in _REAL and array.size <= _MAX_SAMPLED:
+                array = random.random(array.shape, np.float32).astype(array.dtype)
+            inputs[spec.name] = array
     return inputs
 
 
+def _first(signature: Signature, inputs: NamedArrays, num_rows: int) -> NamedArrays:
+    """Return the first rows of every input that has rows."""
+    if not signature.batchable:
+        return inputs
+    return {
+        name: array if signature.inputs[name].is_per_request else array[:num_rows]
+        for name, array in inputs.items()
+    }
+
+
+def _has_text(signature: Signature) -> bool:
+    return any(spec.dtype is DType.STRING for spec in signature.inputs.values())
+
+
+def _mixing_output(seen: Mapping[int, NamedArrays]) -> str:
+    """Return an output whose first rows are other ones where more rows ran; empty: none. Shapes follow the rows."""
+    if len(seen) < 2:
+        return ""
+    fewest, most = min(seen), max(seen)
+    for name, array in seen[fewest].items():
+        if not _agree(array, seen[most][name][:fewest]):
+            return name
+    return ""
+
+
+def _repeats(
+    servable: Servable,
+    name: str,
+    signature: Signature,
+    inputs: NamedArrays,
+    output: str,
+    before: NamedArrays,
+) -> bool:
+    """Tell whether the same inputs give the same output again."""
+    try:
+        again = _run(servable, name, signature, inputs, len(before[output]))
+    except Exception as error:
+        log.info("warmup_refused", signature=name, error=str(error))
+        return False
+    return _agree(again[output], before[output])
+
+
+def _agree(one: Array, other: Array) -> bool:
+    """Tell whether floats are equal but for the order of sums; whole numbers may be near a threshold and say nothing."""
+    if one.dtype.kind != "f" or one.size == 0:
+        return True
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    scale = float(np.max(np.abs(b), initial=0.0, where=np.isfinite(b)))
+    return bool(np.allclose(a, b, rtol=_TOLERANCE, atol=_TOLERANCE * scale, equal_nan=True))
+
+
 def _run(
-    servable: Servable, name: str, inputs: NamedArrays, outputs: tuple[str, ...], num_rows: int
+    servable: Servable, name: str, signature: Signature, inputs: NamedArrays, num_rows: int
 ) -> NamedArrays:
     tasks = [Task(inputs=inputs, plan=None, num_rows=num_rows)]
     context = BatchContext(tasks, np.asarray([num_rows], dtype=np.int64), {}, BufferPool().lease())
-    return run_now(servable, name, inputs, outputs, context)
+    return run_now(servable, name, inputs, tuple(signature.outputs), context)
 
 
 def run_now(

@@ -115,12 +115,12 @@ async def test_grpc(host, observer, body, key):
             b'{"signature_name": "s", "instances": [[1, 2]]}',
             (*LOADED, "http", "INVALID_ARGUMENT"),
         ),
-        ("m:classify", b"", (*LOADED, "http", "UNIMPLEMENTED")),
+        ("m:classify", b"", (*LOADED, "http", "INVALID_ARGUMENT")),
         ("m/versions/8:predict", b'{"instances": [1]}', (*NOBODY, "http", "NOT_FOUND")),
         ("nobody:predict", b'{"instances": [1]}', (*NOBODY, "http", "NOT_FOUND")),
     ],
     ids=[
-        *("answered", "no JSON", "wrong type", "unknown signature", "unsupported verb"),
+        *("answered", "no JSON", "wrong type", "unknown signature", "no examples"),
         *("unknown version", "unknown model"),
     ],
 )

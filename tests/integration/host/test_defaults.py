@@ -52,7 +52,10 @@ INPUTS = {
     "factor": spec("factor", default=np.array(2, np.float32)),
     "extra": spec("extra", "batch", optional=True),
 }
-OUTPUTS = {name: spec(name, "batch") for name in ("y", "rows")}
+OUTPUTS = {
+    "y": spec("y", "batch"),
+    "rows": TensorSpec(name="rows", dtype=DType.INT64, shape=("batch",)),  # of the run
+}
 
 
 class Weighted(Servable):
@@ -72,7 +75,7 @@ class Weighted(Servable):
         assert shapes["shift"] == x.shape[:1], shapes
         assert shapes["factor"] == (), shapes
         y = inputs["factor"] * (x * inputs["weight"]).sum(axis=1) + inputs["shift"] + inputs.get("extra", 0)
-        return {"y": y.astype(np.float32), "rows": np.full(len(x), len(x), np.float32)}
+        return {"y": y.astype(np.float32), "rows": np.full(len(x), len(x), np.int64)}
 
 
 class WeightedRuntime(Runtime):
@@ -130,7 +133,7 @@ async def predict(host):
                 request.inputs[name].ParseFromString(b"".join(encode_tensor(floats(value))))
             answer = await channel.unary_unary(f"{SERVICE}/Predict")(request.SerializeToString())
             outputs = PredictResponse.FromString(answer).outputs
-            return list(outputs["y"].float_val), list(outputs["rows"].float_val)
+            return list(outputs["y"].float_val), list(outputs["rows"].int64_val)
 
         yield ask
 
@@ -166,7 +169,7 @@ async def test_grpc__in_one_batch_with_those_that_send_them(host, predict):
     await first
     answers = await asyncio.gather(*others)
     assert [y for y, _ in answers] == [[420.5], [6.0, 23.0], [427.0], [6.5]]
-    assert [set(rows) for _, rows in answers] == [{5.0}] * 4, "they ran as one batch of five rows"
+    assert [set(rows) for _, rows in answers] == [{5}] * 4, "they ran as one batch of five rows"
 
 
 async def queued(host, *, in_flight, waiting):

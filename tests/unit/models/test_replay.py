@@ -11,6 +11,7 @@ from navi_core.contracts.runtime import Runtime, Servable
 from navi_core.errors import ErrorCode, InferenceError, ModelLoadError
 from navi_core.models.loading import load_version
 from navi_core.models.replay import MAX_RECORDS, RECORDS_FILE
+from navi_core.models.warmup import DEFAULT_ROWS
 from navi_core.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 from navi_core.tensors import DType
 from navi_core.testing.recorded_requests import tf_records, write_recorded_requests
@@ -110,7 +111,7 @@ def classify(*values, signature="scores", kind="classify"):
 
 
 def load(artifact, runtime=ListenerRuntime, **warmup):
-    """Load; return what was heard after the zeros, the version, and how the replay ended."""
+    """Load; return what was heard after the warm-up, the version, and how the replay ended."""
     done = []
     loaded = load_version(
         registry_of(runtimes=[runtime]),
@@ -118,16 +119,8 @@ def load(artifact, runtime=ListenerRuntime, **warmup):
         ModelSettings(warmup=WarmupSettings(**warmup)),
         on_replayed=done.append,
     )
-    heard = [each for each in runtime.last.heard if not is_zeros(each)]
-    return heard, loaded, done
-
-
-def is_zeros(heard):
-    _, inputs, _ = heard
-    return all(
-        np.all(np.asarray(values, dtype=object) == (b"" if name == "text" else 0))
-        for name, values in inputs.items()
-    )
+    of_warmup = 0 if warmup.get("enabled") is False else len(DEFAULT_ROWS) * len(Listener.signatures)
+    return runtime.last.heard[of_warmup:], loaded, done
 
 
 def refused(artifact, **warmup):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 from navi_core.config.records import ModelSettings, WarmupSettings
 from navi_core.contracts.artifact import Artifact
+from navi_core.errors import InferenceError
 from navi_core.models.loading import load_version
 from navi_core.models.warmup import DEFAULT_ROWS, warm_up
 from navi_core.signature import DEFAULT_SIGNATURE
+from navi_core.tensors import DType
 from navi_core.testing.affine import AffineModel, AffineRuntime, AffineServable, write_affine
 from navi_core.testing.registries import registry_of
 
@@ -37,13 +42,84 @@ def test_a_model_whose_outputs_do_not_follow_the_rows_runs_requests_alone():
     ]
 
 
-def test_a_model_that_refuses_zeros_is_loaded_all_the_same_and_says_why():
-    _, signature, notes = warmed(poison=0.0)
+class Picky(AffineServable):
+    def run(self, signature, inputs, outputs, ctx):
+        msg = "the model expects something else"
+        raise InferenceError(msg)
+
+
+class MinusMean(AffineServable):
+    """Each row's answer depends on the rows beside it; on zeros it would not show."""
+
+    def run(self, signature, inputs, outputs, ctx):
+        x = inputs["x"]
+        return {"y": x - x.mean(0), "rows": np.zeros(len(x), np.int64)}
+
+
+class Noisy(AffineServable):
+    def run(self, signature, inputs, outputs, ctx):
+        noise = np.random.default_rng().random(inputs["x"].shape, np.float32)
+        return {"y": inputs["x"] + noise, "rows": np.zeros(len(noise), np.int64)}
+
+
+class Rounding(AffineServable):
+    """Adds in another order where there are more rows, as kernels do."""
+
+    def run(self, signature, inputs, outputs, ctx):
+        x = inputs["x"]
+        return {"y": x * np.float32(1 + 1e-5 * len(x)), "rows": np.zeros(len(x), np.int64)}
+
+
+def warm(servable, **more):
+    signatures, notes = warm_up(servable, servable.signatures, DEFAULT_ROWS, model="m", **more)
+    return signatures[DEFAULT_SIGNATURE], notes
+
+
+def test_a_model_that_refuses_the_warm_up_is_loaded_all_the_same_and_says_why():
+    signature, notes = warm(Picky(AffineModel()))
 
     assert signature.batchable
     assert notes == [
-        "signature 'serving_default': the warm-up with 1 rows of zeros failed: the model met its poison"
+        "signature 'serving_default': the warm-up with 1 row failed: the model expects something else"
     ]
+
+
+def test_a_model_of_texts_may_refuse_empty_ones_without_a_word():
+    servable = Picky(AffineModel())
+    signature = servable.signatures[DEFAULT_SIGNATURE]
+    texts = {"x": dataclasses.replace(signature.inputs["x"], dtype=DType.STRING)}
+    servable.signatures = {DEFAULT_SIGNATURE: dataclasses.replace(signature, inputs=texts)}
+
+    assert warm(servable)[1] == []
+
+
+def test_a_model_that_mixes_rows_runs_requests_alone():
+    signature, notes = warm(MinusMean(AffineModel()))
+
+    assert not signature.batchable
+    assert signature.not_batchable_because == "output 'y' of a row depends on the rows beside it"
+    assert notes == [f"signature 'serving_default' runs requests alone: {signature.not_batchable_because}"]
+
+
+def test_a_model_that_mixes_rows_is_batched_where_the_configuration_insists():
+    signature, notes = warm(MinusMean(AffineModel()), batched=[DEFAULT_SIGNATURE])
+
+    assert signature.batchable
+    assert "the configuration says that it is batched" in notes[0]
+
+
+def test_a_model_of_chance_cannot_be_told_from_one_that_mixes_and_batches():
+    signature, notes = warm(Noisy(AffineModel()))
+
+    assert signature.batchable
+    assert notes == ["signature 'serving_default': output 'y' is another one in every run"]
+
+
+def test_rounding_is_no_mixing():
+    signature, notes = warm(Rounding(AffineModel()))
+
+    assert signature.batchable
+    assert notes == []
 
 
 def test_one_row_count_proves_nothing_and_says_so():
