@@ -4,12 +4,16 @@ Decoding stands beside ``orjson.loads`` and ``numpy.array``; it may take 1.5 tim
 orjson's NumPy mode; it may take 2 times as long. Both are the best of several runs, side by side in one process. Exits
 with 1 when a row misses its aim.
 
-    python benchmarks/rest.py [--rows 64] [--columns 1000]
+``--loop`` shows instead how long an event loop stands still meanwhile, with the work on the loop and on a thread: the
+parsers hold the interpreter's lock, so a thread helps only by half.
+
+    python benchmarks/rest.py [--rows 64] [--columns 1000] [--loop]
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 import time
@@ -95,13 +99,66 @@ def encode_rows(x: np.ndarray) -> list[tuple[str, list[float], float]]:
     return found
 
 
+async def longest_gap_ms(job: Callable[[], Any], *, on_thread: bool) -> float:
+    """Return how long the loop stands still, at most, while a job is done."""
+    gaps = [0.0]
+
+    async def tick() -> None:
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(0.001)
+            now = time.perf_counter()
+            gaps.append(now - last)
+            last = now
+
+    ticker = asyncio.create_task(tick())
+    await asyncio.sleep(0.02)
+    gaps.clear()
+    if on_thread:
+        await asyncio.to_thread(job)
+    else:
+        job()
+    await asyncio.sleep(0.005)
+    ticker.cancel()
+    return max(gaps) * 1000
+
+
+def show_gaps(x: np.ndarray) -> None:
+    """Print how long a loop stands still."""
+    with_nan = x.copy()
+    with_nan[-1, -1] = np.nan
+    body = encode_predictions({"y": x}, row_form=True).replace(b"predictions", b"instances")
+    loose = encode_predictions({"y": with_nan}, row_form=True).replace(b"predictions", b"instances")
+    specs = {"x": TensorSpec(name="x", dtype=DType.FLOAT32, shape=None)}
+    jobs = {
+        "decode": lambda: decode_json_request(body, lambda _: specs),
+        "decode, with NaN": lambda: decode_json_request(loose, lambda _: specs),
+        "encode": lambda: encode_predictions({"y": x}, row_form=True),
+        "encode, with NaN": lambda: encode_predictions({"y": with_nan}, row_form=True),
+    }
+    print(
+        f"{x.shape[0]} x {x.shape[1]} floats, {len(body) / 1e6:.1f} MB; longest stand-still in milliseconds"
+    )
+    print(f"{'':20} {'on the loop':>12} {'on a thread':>12}")
+    for name, job in jobs.items():
+        times = [
+            min(asyncio.run(longest_gap_ms(job, on_thread=on_thread)) for _ in range(5))
+            for on_thread in (False, True)
+        ]
+        print(f"{name:20} {times[0]:12.0f} {times[1]:12.0f}")
+
+
 def main() -> int:
     """Measure, print a table, return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--columns", type=int, default=1000)
+    parser.add_argument("--loop", action="store_true")
     arguments = parser.parse_args()
     x = np.random.default_rng(0).normal(size=(arguments.rows, arguments.columns)).astype(np.float32)
+    if arguments.loop:
+        show_gaps(x)
+        return 0
     print(f"{arguments.rows} x {arguments.columns} floats; milliseconds")
     print(f"{'':40} {'plainly':>8} {'navi':>8} {'ratio':>6} {'aim':>5}")
     missed = False

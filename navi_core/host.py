@@ -329,6 +329,7 @@ class _Parts:
             admin=ConfinedAdmin(self.admin, config.model_roots),
             now=time.monotonic,
             new_signal=_LoopSignal,
+            run_off_loop=asyncio.to_thread,
             options=ServiceOptions(
                 default_deadline_ms=config.default_deadline_ms,
                 max_tensor_bytes=config.max_message_bytes,

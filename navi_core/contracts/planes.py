@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from navi_core.contracts.artifact import Artifact
 from navi_core.errors import ErrorCode, NaviError
@@ -23,6 +23,7 @@ __all__ = [
     "BatchTally",
     "DataPlane",
     "ModelHandle",
+    "OffLoop",
     "ServableState",
     "ServiceContext",
     "ServiceOptions",
@@ -30,7 +31,11 @@ __all__ = [
     "Tally",
     "VersionStatistics",
     "VersionStatus",
+    "run_at_once",
 ]
+
+
+T = TypeVar("T")
 
 
 class ServableState(StrEnum):
@@ -361,6 +366,19 @@ class Signal(Protocol):
         ...
 
 
+class OffLoop(Protocol):
+    """Runs a function elsewhere than on the loop, and waits for it."""
+
+    async def __call__(self, work: Callable[[], T], /) -> T:
+        """Return what ``work`` returns, or raise what it raises; when the caller is cancelled, it runs on."""
+        ...
+
+
+async def run_at_once(work: Callable[[], T], /) -> T:
+    """Run a function here and now: an :class:`OffLoop` that is none, for hosts without threads."""
+    return work()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceContext:
     """What a service is built from.
@@ -382,6 +400,9 @@ class ServiceContext:
         ``rpc_services``.
     new_signal
         Makes a wake-up call for a stream that watches, so that services import no event loop.
+    run_off_loop
+        Runs what takes long, the text of a large body say, while others are served. The function must touch
+        nothing that belongs to the loop: no plane, no handle.
     """
 
     plane: DataPlane
@@ -391,3 +412,4 @@ class ServiceContext:
     options: ServiceOptions = field(default_factory=ServiceOptions)
     rpc_services: Callable[[], Sequence[str]] = tuple
     descriptor_sets: Callable[[], Mapping[str, bytes]] = dict
+    run_off_loop: OffLoop = run_at_once

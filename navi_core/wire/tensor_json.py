@@ -19,7 +19,13 @@ from navi_core.wire.json_document import read_request
 from navi_core.wire.json_shown import format_error, printable, shown
 from navi_core.wire.json_values import MismatchError, is_base64, shape_of, tensor_of
 
-__all__ = ["DecodedJsonRequest", "decode_json_request"]
+__all__ = [
+    "DecodedJsonRequest",
+    "ParsedJsonRequest",
+    "decode_json_request",
+    "decode_parsed_request",
+    "parse_json_request",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,38 @@ class DecodedJsonRequest:
     inputs: dict[str, Array]
     signature: str
     row_form: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedJsonRequest:
+    """A predict request as JSON, not yet looked at.
+
+    Parameters
+    ----------
+    document
+        The object.
+    signature
+        The signature's name as sent; empty: none was sent.
+    has_bools
+        False: no value in it is a boolean.
+    """
+
+    document: dict[str, Any]
+    signature: str
+    has_bools: bool
+
+
+def parse_json_request(body: Bytes) -> ParsedJsonRequest:
+    """Parse the body of a predict request.
+
+    Raises
+    ------
+    InvalidRequestError
+        It is no JSON object, or the signature's name is no text.
+    """
+    document, signature = read_request(body)
+    text = body if isinstance(body, bytes) else bytes(body)
+    return ParsedJsonRequest(document, signature, has_bools=_may_have_bools(text))
 
 
 def decode_json_request(
@@ -61,9 +99,28 @@ def decode_json_request(
     UnsupportedError
         The signature has an element type that JSON requests cannot carry.
     """
-    document, signature = read_request(body)
-    has_bools = _may_have_bools(body if isinstance(body, bytes) else bytes(body))
-    specs = input_specs(signature)
+    parsed = parse_json_request(body)
+    return decode_parsed_request(parsed, input_specs(parsed.signature))
+
+
+def decode_parsed_request(parsed: ParsedJsonRequest, specs: Mapping[str, TensorSpec]) -> DecodedJsonRequest:
+    """Decode a predict request that is parsed.
+
+    Parameters
+    ----------
+    parsed
+        The request.
+    specs
+        The inputs of the signature that it names.
+
+    Raises
+    ------
+    InvalidRequestError
+        It is no predict request, or does not fit the signature.
+    UnsupportedError
+        The signature has an element type that JSON requests cannot carry.
+    """
+    document, signature, has_bools = parsed.document, parsed.signature, parsed.has_bools
     if not specs:
         raise InvalidRequestError(f"Failed to get input map for signature: {signature or 'DEFAULT'}")
     if "instances" in document:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
-from navi_core.contracts.planes import DataPlane, ModelHandle
+from navi_core.contracts.planes import DataPlane, ModelHandle, OffLoop
 from navi_core.contracts.service import Call
-from navi_core.errors import NaviError, SignatureNotFoundError
+from navi_core.errors import ErrorCode, NaviError, SignatureNotFoundError
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.services.tf_serving.examples import (
     ExampleMethod,
@@ -16,14 +17,19 @@ from navi_core.services.tf_serving.examples import (
     find_signature,
     regressed_values,
 )
-from navi_core.signature import DEFAULT_SIGNATURE, TensorSpec
+from navi_core.signature import DEFAULT_SIGNATURE
 from navi_core.types import Array, NamedArrays
 from navi_core.wire.examples_json import decode_json_examples
 from navi_core.wire.json_predictions import encode_predictions
 from navi_core.wire.json_results import encode_classes, encode_values
-from navi_core.wire.tensor_json import decode_json_request
+from navi_core.wire.tensor_json import decode_parsed_request, parse_json_request
 
 __all__ = ["RestInference"]
+
+OFF_LOOP_BYTES: Final = 256 * 1024
+"""From this size on, a body is read or written elsewhere than on the loop: that takes a millisecond and more."""
+
+T = TypeVar("T")
 
 Encode = Callable[[InferenceResponse], bytes]
 """Makes the body of an answer; raises InvalidRequestError."""
@@ -45,6 +51,8 @@ class RestInference:
         The monotonic clock, in seconds.
     default_deadline_ms
         Deadline of requests that bring none; 0 or less: none.
+    run_off_loop
+        Where large bodies are read and written.
     check_method_names
         Refuse signatures that were made for something else.
     """
@@ -56,12 +64,14 @@ class RestInference:
         service: str,
         now: Callable[[], float],
         default_deadline_ms: float,
+        run_off_loop: OffLoop,
         check_method_names: bool = False,
     ) -> None:
         self._plane = plane
         self._service = service
         self._now = now
         self._default_deadline_ms = default_deadline_ms
+        self._run_off_loop = run_off_loop
         self._check_method_names = check_method_names
 
     async def answer(self, call: Call, verb: str, ref: ModelRef) -> bytes:
@@ -89,17 +99,31 @@ class RestInference:
         with ExitStack() as handles:
             try:
                 decode = self._decode_tensors if verb == "predict" else self._decode_examples
-                handle, request, encode = decode(call, verb, ref, handles)
+                handle, request, encode = await decode(call, verb, ref, handles)
             except NaviError as error:
-                self._plane.refused(ref, error, service=self._service, transport=call.transport, method=verb)
+                self._refused(ref, error, call, verb)
+                raise
+            except Exception:
+                raise
+            except BaseException:  # the client went while its body was read
+                gone = NaviError("the client has gone", code=ErrorCode.CANCELLED)
+                self._refused(ref, gone, call, verb)
                 raise
             answer = await handle.infer(request)
             try:
-                return encode(answer)
+                size_bytes = sum(array.nbytes for array in answer.outputs.values())
+                return await self._run(size_bytes, partial(encode, answer))
             finally:
                 answer.release()
 
-    def _decode_tensors(
+    async def _run(self, size_bytes: int, work: Callable[[], T]) -> T:
+        """Do what takes long elsewhere than on the loop."""
+        return await self._run_off_loop(work) if size_bytes >= OFF_LOOP_BYTES else work()
+
+    def _refused(self, ref: ModelRef, error: NaviError, call: Call, verb: str) -> None:
+        self._plane.refused(ref, error, service=self._service, transport=call.transport, method=verb)
+
+    async def _decode_tensors(
         self, call: Call, verb: str, ref: ModelRef, handles: ExitStack
     ) -> tuple[ModelHandle, InferenceRequest, Encode]:
         """Return the model's handle, entered in ``handles``, the request, and what makes the answer.
@@ -107,19 +131,14 @@ class RestInference:
         The model is looked up when the document has been parsed, as in TensorFlow Serving: what is no
         JSON is said first.
         """
-        found: list[ModelHandle] = []
-
-        def input_specs(signature: str) -> Mapping[str, TensorSpec]:
-            handle = handles.enter_context(self._plane.acquire(ref))
-            found.append(handle)
-            name = signature or DEFAULT_SIGNATURE
-            served = handle.signatures.get(name)
-            if served is None:
-                raise SignatureNotFoundError(name, model=handle.model, known=tuple(handle.signatures))
-            return served.inputs
-
-        decoded = decode_json_request(call.body, input_specs)
-        (handle,) = found
+        size_bytes = len(call.body)
+        parsed = await self._run(size_bytes, partial(parse_json_request, call.body))
+        handle = handles.enter_context(self._plane.acquire(ref))
+        name = parsed.signature or DEFAULT_SIGNATURE
+        served = handle.signatures.get(name)
+        if served is None:
+            raise SignatureNotFoundError(name, model=handle.model, known=tuple(handle.signatures))
+        decoded = await self._run(size_bytes, partial(decode_parsed_request, parsed, served.inputs))
         request = self._request(call, verb, decoded.inputs, decoded.signature)
 
         def encode(answer: InferenceResponse) -> bytes:
@@ -127,11 +146,11 @@ class RestInference:
 
         return handle, request, encode
 
-    def _decode_examples(
+    async def _decode_examples(
         self, call: Call, verb: str, ref: ModelRef, handles: ExitStack
     ) -> tuple[ModelHandle, InferenceRequest, Encode]:
         method = _METHODS[verb]
-        decoded = decode_json_examples(call.body)
+        decoded = await self._run(len(call.body), partial(decode_json_examples, call.body))
         handle = handles.enter_context(self._plane.acquire(ref))
         signature = find_signature(
             handle.signatures, decoded.signature, method, check_method_name=self._check_method_names

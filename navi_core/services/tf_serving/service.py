@@ -88,6 +88,7 @@ class TfServingService(Service):
                 service=self.name,
                 now=context.now,
                 default_deadline_ms=context.options.default_deadline_ms,
+                run_off_loop=context.run_off_loop,
                 check_method_names=settings.check_method_names,
             ),
             cors=settings.cors,
