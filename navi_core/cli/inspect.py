@@ -57,6 +57,7 @@ def describe_version(loaded: LoadedVersion) -> dict[str, Any]:
         about = _describe_signature(served.client)
         is_on = loaded.policy.enabled
         about["batchable"] = served.model.batchable and is_on
+        about["max_rows"] = served.model.max_rows
         about["not_batchable_because"] = (
             served.model.not_batchable_because if is_on else "the configuration turns batching off"
         )
@@ -108,7 +109,8 @@ def _print(about: dict[str, Any]) -> None:
             for spec in signature.get(key, ())
         ]
         click.echo(f"\nsignature  {name}")
-        batched = "yes" if signature["batchable"] else f"no: {signature['not_batchable_because']}"
+        limit = "" if signature["max_rows"] is None else f", at most {signature['max_rows']} rows"
+        batched = f"yes{limit}" if signature["batchable"] else f"no: {signature['not_batchable_because']}"
         click.echo(f"batched    {batched}")
         print_table(("", "name", "dtype", "shape", "optional"), rows)
     for note in about["notes"]:

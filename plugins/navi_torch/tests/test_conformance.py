@@ -1,4 +1,8 @@
-"""The shared suite over torch: TorchScript and torch.export, every dtype."""
+"""The shared suite over torch: TorchScript and torch.export, every dtype.
+
+AOTInductor is left out: its compiler takes half a minute for each of the suite's models, of which there is one for
+every dtype and rank. What the suite asks is asked of one compiled package in ``test_package.py``.
+"""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class TestTractRuntimeOfNnef(TestTractRuntime):
     """The same over NNEF archives."""
 
     kind = "tgz"
-    dtypes = (DType.FLOAT32, DType.INT32)
+    dtypes = tuple(ELEMENT_TYPES)
     ranks = (0, 1)
 
     def identity_model(self, dtype, rank, folder):

@@ -16,6 +16,7 @@ from navi_tf.errors import LoadRefusedError
 from navi_tf.framework import quiet_logger, saved_model_pb2, tf
 from navi_tf.options import TensorFlowOptions
 from navi_tf.signature import ServedSignature
+from navi_tf.stored_inputs import StoredInputs
 
 __all__ = ["FunctionModel"]
 
@@ -48,7 +49,9 @@ class FunctionModel:
     graph = None
 
     def __init__(self, directory: Path, options: TensorFlowOptions) -> None:
-        self.definitions: Mapping[str, Any] = _definitions(directory, options.saved_model_tags)
+        meta_graph = _meta_graph(directory, options.saved_model_tags)
+        self.definitions: Mapping[str, Any] = dict(meta_graph.signature_def)
+        self._stored = StoredInputs(meta_graph.graph_def)
         self._scope: Callable[[], AbstractContextManager[Any]] = (
             partial(tf.device, "/CPU:0") if options.device == "cpu" else nullcontext
         )
@@ -80,12 +83,16 @@ class FunctionModel:
         del served
         return False
 
+    def changes_itself(self, served: ServedSignature) -> bool:
+        """Tell whether a run changes what later runs answer."""
+        return self._stored.changes_model(list(served.fetches.values()))
+
     def close(self) -> None:
         """Let go of the objects."""
         self._loaded = None
 
 
-def _definitions(directory: Path, tags: Sequence[str]) -> Mapping[str, Any]:
+def _meta_graph(directory: Path, tags: Sequence[str]) -> Any:
     saved_model = saved_model_pb2.SavedModel()
     binary = directory / "saved_model.pb"
     if binary.is_file():
@@ -94,6 +101,6 @@ def _definitions(directory: Path, tags: Sequence[str]) -> Mapping[str, Any]:
         text_format.Parse((directory / "saved_model.pbtxt").read_bytes(), saved_model)
     for meta_graph in saved_model.meta_graphs:
         if set(meta_graph.meta_info_def.tags) == set(tags):
-            return dict(meta_graph.signature_def)
+            return meta_graph
     known = "; ".join(",".join(each.meta_info_def.tags) for each in saved_model.meta_graphs)
     raise LoadRefusedError(f"saved_model_tags: expected one of {{{known}}}, got '{','.join(tags)}'")

@@ -50,6 +50,10 @@ class Model(Protocol):
         """Tell whether a run may keep an array that it was fed."""
         ...
 
+    def changes_itself(self, served: ServedSignature) -> bool:
+        """Tell whether a run changes what later runs answer."""
+        ...
+
     def close(self) -> None:
         """Give everything back."""
         ...

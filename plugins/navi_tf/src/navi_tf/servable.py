@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -13,6 +14,7 @@ from navi_core import (
     NamedArrays,
     RunContext,
     Servable,
+    Signature,
     SignatureNotFoundError,
 )
 from navi_tf.errors import closed_error
@@ -54,8 +56,16 @@ class TensorFlowServable(Servable):
         gauges: Mapping[str, float] = _NO_GAUGES,
         on_close: Callable[[], None] | None = None,
     ) -> None:
-        self.signatures = {each: served.signature for each, served in signatures.items()}
-        self.notes = tuple(notes)
+        changing = [each for each, served in signatures.items() if model.changes_itself(served)]
+        self.signatures = {
+            each: _alone(served.signature) if each in changing else served.signature
+            for each, served in signatures.items()
+        }
+        self.is_stateful = bool(changing)
+        self.notes = (
+            *notes,
+            *(f"signature '{each}' changes the model: its callers share a state" for each in changing),
+        )
         self.gauges = gauges
         self._name = name
         self._lock = threading.Lock()
@@ -102,3 +112,9 @@ class TensorFlowServable(Servable):
         del model
         if on_close is not None:
             on_close()
+
+
+def _alone(signature: Signature) -> Signature:
+    """Return the signature of a model that changes itself: joined requests would change it once."""
+    because = signature.not_batchable_because or "it changes the model with every run"
+    return replace(signature, batchable=False, not_batchable_because=because)

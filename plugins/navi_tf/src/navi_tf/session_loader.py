@@ -70,6 +70,10 @@ class SessionModel:
         """Tell whether a run may keep an array that it was fed."""
         return self._stored.may_store(list(served.fetches.values()))
 
+    def changes_itself(self, served: ServedSignature) -> bool:
+        """Tell whether a run changes what later runs answer."""
+        return self._stored.changes_model(list(served.fetches.values()))
+
     def close(self) -> None:
         """Let go of session and graph. A run on another thread keeps the session alive until it ends."""
         self._session = None

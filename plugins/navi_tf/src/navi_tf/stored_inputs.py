@@ -1,4 +1,4 @@
-"""Which signatures may keep what they are fed.
+"""Which signatures may keep what they are fed, and which change the model.
 
 TensorFlow reads an aligned array in place, and an operator that stores a tensor (``AssignVariableOp``, a queue)
 stores a reference: the variable then *is* the caller's array, and changes when that is used for the next
@@ -21,6 +21,13 @@ _STORES: Final = re.compile(
 _KEEPS_NOTHING: Final = frozenset(
     {"ScatterNd", "TensorScatterUpdate", "TensorArrayWriteV3", "TensorArrayScatterV3", "TensorListScatter"}
 )
+
+
+_CHANGES: Final = re.compile(
+    r"^Assign|Assign$|^Scatter(Add|Sub|Mul|Div|Min|Max|Update|NdAdd|NdSub|NdUpdate)$|^(Resource|Sparse)?Apply|"
+    r"^ResourceS(catter|trided|parse)|Enqueue|^StackPush|^LookupTable(Insert|Import|Remove)|^MutableHashTable.*Insert"
+)
+"""Operators that change a variable, a queue or a table of the model."""
 
 
 class StoredInputs:
@@ -49,6 +56,14 @@ class StoredInputs:
 
     def may_store(self, fetches: Sequence[str]) -> bool:
         """Tell whether computing these tensors (``name:0``) may store an input."""
+        return any(_STORES.search(op) for op in self._operators(fetches) - _KEEPS_NOTHING)
+
+    def changes_model(self, fetches: Sequence[str]) -> bool:
+        """Tell whether computing these tensors changes what later runs answer."""
+        return any(_CHANGES.search(op) for op in self._operators(fetches))
+
+    def _operators(self, fetches: Sequence[str]) -> set[str]:
+        """Return every operator that these tensors need, those of functions included."""
         ops: set[str] = set()
         functions: set[str] = set()
         waiting, seen = [_node_name(name) for name in fetches], set()
@@ -71,7 +86,7 @@ class StoredInputs:
             own, called = self._functions[function]
             ops |= own
             pending += (*own, *called)
-        return any(_STORES.search(op) for op in ops - _KEEPS_NOTHING)
+        return ops
 
 
 def _node_name(tensor: str) -> str:
