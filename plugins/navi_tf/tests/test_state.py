@@ -60,4 +60,3 @@ async def test_reading_variables_is_no_state(tmp_path, loader):
         with host.plane.acquire(ModelRef("mlp")) as handle:
             [signature] = handle.signatures.values()
     assert signature.batchable, signature.not_batchable_because
-
