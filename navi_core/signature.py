@@ -27,6 +27,7 @@ __all__ = [
     "default_value",
     "examples_input",
     "format_shape",
+    "is_stray",
     "why_no_default",
     "why_not_batchable",
     "zero_rows",
@@ -55,6 +56,9 @@ class TensorSpec:
         The input may be left out.
     default
         The value used when it is left out, of the spec's whole shape or of one row; None: the model decides.
+    shape_is_advisory
+        The shape is what the file declares, and the model takes others too: an input of another shape is not
+        refused, its request runs alone.
     """
 
     name: str
@@ -62,6 +66,7 @@ class TensorSpec:
     shape: Shape | None = None
     optional: bool = False
     default: Array | None = field(default=None, compare=False)
+    shape_is_advisory: bool = False
 
     @property
     def row_shape(self) -> Shape | None:
@@ -267,6 +272,20 @@ def check_inputs(
                 signature=signature_name,
             )
     return num_rows
+
+
+def is_stray(signature: Signature, inputs: NamedArrays) -> bool:
+    """Tell whether inputs that a check refused differ only in shapes that are advisory."""
+    for name, array in inputs.items():
+        spec = signature.inputs.get(name)
+        try:
+            if spec is None or dtype_of(array) != spec.dtype:
+                return False
+        except TypeError:
+            return False
+        if not spec.shape_is_advisory and not spec.accepts_shape(array.shape):
+            return False
+    return any(signature.inputs[name].shape_is_advisory for name in inputs)
 
 
 def default_value(spec: TensorSpec, num_rows: int | None) -> Array:

@@ -22,6 +22,7 @@ from navi_core.signature import (
     check_outputs,
     default_value,
     format_shape,
+    is_stray,
 )
 from navi_core.types import NamedArrays, Parameters
 
@@ -52,12 +53,18 @@ def prepare(loaded: LoadedVersion, request: InferenceRequest) -> Prepared:
         return _plan(served, request, parameters, loaded)
     signature = served.model
     outputs = check_outputs(signature, request.outputs, model=model, signature_name=name)
-    num_rows = check_inputs(signature, request.inputs, model=model, signature_name=name)
-    alone = any(signature.inputs[each].is_per_request for each in request.inputs)
+    stray = False
+    try:
+        num_rows = check_inputs(signature, request.inputs, model=model, signature_name=name)
+    except TensorMismatchError:
+        stray, num_rows = is_stray(signature, request.inputs), None
+        if not stray:
+            raise
+    alone = stray or any(signature.inputs[each].is_per_request for each in request.inputs)
     inputs = request.inputs
     if tuple(inputs) != tuple(signature.inputs):  # one order, so that all who send the same share batches
         inputs = {each: inputs[each] for each in signature.inputs if each in inputs}
-        if signature.batchable:
+        if signature.batchable and not stray:
             inputs, num_rows = _with_default_rows(signature, inputs, num_rows)
     size_bytes = sum(array.nbytes for array in inputs.values())
     if len(inputs) > len(request.inputs):

@@ -37,15 +37,7 @@ def _needs():
 @pytest.fixture
 async def host(_needs):
     config = HostConfig(
-        models=(
-            ModelConfig(path=str(MODEL), name="half", stable_ms=0),
-            ModelConfig(
-                path=str(MODEL),
-                name="unchecked",
-                stable_ms=0,
-                runtime_options={"ignore_declared_shapes": True},
-            ),
-        ),
+        models=(ModelConfig(path=str(MODEL), name="half", stable_ms=0),),
         transports={"grpc": TransportSettings(port=0), "http": TransportSettings(port=0)},
     )
     async with Host(config) as host:
@@ -102,7 +94,7 @@ async def test_over_rest(host):
     answer = await post(host, "predict", {"instances": [[1.0], [2.0], [5.0]]})
     assert answer == {"predictions": [[2.5], [3.0], [4.5]]}
     # the request of TensorFlow Serving's first page, whose shape is not the one that the model declares
-    answer = await post(host, "predict", {"instances": [1.0, 2.0, 5.0]}, model="unchecked")
+    answer = await post(host, "predict", {"instances": [1.0, 2.0, 5.0]})
     assert answer == {"predictions": [2.5, 3.0, 4.5]}
     document = {"signature_name": "regress_x_to_y", "examples": [{"x": 1.0}, {"x": 2.0}]}
     assert await post(host, "regress", document) == {"results": [2.5, 3.0]}

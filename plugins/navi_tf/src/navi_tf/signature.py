@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -174,7 +174,7 @@ class _Reader:
         default = self._default(signature, spec, definition, info)
         if default is None:
             return spec
-        return TensorSpec(name=name, dtype=spec.dtype, shape=spec.shape, optional=True, default=default)
+        return replace(spec, optional=True, default=default)
 
     def _spec(self, signature: str, role: Role, name: str, info: Any) -> TensorSpec:
         encoding = info.WhichOneof("encoding")
@@ -189,6 +189,7 @@ class _Reader:
                 f"{role} '{name}': expected one of {{{', '.join(DType)}}}, got {dtype_name(info.dtype)}"
             )
         shape = _declared_shape(info)
+        is_advisory = False
         if self._graph is not None:
             in_graph = self._in_graph(role, name, info.name)
             if in_graph.dtype.base_dtype != tf.as_dtype(info.dtype).base_dtype:
@@ -203,7 +204,14 @@ class _Reader:
                     f"has {format_shape(real)} in the graph, which counts"
                 )
                 shape = real
-        return TensorSpec(name=name, dtype=dtype, shape=None if self._ignore_shapes else shape)
+            # TensorFlow Serving checks no declared shape: what the graph takes, it takes.
+            is_advisory = role == "input" and _takes_more(_graph_shape(in_graph.shape), shape)
+        return TensorSpec(
+            name=name,
+            dtype=dtype,
+            shape=None if self._ignore_shapes else shape,
+            shape_is_advisory=is_advisory,
+        )
 
     def _in_graph(self, role: Role, name: str, tensor: str) -> Any:
         try:
@@ -272,3 +280,16 @@ def _declared_shape(info: Any) -> _Dims:
 
 def _graph_shape(shape: Any) -> _Dims:
     return None if shape.rank is None else tuple(shape.as_list())
+
+
+def _takes_more(in_graph: _Dims, declared: _Dims) -> bool:
+    """Tell whether the graph takes shapes beside the declared one.
+
+    So it does where it says so, and where the declared shape ends with a dimension of one: TensorFlow Serving's own
+    first example sends ``[1.0, 2.0, 5.0]`` to a model that declares (?, 1), and a session computes with it.
+    """
+    if in_graph is None or declared is None:
+        return declared is not None
+    if declared[-1:] == (1,):
+        return True
+    return any(real is None and said is not None for real, said in zip(in_graph, declared, strict=True))
