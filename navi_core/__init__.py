@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         VersionPolicySettings,
         WarmupSettings,
     )
+    from navi_core.confined_files import ConfinementError, confined_file, confined_path
     from navi_core.contracts.artifact import Artifact
     from navi_core.contracts.converter import BoundConverter, Converter, Plan, RowSpec
     from navi_core.contracts.events import RequestFinished, StateChanged
@@ -124,6 +125,7 @@ _MODULES: Final = {
         "VersionPolicySettings",
         "WarmupSettings",
     ),
+    "navi_core.confined_files": ("ConfinementError", "confined_file", "confined_path"),
     "navi_core.contracts.artifact": ("Artifact",),
     "navi_core.contracts.converter": ("BoundConverter", "Converter", "Plan", "RowSpec"),
     "navi_core.contracts.events": ("RequestFinished", "StateChanged"),
@@ -226,6 +228,7 @@ __all__ = [
     "Call",
     "Clock",
     "ConfigError",
+    "ConfinementError",
     "Converter",
     "DType",
     "DataPlane",
@@ -314,6 +317,8 @@ __all__ = [
     "WatchedModel",
     "check_inputs",
     "check_outputs",
+    "confined_file",
+    "confined_path",
     "dtype_of",
     "format_shape",
     "hookimpl",

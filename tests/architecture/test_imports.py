@@ -82,7 +82,7 @@ SPLIT = ("batching", "models", "plugins")
 """Folders whose files stand in different layers; each file has its own place."""
 
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("leaves", ("errors", "types", "clock", *SPLIT)),  # a folder itself: its __init__ holds nothing
+    ("leaves", ("errors", "types", "clock", "confined_files", *SPLIT)),  # a folder itself: its __init__ holds nothing
     ("values", ("tensors", "signature", "messages", "config")),
     ("contracts", ("contracts", "hookspecs")),
     (

@@ -7,11 +7,10 @@ attributes, subgraphs, functions.
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
+from navi_core import ConfinementError, confined_file, confined_path
 from navi_onnx.model_file import ExternalTensor
 
 __all__ = ["ExternalDataError", "check_external_data"]
@@ -62,32 +61,12 @@ def check_external_data(
 
 
 def _file_size(tensor: ExternalTensor, location: str, directory: Path, *, allow_hard_links: bool) -> int:
-    if "\0" in location or PurePosixPath(location).is_absolute() or PureWindowsPath(location).anchor:
-        msg = f"{_what(tensor)}: expected a path relative to the model's directory"
-        raise ExternalDataError(msg)
-    if ".." in PurePosixPath(location).parts or ".." in PureWindowsPath(location).parts:
-        msg = f"{_what(tensor)}: '..' is not allowed"
-        raise ExternalDataError(msg)
     try:
-        path = (directory / location).resolve(strict=True)
-        if not path.is_relative_to(directory.resolve(strict=True)):
-            msg = f"{_what(tensor)}: a link leads out of the model's directory"
-            raise ExternalDataError(msg)
-        status = path.stat()
-    except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links, before Python 3.13
-        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "a circle of links"
-        msg = f"{_what(tensor)}: {why.lower()}"
+        path = confined_path(directory, location)
+        return confined_file(path, directory, allow_hard_links=allow_hard_links).stat().st_size
+    except ConfinementError as error:
+        msg = f"{_what(tensor)}: {error}"
         raise ExternalDataError(msg) from error
-    if not stat.S_ISREG(status.st_mode):
-        msg = f"{_what(tensor)}: expected a regular file"
-        raise ExternalDataError(msg)
-    if status.st_nlink > 1 and not allow_hard_links:
-        msg = (
-            f"{_what(tensor)}: the file has {status.st_nlink} names (hard links), so it may lie outside the "
-            "model's directory too; allow_hard_links = true accepts it"
-        )
-        raise ExternalDataError(msg)
-    return status.st_size
 
 
 def _number(tensor: ExternalTensor, what: str, text: str) -> int:

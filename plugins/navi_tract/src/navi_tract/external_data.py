@@ -6,11 +6,10 @@ Checked here before it opens anything, over every tensor of the file.
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
+from navi_core import ConfinementError, confined_file, confined_path
 from navi_tract.onnx_file import ExternalTensor
 
 __all__ = ["ExternalDataError", "check_external_data", "check_regular_file"]
@@ -54,16 +53,22 @@ def check_external_data(
             msg = f"{_what(tensor)}: no location is given"
             raise ExternalDataError(msg)
         if location not in files:
-            _check_location(tensor, location)
-            files[location] = check_regular_file(
-                directory / location, directory, _what(tensor), allow_hard_links=allow_hard_links
-            )
+            files[location] = _located(tensor, location, directory, allow_hard_links=allow_hard_links)
         offset, length = _number(tensor, "offset", tensor.offset), _number(tensor, "length", tensor.length)
         size = files[location].stat().st_size
         if offset + length > size:
             msg = f"{_what(tensor)}: expected bytes {offset} to {offset + length}, the file has {size}"
             raise ExternalDataError(msg)
     return files
+
+
+def _located(tensor: ExternalTensor, location: str, directory: Path, *, allow_hard_links: bool) -> Path:
+    try:
+        path = confined_path(directory, location)
+    except ConfinementError as error:
+        msg = f"{_what(tensor)}: {error}"
+        raise ExternalDataError(msg) from error
+    return check_regular_file(path, directory, _what(tensor), allow_hard_links=allow_hard_links)
 
 
 def check_regular_file(path: Path, directory: Path, what: str, *, allow_hard_links: bool) -> Path:
@@ -75,34 +80,10 @@ def check_regular_file(path: Path, directory: Path, what: str, *, allow_hard_lin
         It is not; the text begins with ``what``.
     """
     try:
-        real = path.resolve(strict=True)
-        if not real.is_relative_to(directory.resolve(strict=True)):
-            msg = f"{what}: a link leads out of the model's directory"
-            raise ExternalDataError(msg)
-        status = real.stat()
-    except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links, before Python 3.13
-        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "a circle of links"
-        msg = f"{what}: {why.lower()}"
+        return confined_file(path, directory, allow_hard_links=allow_hard_links)
+    except ConfinementError as error:
+        msg = f"{what}: {error}"
         raise ExternalDataError(msg) from error
-    if not stat.S_ISREG(status.st_mode):
-        msg = f"{what}: expected a regular file"
-        raise ExternalDataError(msg)
-    if status.st_nlink > 1 and not allow_hard_links:
-        msg = (
-            f"{what}: the file has {status.st_nlink} names (hard links), so it may lie outside the "
-            "model's directory too; allow_hard_links = true accepts it"
-        )
-        raise ExternalDataError(msg)
-    return real
-
-
-def _check_location(tensor: ExternalTensor, location: str) -> None:
-    if "\0" in location or PurePosixPath(location).is_absolute() or PureWindowsPath(location).anchor:
-        msg = f"{_what(tensor)}: expected a path relative to the model's directory"
-        raise ExternalDataError(msg)
-    if ".." in PurePosixPath(location).parts or ".." in PureWindowsPath(location).parts:
-        msg = f"{_what(tensor)}: '..' is not allowed"
-        raise ExternalDataError(msg)
 
 
 def _number(tensor: ExternalTensor, what: str, text: str) -> int:
