@@ -82,7 +82,8 @@ SPLIT = ("batching", "models", "plugins")
 """Folders whose files stand in different layers; each file has its own place."""
 
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("leaves", ("errors", "types", "clock", "confined_files", *SPLIT)),  # a folder itself: its __init__ holds nothing
+    # A folder itself is a leaf: its __init__ holds nothing.
+    ("leaves", ("errors", "types", "clock", "confined_files", *SPLIT)),
     ("values", ("tensors", "signature", "messages", "config")),
     ("contracts", ("contracts", "hookspecs")),
     (

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import grpc
-import httpx
 import numpy as np
 import pytest
 
 kserve = pytest.importorskip("kserve", reason="kserve is not installed")
-
+httpx = pytest.importorskip("httpx", reason="httpx, which kserve requires, is not installed")
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
 
