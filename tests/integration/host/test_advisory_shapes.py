@@ -21,7 +21,6 @@ from navi_core.signature import DEFAULT_SIGNATURE, is_stray
 from navi_core.tensors import DType
 from navi_core.testing.registries import registry_of
 
-
 pytestmark = pytest.mark.integration
 
 
