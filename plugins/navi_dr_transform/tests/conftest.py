@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from navi_dr_transform.feature_map import FeatureMap
-from navi_dr_transform.layout import HOME, Kind
+from navi_dr_transform.feature_map import FeatureMap, Place
+from navi_dr_transform.layout import HOME, HOME_EMBEDDINGS, HomeTensor, Source
 
 SEGDENSE_FILE = HOME.segdense_file
 ALL_CONFIG_FILE = HOME.all_config_file
@@ -107,21 +107,21 @@ def features():
     """The feature map that the example mapping files give."""
     return FeatureMap(
         columns={
-            7: (Kind.CONTINUOUS, 0),
-            8: (Kind.CONTINUOUS, 2),
-            -9: (Kind.CONTINUOUS, 3),
-            5: (Kind.BINARY, 1),
-            6: (Kind.BINARY, 2),
-            20: (Kind.DISCRETE, 0),
-            21: (Kind.DISCRETE, 1),
+            (Source.CONTINUOUS, 7): (Place(HomeTensor.CONTINUOUS, 0),),
+            (Source.CONTINUOUS, 8): (Place(HomeTensor.CONTINUOUS, 2),),
+            (Source.CONTINUOUS, -9): (Place(HomeTensor.CONTINUOUS, 3),),
+            (Source.BINARY, 5): (Place(HomeTensor.BINARY, 1),),
+            (Source.BINARY, 6): (Place(HomeTensor.BINARY, 2),),
+            (Source.DISCRETE, 20): (Place(HomeTensor.DISCRETE, 0),),
+            (Source.DISCRETE, 21): (Place(HomeTensor.DISCRETE, 1),),
         },
-        embedding_ids={Kind.USER_EMBEDDING: -2, Kind.USER_ENG_EMBEDDING: -3, Kind.AUTHOR_EMBEDDING: -4},
+        embeddings=dict(zip(HOME_EMBEDDINGS, (-2, -3, -4), strict=True)),
     )
 
 
 @pytest.fixture(scope="session")
 def widths():
-    return dict(zip(Kind, (4, 3, 2, 2, 3, 1), strict=True))
+    return dict(zip(HomeTensor, (4, 3, 2, 2, 3, 1), strict=True))
 
 
 @pytest.fixture(scope="session")

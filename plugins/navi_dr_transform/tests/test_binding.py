@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from navi_dr_transform.binding import BoundInput, bind_inputs, layout_widths
-from navi_dr_transform.layout import HOME, Kind
+from navi_dr_transform.layout import HOME, HomeTensor
 
 from navi_core import DType, ModelLoadError, Signature, TensorSpec
 
@@ -38,27 +38,27 @@ def unnamed(*kinds):
 
 
 def test_inputs_are_bound_by_name_in_any_order_and_number():
-    assert bind(*home(Kind.AUTHOR_EMBEDDING, Kind.CONTINUOUS)) == (
-        BoundInput("author_embedding", Kind.AUTHOR_EMBEDDING, 200),
-        BoundInput("continuous", Kind.CONTINUOUS, 5293),
+    assert bind(*home(HomeTensor.AUTHOR_EMBEDDING, HomeTensor.CONTINUOUS)) == (
+        BoundInput("author_embedding", HomeTensor.AUTHOR_EMBEDDING, 200),
+        BoundInput("continuous", HomeTensor.CONTINUOUS, 5293),
     )
-    assert [bound.kind for bound in bind(*home(*Kind))] == list(Kind)
+    assert [bound.tensor for bound in bind(*home(*HomeTensor))] == list(HomeTensor)
 
 
 def test_five_other_names_are_bound_by_position_without_discrete():
-    kinds = [kind for kind in Kind if kind is not Kind.DISCRETE]
+    kinds = [kind for kind in HomeTensor if kind is not HomeTensor.DISCRETE]
     assert bind(*unnamed(*kinds)) == tuple(
         BoundInput(f"input_{i}", kind, 10 + i) for i, kind in enumerate(kinds)
     )
 
 
 def test_six_other_names_are_bound_by_position_with_discrete_third():
-    assert [bound.kind for bound in bind(*unnamed(*Kind))] == list(Kind)
+    assert [bound.tensor for bound in bind(*unnamed(*HomeTensor))] == list(HomeTensor)
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 7])
 def test_another_number_of_other_names_is_refused_with_both_sides(count):
-    kinds = [*Kind, Kind.CONTINUOUS][:count]
+    kinds = [*HomeTensor, HomeTensor.CONTINUOUS][:count]
     with pytest.raises(ModelLoadError) as caught:
         bind(*unnamed(*kinds))
     text = caught.value.message
@@ -72,19 +72,19 @@ def test_some_names_that_match_and_some_that_do_not_are_refused_with_both_sides(
     with pytest.raises(
         ModelLoadError, match=r"\(continuous, .*author_embedding\).*got 2: continuous float32 .*other int64"
     ):
-        bind(*home(Kind.CONTINUOUS), ("other", LONGS, (None, 3)))
+        bind(*home(HomeTensor.CONTINUOUS), ("other", LONGS, (None, 3)))
 
 
 def test_inputs_that_may_be_left_out_are_bound_only_by_name():
     weight = ("weight", FLOATS, (3,), {"optional": True})
     bias = ("bias", FLOATS, (3,), {"default": np.zeros(3, np.float32)})
-    optional = (*home(Kind.BINARY)[0], {"optional": True})
-    assert [bound.name for bound in bind(*home(Kind.CONTINUOUS), weight, optional, bias)] == [
+    optional = (*home(HomeTensor.BINARY)[0], {"optional": True})
+    assert [bound.name for bound in bind(*home(HomeTensor.CONTINUOUS), weight, optional, bias)] == [
         "continuous",
         "binary",
     ]
-    kinds = [kind for kind in Kind if kind is not Kind.DISCRETE]
-    assert [bound.kind for bound in bind(weight, *unnamed(*kinds), bias)] == kinds
+    kinds = [kind for kind in HomeTensor if kind is not HomeTensor.DISCRETE]
+    assert [bound.tensor for bound in bind(weight, *unnamed(*kinds), bias)] == kinds
 
 
 def test_a_width_is_the_models_then_the_options_then_the_layouts():

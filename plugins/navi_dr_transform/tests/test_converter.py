@@ -26,7 +26,7 @@ OUTPUTS = {"score": TensorSpec(name="score", dtype=DType.FLOAT32, shape=("rows",
 SIGNATURE = Signature(
     inputs={
         tensor.name: TensorSpec(name=tensor.name, dtype=tensor.dtype, shape=("rows", WIDTHS[tensor.name]))
-        for tensor in HOME.tensors.values()
+        for tensor in HOME.tensors
     },
     outputs=OUTPUTS,
     batchable=True,
@@ -48,7 +48,7 @@ def tensors(continuous, binary, discrete, user, user_eng, author):
     arrays = (continuous, binary, discrete, user, user_eng, author)
     return {
         tensor.name: np.array(array, dtype=tensor.dtype.value).reshape(-1, WIDTHS[tensor.name])
-        for tensor, array in zip(HOME.tensors.values(), arrays, strict=True)
+        for tensor, array in zip(HOME.tensors, arrays, strict=True)
     }
 
 
@@ -126,7 +126,7 @@ def test_a_plan_says_how_much_memory_the_rows_take(artifact):
 
 def test_inputs_bound_by_position_get_their_names(artifact):
     names = ["a", "b", "u", "e", "w"]
-    kinds = [tensor for tensor in HOME.tensors.values() if tensor.name != "discrete"]
+    kinds = [tensor for tensor in HOME.tensors if tensor.name != "discrete"]
     signature = Signature(
         inputs={
             name: TensorSpec(name=name, dtype=tensor.dtype, shape=(None, WIDTHS[tensor.name]))

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 from navi_dr_transform.decoder import Decoder
-from navi_dr_transform.layout import HOME, Kind
+from navi_dr_transform.layout import HOME, HomeTensor
 from navi_dr_transform.thrift_records import data_record, encode_request, float_tensor
 
 from navi_core import DecodeError, ErrorCode
@@ -35,8 +35,8 @@ def test_rows_of_several_payloads_stand_one_after_the_other(decoder):
     assert row_ends.tolist() == [1, 1, 3, 4]
     nan = np.nan
     expected = [[1, nan, nan, nan], [nan, nan, 2, nan], [nan, nan, 2, nan], [1, nan, nan, nan]]
-    np.testing.assert_array_equal(out[Kind.CONTINUOUS], np.array(expected, np.float32))
-    np.testing.assert_array_equal(out[Kind.BINARY], [[0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]])
+    np.testing.assert_array_equal(out[HomeTensor.CONTINUOUS], np.array(expected, np.float32))
+    np.testing.assert_array_equal(out[HomeTensor.BINARY], [[0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]])
 
 
 @pytest.mark.parametrize("payloads", [[], [NONE], [NONE, NONE]])
@@ -60,21 +60,21 @@ def test_a_malformed_payload_is_refused_with_its_index_and_offset(decoder):
 def test_an_embedding_that_is_too_long_is_truncated_or_refused(features, widths):
     payload = encode_request([data_record(tensors={-2: float_tensor([1, 2, 3])})])
     out, _ = convert(Decoder(HOME, features, widths, exact_embeddings=False), [payload])
-    np.testing.assert_array_equal(out[Kind.USER_EMBEDDING], [[1, 2]])
+    np.testing.assert_array_equal(out[HomeTensor.USER_EMBEDDING], [[1, 2]])
     with pytest.raises(DecodeError, match="expected exactly as many values as the embedding is wide"):
         Decoder(HOME, features, widths, exact_embeddings=True).measure([payload])
 
 
 def test_only_wanted_tensors_are_made(features):
-    decoder = Decoder(HOME, features, {Kind.BINARY: 3}, exact_embeddings=False)
+    decoder = Decoder(HOME, features, {HomeTensor.BINARY: 3}, exact_embeddings=False)
     out, _ = convert(decoder, [TWO])
-    assert list(out) == [Kind.BINARY]
-    np.testing.assert_array_equal(out[Kind.BINARY], [[0, 1, 0], [0, 0, 1]])
+    assert list(out) == [HomeTensor.BINARY]
+    np.testing.assert_array_equal(out[HomeTensor.BINARY], [[0, 1, 0], [0, 0, 1]])
     assert decoder.row_size_bytes == 3 * 8
 
 
 def test_the_size_of_a_home_row(features):
-    widths = {kind: tensor.width for kind, tensor in HOME.tensors.items() if kind is not Kind.DISCRETE}
+    widths = {index: HOME.tensors[index].width for index in HomeTensor if index is not HomeTensor.DISCRETE}
     assert Decoder(HOME, features, widths, exact_embeddings=False).row_size_bytes == 24_764
 
 
@@ -92,7 +92,7 @@ def test_the_size_of_a_home_row(features):
 def test_arrays_that_are_not_as_they_must_be_are_refused(decoder, spoil):
     measured = decoder.measure([TWO])
     out = decoder.allocate(2)
-    out[Kind.CONTINUOUS] = spoil(out[Kind.CONTINUOUS])
+    out[HomeTensor.CONTINUOUS] = spoil(out[HomeTensor.CONTINUOUS])
     with pytest.raises(
         ValueError, match=r"^continuous: expected a writeable C-contiguous float32 \(2, 4\), got "
     ):

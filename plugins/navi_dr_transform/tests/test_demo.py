@@ -22,7 +22,7 @@ from navi_dr_transform.demo.features import EMBEDDING_NAMES, feature_id
 from navi_dr_transform.demo.files import MODEL_NAME, write_demo
 from navi_dr_transform.demo.requests import make_requests
 from navi_dr_transform.demo.tasks import TASKS, WEIGHTS, rank, scores
-from navi_dr_transform.layout import HOME, Kind
+from navi_dr_transform.layout import HOME, HomeTensor
 from navi_dr_transform.thrift_records import data_record, decode_request, encode_request
 from onnx import numpy_helper
 
@@ -67,7 +67,7 @@ def dense_inputs(payload, version_dir):
         for each, tensor in (record.tensors or {}).items():
             if each in ids:
                 embeddings[ids[each]][rows] = tensor.floatTensor.floats[:200]
-    order = (Kind.USER_EMBEDDING, Kind.USER_ENG_EMBEDDING, Kind.AUTHOR_EMBEDDING)
+    order = (HomeTensor.USER_EMBEDDING, HomeTensor.USER_ENG_EMBEDDING, HomeTensor.AUTHOR_EMBEDDING)
     return continuous, binary, [embeddings[EMBEDDING_NAMES[kind]] for kind in order]
 
 
@@ -147,7 +147,7 @@ def test_the_requests_exercise_every_kind_of_feature(demo):
 
 
 def test_the_ids_of_the_embeddings_are_those_that_navi_knows():
-    assert feature_id(EMBEDDING_NAMES[Kind.USER_EMBEDDING]) == -2550691008059411095
+    assert feature_id(EMBEDDING_NAMES[HomeTensor.USER_EMBEDDING]) == -2550691008059411095
     assert feature_id("recap.engagement.is_favorited") == 5572643959053003859
 
 

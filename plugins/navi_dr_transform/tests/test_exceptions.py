@@ -10,28 +10,28 @@ import numpy as np
 import pytest
 from navi_dr_transform._generated.tensor import ttypes as tensors
 from navi_dr_transform.decoder import Decoder
-from navi_dr_transform.feature_map import FeatureMap
-from navi_dr_transform.layout import EMBEDDINGS, HOME, Kind
+from navi_dr_transform.feature_map import FeatureMap, Place
+from navi_dr_transform.layout import HOME, HOME_EMBEDDINGS, HomeTensor, Source
 from navi_dr_transform.thrift_records import data_record, encode_request, float_tensor
 
 from navi_core import DecodeError
 
 USER = -2550691008059411095
 COLUMNS = {
-    1: (Kind.CONTINUOUS, 0),
-    2: (Kind.BINARY, 1),
-    3: (Kind.DISCRETE, 2),
-    4: (Kind.BINARY, 149),
-    5: (Kind.DISCRETE, 320),
-    6: (Kind.CONTINUOUS, 5293),
-    7: (Kind.BINARY, 2**40),
+    (Source.CONTINUOUS, 1): (Place(HomeTensor.CONTINUOUS, 0),),
+    (Source.BINARY, 2): (Place(HomeTensor.BINARY, 1),),
+    (Source.DISCRETE, 3): (Place(HomeTensor.DISCRETE, 2),),
+    (Source.BINARY, 4): (Place(HomeTensor.BINARY, 149),),
+    (Source.DISCRETE, 5): (Place(HomeTensor.DISCRETE, 320),),
+    (Source.CONTINUOUS, 6): (Place(HomeTensor.CONTINUOUS, 5293),),
+    (Source.BINARY, 7): (Place(HomeTensor.BINARY, 2**40),),
 }
 
 
 def home(*, exact=False):
     """Return a decoder of the home layout in its own widths."""
-    ids = dict(zip(EMBEDDINGS, (USER, -1, -1), strict=True))
-    widths = {kind: tensor.width for kind, tensor in HOME.tensors.items()}
+    ids = dict(zip(HOME_EMBEDDINGS, (USER, -1, -1), strict=True))
+    widths = {index: tensor.width for index, tensor in enumerate(HOME.tensors)}
     return Decoder(HOME, FeatureMap(COLUMNS, ids), widths, exact_embeddings=exact)
 
 
@@ -46,17 +46,19 @@ def convert(*records, common=None, decoder=None):
 def nothing_but(out, kind, cells):
     """Tell whether only these cells hold something else than the default."""
     for each, array in out.items():
-        filled = ~np.isnan(array) if each is Kind.CONTINUOUS else array != 0
-        if sorted(map(tuple, np.argwhere(filled))) != (cells if each is kind else []):
+        filled = ~np.isnan(array) if each == HomeTensor.CONTINUOUS else array != 0
+        if sorted(map(tuple, np.argwhere(filled))) != (cells if each == kind else []):
             return False
     return True
 
 
 def test_a_feature_lands_only_in_the_tensor_its_type_names():
     ids = [1, 2, 3, USER]
-    assert nothing_but(convert(data_record(continuous=dict.fromkeys(ids, 5.0))), Kind.CONTINUOUS, [(0, 0)])
-    assert nothing_but(convert(data_record(binary=ids)), Kind.BINARY, [(0, 1)])
-    assert nothing_but(convert(data_record(discrete=dict.fromkeys(ids, 5))), Kind.DISCRETE, [(0, 2)])
+    assert nothing_but(
+        convert(data_record(continuous=dict.fromkeys(ids, 5.0))), HomeTensor.CONTINUOUS, [(0, 0)]
+    )
+    assert nothing_but(convert(data_record(binary=ids)), HomeTensor.BINARY, [(0, 1)])
+    assert nothing_but(convert(data_record(discrete=dict.fromkeys(ids, 5))), HomeTensor.DISCRETE, [(0, 2)])
     assert nothing_but(
         convert(data_record(tensors=dict.fromkeys([1, 2, 3], float_tensor([1.0] * 200)))), None, []
     )
@@ -74,10 +76,10 @@ def test_raw_double_and_int_tensors_are_read():
         made.append(tensors.GeneralTensor(rawTypedTensor=tensors.RawTypedTensor(data_type, content)))
     for tensor in made:
         out = convert(data_record(tensors={USER: tensor}))
-        np.testing.assert_array_equal(out[Kind.USER_EMBEDDING], np.array([values], dtype=np.float32))
+        np.testing.assert_array_equal(out[HomeTensor.USER_EMBEDDING], np.array([values], dtype=np.float32))
     raw = tensors.GeneralTensor(rawTypedTensor=tensors.RawTypedTensor(4, bytes(range(200))))
     out = convert(data_record(tensors={USER: raw}))
-    np.testing.assert_array_equal(out[Kind.USER_EMBEDDING], np.arange(200, dtype=np.float32)[None])
+    np.testing.assert_array_equal(out[HomeTensor.USER_EMBEDDING], np.arange(200, dtype=np.float32)[None])
 
     zeros = [
         tensors.GeneralTensor(stringTensor=tensors.StringTensor(["a"] * 200)),
@@ -91,7 +93,7 @@ def test_raw_double_and_int_tensors_are_read():
     common = data_record(tensors={USER: float_tensor([1.0] * 200)})
     for tensor in zeros:
         out = convert(data_record(tensors={USER: tensor}), common=common)
-        assert not out[Kind.USER_EMBEDDING].any()
+        assert not out[HomeTensor.USER_EMBEDDING].any()
 
 
 @pytest.mark.parametrize("length", [0, 1, 199])
@@ -110,11 +112,11 @@ def test_a_short_embedding_is_an_error(length):
 def test_a_long_embedding_is_truncated_unless_strict():
     record = data_record(tensors={USER: float_tensor(range(201))})
     out = convert(record)
-    np.testing.assert_array_equal(out[Kind.USER_EMBEDDING], np.arange(200, dtype=np.float32)[None])
+    np.testing.assert_array_equal(out[HomeTensor.USER_EMBEDDING], np.arange(200, dtype=np.float32)[None])
     with pytest.raises(DecodeError, match="got more"):
         convert(record, decoder=home(exact=True))
     fits = data_record(tensors={USER: float_tensor(range(200))})
-    assert convert(fits, decoder=home(exact=True))[Kind.USER_EMBEDDING][0, 199] == 199
+    assert convert(fits, decoder=home(exact=True))[HomeTensor.USER_EMBEDDING][0, 199] == 199
 
 
 def test_every_index_is_bounded():
@@ -129,7 +131,7 @@ def test_bytes_after_the_struct_are_ignored():
     measured = decoder.measure([payload + bytes(100), payload + b"\xff" * 9])
     out = decoder.allocate(2)
     decoder.fill(measured, out)
-    assert nothing_but(out, Kind.BINARY, [(0, 1), (1, 1)])
+    assert nothing_but(out, HomeTensor.BINARY, [(0, 1), (1, 1)])
 
 
 def test_malformed_bytes_are_refused_with_their_offset():

@@ -16,23 +16,24 @@ from navi_dr_transform import _kernels, _reference, wire
 from navi_dr_transform._generated.data.ttypes import DataRecord
 from navi_dr_transform._generated.prediction_service.ttypes import BatchPredictionRequest
 from navi_dr_transform._generated.tensor import ttypes as tensors
-from navi_dr_transform.feature_map import freeze
-from navi_dr_transform.layout import Kind
+from navi_dr_transform.feature_map import Place
+from navi_dr_transform.layout import HomeTensor, Source
+from navi_dr_transform.tables import freeze
 from navi_dr_transform.thrift_records import decode_request
 from thrift.TSerialization import serialize
 
 WIDTHS = (4, 3, 2, 2, 3, 1)
 IDS = (-2, -3, -2)  # two embeddings share an id
 COLUMNS = {
-    7: (Kind.CONTINUOUS, 0),
-    8: (Kind.CONTINUOUS, 2),
-    -9: (Kind.CONTINUOUS, 3),
-    5: (Kind.BINARY, 1),
-    6: (Kind.BINARY, 2),
-    20: (Kind.DISCRETE, 0),
-    21: (Kind.DISCRETE, 1),
+    (Source.CONTINUOUS, 7): (Place(HomeTensor.CONTINUOUS, 0),),
+    (Source.CONTINUOUS, 8): (Place(HomeTensor.CONTINUOUS, 2),),
+    (Source.CONTINUOUS, -9): (Place(HomeTensor.CONTINUOUS, 3),),
+    (Source.BINARY, 5): (Place(HomeTensor.BINARY, 1),),
+    (Source.BINARY, 6): (Place(HomeTensor.BINARY, 2),),
+    (Source.DISCRETE, 20): (Place(HomeTensor.DISCRETE, 0),),
+    (Source.DISCRETE, 21): (Place(HomeTensor.DISCRETE, 1),),
 }
-TABLE = freeze(COLUMNS, dict(zip(Kind, WIDTHS, strict=True)))
+TABLE = freeze(COLUMNS, dict(zip(HomeTensor, WIDTHS, strict=True)))
 EMBEDDING_IDS = np.array(IDS, dtype=np.int64)
 EMBEDDING_WIDTHS = np.array(WIDTHS[3:], dtype=np.int64)
 DTYPES = ("f4", "i8", "i8", "f4", "f4", "f4")
@@ -75,7 +76,7 @@ def check_twins(payload, *, exact=0):
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 INT32 = st.integers(-(2**31), 2**31 - 1)
-SCALAR_IDS = st.sampled_from([*COLUMNS, -2, 99, -(2**63)]) | INT64
+SCALAR_IDS = st.sampled_from([*(feature_id for _, feature_id in COLUMNS), -2, 99, -(2**63)]) | INT64
 TENSOR_IDS = st.sampled_from([-2, -3, -4, 7, 99])
 DOUBLES = st.floats(allow_nan=True, allow_infinity=True)
 TEXTS = st.text(max_size=3)
@@ -183,15 +184,15 @@ def navi(request, *, exact=False):
     out[0][:] = np.nan
 
     def scatter(record, rows):
-        by_kind = (
-            (Kind.CONTINUOUS, (record.continuousFeatures or {}).items()),
-            (Kind.BINARY, [(feature_id, 1) for feature_id in record.binaryFeatures or ()]),
-            (Kind.DISCRETE, (record.discreteFeatures or {}).items()),
+        by_source = (
+            (Source.CONTINUOUS, (record.continuousFeatures or {}).items()),
+            (Source.BINARY, [(feature_id, 1) for feature_id in record.binaryFeatures or ()]),
+            (Source.DISCRETE, (record.discreteFeatures or {}).items()),
         )
-        for kind, features in by_kind:
+        for source, features in by_source:
             for feature_id, value in features:
-                if COLUMNS.get(feature_id, (None,))[0] is kind:
-                    out[kind][rows, COLUMNS[feature_id][1]] = value
+                for place in COLUMNS.get((source, feature_id), ()):
+                    out[place.tensor][rows, place.column] = value
         fits = True
         for index, embedding_id in enumerate(IDS):
             tensor = (record.tensors or {}).get(embedding_id)
@@ -583,12 +584,12 @@ def test_fill_checks_what_measure_has_checked():
         assert tuple(answer) == (wire.COUNT_TOO_LARGE, 13)
 
 
-@pytest.mark.parametrize("unwanted", list(Kind))
+@pytest.mark.parametrize("unwanted", list(HomeTensor))
 def test_tensors_that_are_not_wanted_cost_no_columns(unwanted):
     payload = big_request()
-    wanted = [0 if kind is unwanted else width for kind, width in zip(Kind, WIDTHS, strict=True)]
+    wanted = [0 if kind is unwanted else width for kind, width in zip(HomeTensor, WIDTHS, strict=True)]
     embedding_widths = np.array(wanted[3:], dtype=np.int64)
-    table = freeze(COLUMNS, dict(zip(Kind, wanted, strict=True)))
+    table = freeze(COLUMNS, dict(zip(HomeTensor, wanted, strict=True)))
     full = run(_kernels, payload).rows
     for kernels in (_kernels, _reference):
         _, _, *span = kernels.measure(payload, EMBEDDING_IDS, embedding_widths, 0)

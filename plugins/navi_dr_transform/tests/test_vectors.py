@@ -12,8 +12,9 @@ import navi_dr_transform
 import numpy as np
 import pytest
 from navi_dr_transform import _kernels, _reference
-from navi_dr_transform.feature_map import freeze
-from navi_dr_transform.layout import EMBEDDINGS, HOME, Kind
+from navi_dr_transform.feature_map import Place
+from navi_dr_transform.layout import HOME, HOME_EMBEDDINGS, HomeTensor
+from navi_dr_transform.tables import freeze
 from navi_dr_transform.thrift_records import decode_request, encode_request
 
 
@@ -36,23 +37,25 @@ def _expected(rows, kind, width):
 
 @pytest.mark.parametrize("kernels", [_kernels, _reference], ids=["kernels", "reference"])
 def test_golden_payloads_become_their_rows(golden, kernels):
-    widths = {kind: golden["widths"][HOME.tensors[kind].name] for kind in Kind}
+    widths = {kind: golden["widths"][HOME.tensors[kind].name] for kind in HomeTensor}
     columns = {
-        int(feature_id): (HOME.kind(name), column)
-        for name, features in golden["features"].items()
-        for feature_id, column in features.items()
+        (HOME.tensors[index].source, int(feature_id)): (Place(index, column),)
+        for index in HomeTensor
+        for feature_id, column in golden["features"].get(HOME.tensors[index].name, {}).items()
     }
     table = freeze(columns, widths)
-    ids = np.array([golden["embedding_ids"][HOME.tensors[kind].name] for kind in EMBEDDINGS], dtype=np.int64)
-    embedding_widths = np.array([widths[kind] for kind in EMBEDDINGS], dtype=np.int64)
+    ids = np.array(
+        [golden["embedding_ids"][HOME.tensors[kind].name] for kind in HOME_EMBEDDINGS], dtype=np.int64
+    )
+    embedding_widths = np.array([widths[kind] for kind in HOME_EMBEDDINGS], dtype=np.int64)
     assert len(golden["vectors"]) >= 10
     for vector in golden["vectors"]:
         payload = bytes.fromhex(vector["payload_hex"])
         status, _, *span = kernels.measure(payload, ids, embedding_widths, 0)
         assert (status, span[0]) == (0, len(vector["rows"])), vector["name"]
-        out = tuple(np.empty((span[0], widths[kind]), HOME.tensors[kind].dtype.value) for kind in Kind)
+        out = tuple(np.empty((span[0], widths[kind]), HOME.tensors[kind].dtype.value) for kind in HomeTensor)
         assert kernels.fill(payload, *span, table, ids, 0, out, 0)[0] == 0
-        for kind, array in zip(Kind, out, strict=True):
+        for kind, array in zip(HomeTensor, out, strict=True):
             expected = _expected(vector["rows"], kind, widths[kind])
             np.testing.assert_array_equal(array, expected, err_msg=f"{vector['name']}: {kind.name}")
 

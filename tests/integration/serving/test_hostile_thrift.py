@@ -56,12 +56,14 @@ def recap(tmp_path):
     from navi_dr_transform.demo.features import EMBEDDING_NAMES, feature_id, feature_ids
     from navi_dr_transform.demo.files import write_demo
     from navi_dr_transform.demo.requests import make_requests
-    from navi_dr_transform.layout import Kind
+    from navi_dr_transform.layout import HomeTensor
     from navi_dr_transform.thrift_records import data_record, encode_request, float_tensor
 
     files = write_demo(tmp_path / "demo", make_requests(1, 2), "examples")
-    continuous, binary = feature_ids(Kind.CONTINUOUS), feature_ids(Kind.BINARY)
-    embedding = {feature_id(EMBEDDING_NAMES[Kind.AUTHOR_EMBEDDING]): float_tensor(np.linspace(-1, 1, 200))}
+    continuous, binary = feature_ids(HomeTensor.CONTINUOUS), feature_ids(HomeTensor.BINARY)
+    embedding = {
+        feature_id(EMBEDDING_NAMES[HomeTensor.AUTHOR_EMBEDDING]): float_tensor(np.linspace(-1, 1, 200))
+    }
     records = [
         data_record(
             continuous={continuous[index]: 0.5 + index for index in range(6)},

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from navi_core import ModelLoadError, Signature, TensorSpec, format_shape
-from navi_dr_transform.layout import Kind, Layout
+from navi_dr_transform.layout import Layout
 
 __all__ = ["BoundInput", "bind_inputs", "layout_widths"]
 
@@ -19,19 +19,19 @@ class BoundInput:
     ----------
     name
         The model's name for it.
-    kind
-        The layout's tensor.
+    tensor
+        Index of the layout's tensor.
     width
         Its columns.
     """
 
     name: str
-    kind: Kind
+    tensor: int
     width: int
 
 
-def layout_widths(layout: Layout, widths: Mapping[str, int], where: str) -> dict[Kind, int]:
-    """Return every tensor's width: the options' where they name it, else the layout's.
+def layout_widths(layout: Layout, widths: Mapping[str, int], where: str) -> dict[int, int]:
+    """Return every tensor's width by index: the options' where they name it, else the layout's.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def layout_widths(layout: Layout, widths: Mapping[str, int], where: str) -> dict
     ModelLoadError
         The options name a tensor that the layout does not have.
     """
-    known = {tensor.name for tensor in layout.tensors.values()}
+    known = {tensor.name for tensor in layout.tensors}
     unknown = sorted(widths.keys() - known)
     if unknown:
         msg = f"{where}: option 'widths': expected some of {_names(known)}, got '{unknown[0]}'"
         raise ModelLoadError(msg)
-    return {kind: widths.get(tensor.name, tensor.width) for kind, tensor in layout.tensors.items()}
+    return {index: widths.get(tensor.name, tensor.width) for index, tensor in enumerate(layout.tensors)}
 
 
 def bind_inputs(
@@ -83,44 +83,44 @@ def bind_inputs(
     default_widths = layout_widths(layout, widths, where)
     required = [spec for spec in signature.inputs.values() if not spec.optional and spec.default is None]
     by_name = [
-        (spec, kind) for spec in signature.inputs.values() if (kind := layout.kind(spec.name)) is not None
+        (spec, index) for spec in signature.inputs.values() if (index := layout.index(spec.name)) is not None
     ]
     if by_name:
-        if any(layout.kind(spec.name) is None for spec in required):
+        if any(layout.index(spec.name) is None for spec in required):
             raise _mismatch(layout, required, where)
         pairs = by_name
     else:
-        kinds = layout.positions.get(len(required))
-        if kinds is None:
+        indices = layout.positions.get(len(required))
+        if indices is None:
             raise _mismatch(layout, required, where)
-        pairs = list(zip(required, kinds, strict=True))
-    return tuple(_bind(layout, spec, kind, widths, default_widths[kind], where) for spec, kind in pairs)
+        pairs = list(zip(required, indices, strict=True))
+    return tuple(_bind(layout, spec, index, widths, default_widths[index], where) for spec, index in pairs)
 
 
 def _bind(
-    layout: Layout, spec: TensorSpec, kind: Kind, widths: Mapping[str, int], default_width: int, where: str
+    layout: Layout, spec: TensorSpec, index: int, widths: Mapping[str, int], default_width: int, where: str
 ) -> BoundInput:
-    tensor = layout.tensors[kind]
+    tensor = layout.tensors[index]
     if spec.dtype is not tensor.dtype:
         msg = f"{where}: input '{spec.name}': expected {tensor.dtype}, which '{tensor.name}' is, got {spec.dtype}"
         raise ModelLoadError(msg)
     if spec.shape is None:
-        return BoundInput(spec.name, kind, default_width)
+        return BoundInput(spec.name, index, default_width)
     if len(spec.shape) != 2:
         msg = f"{where}: input '{spec.name}': expected shape (rows, columns), got {format_shape(spec.shape)}"
         raise ModelLoadError(msg)
     width = spec.shape[1]
     if not isinstance(width, int):
-        return BoundInput(spec.name, kind, default_width)
+        return BoundInput(spec.name, index, default_width)
     if widths.get(tensor.name, width) != width or width < 1:
         msg = f"{where}: input '{spec.name}': expected {default_width} columns, got {width} in the model"
         raise ModelLoadError(msg)
-    return BoundInput(spec.name, kind, width)
+    return BoundInput(spec.name, index, width)
 
 
 def _mismatch(layout: Layout, required: list[TensorSpec], where: str) -> ModelLoadError:
     model = ", ".join(f"{spec.name} {spec.dtype} {format_shape(spec.shape)}" for spec in required)
-    names = [tensor.name for tensor in layout.tensors.values()]
+    names = [tensor.name for tensor in layout.tensors]
     counts = " or ".join(str(count) for count in layout.positions)
     return ModelLoadError(
         f"{where}: inputs: expected names of layout '{layout.name}' only ({', '.join(names)}), "

@@ -26,7 +26,7 @@ from navi_core import (
     string_array,
 )
 from navi_dr_transform.binding import BoundInput, bind_inputs
-from navi_dr_transform.feature_map import FeatureMap, feature_map
+from navi_dr_transform.feature_map import FeatureMap, home_feature_map
 from navi_dr_transform.layout import HOME, LAYOUTS, Layout
 from navi_dr_transform.segdense import read_all_config, read_segdense
 
@@ -99,7 +99,7 @@ class BprConverter(Converter):
         decoder = Decoder(
             layout,
             features,
-            {bound.kind: bound.width for bound in inputs},
+            {bound.tensor: bound.width for bound in inputs},
             exact_embeddings=options.embedding_length == "strict",
         )
         return BoundBprConverter(decoder, inputs, signature, options.input_name)
@@ -126,7 +126,8 @@ class BoundBprConverter(BoundConverter):
         self._decoder = decoder
         self._inputs = inputs
         self._rows = {
-            bound.name: RowSpec(decoder.layout.tensors[bound.kind].dtype, (bound.width,)) for bound in inputs
+            bound.name: RowSpec(decoder.layout.tensors[bound.tensor].dtype, (bound.width,))
+            for bound in inputs
         }
         # any rank: Navi looks at the strings alone, and clients send them as a scalar or a vector
         self.signature = Signature(
@@ -152,7 +153,7 @@ class BoundBprConverter(BoundConverter):
     def fill(self, plan: Plan, out: Mapping[str, Array]) -> None:
         """Write the records of every string into rows. Releases the GIL."""
         measured = cast("Measured", plan.payload)
-        self._decoder.fill(measured, {bound.kind: out[bound.name] for bound in self._inputs})
+        self._decoder.fill(measured, {bound.tensor: out[bound.name] for bound in self._inputs})
 
 
 def read_feature_map(
@@ -176,7 +177,7 @@ def read_feature_map(
     """
     segdense_file = segdense_file or layout.segdense_file
     all_config_file = all_config_file or layout.all_config_file
-    return feature_map(
+    return home_feature_map(
         read_segdense(_read(artifact, segdense_file), f"{artifact.where}/{segdense_file}"),
         read_all_config(_read(artifact, all_config_file), f"{artifact.where}/{all_config_file}"),
     )

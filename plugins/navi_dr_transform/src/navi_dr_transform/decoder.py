@@ -14,8 +14,9 @@ import numpy as np
 
 from navi_core import Array, DecodeError, numpy_dtype
 from navi_dr_transform import _kernels, wire
-from navi_dr_transform.feature_map import FeatureMap, Int64Array, freeze
-from navi_dr_transform.layout import EMBEDDINGS, Kind, Layout
+from navi_dr_transform.feature_map import FeatureMap
+from navi_dr_transform.layout import HOME, Layout, Source
+from navi_dr_transform.tables import Int64Array, freeze
 
 __all__ = ["Decoder", "Measured"]
 
@@ -59,29 +60,35 @@ class Decoder:
     features
         Where every feature goes.
     widths
-        Kind -> columns; the tensors that are wanted. The others are neither made nor written.
+        Index of a tensor -> columns; the tensors that are wanted. The others are neither made nor written.
     exact_embeddings
         Refuse embeddings that are longer than their tensor is wide, instead of taking their first values.
     """
 
     def __init__(
-        self, layout: Layout, features: FeatureMap, widths: Mapping[Kind, int], *, exact_embeddings: bool
+        self, layout: Layout, features: FeatureMap, widths: Mapping[int, int], *, exact_embeddings: bool
     ) -> None:
         self.layout = layout
-        self.widths = {kind: widths[kind] for kind in Kind if widths.get(kind, 0) > 0}
+        if len(layout.tensors) != len(HOME.tensors):
+            msg = f"layout: expected the {len(HOME.tensors)} tensors of '{HOME.name}', got {len(layout.tensors)}"
+            raise ValueError(msg)
+        self.widths = {
+            index: widths[index] for index in range(len(layout.tensors)) if widths.get(index, 0) > 0
+        }
+        embeddings = [index for index, each in enumerate(layout.tensors) if each.source is Source.TENSOR]
         self._table = freeze(features.columns, self.widths)
-        self._embedding_ids = np.array([features.embedding_ids[kind] for kind in EMBEDDINGS], np.int64)
-        self._embedding_widths = np.array([self.widths.get(kind, 0) for kind in EMBEDDINGS], np.int64)
+        self._embedding_ids = np.array([features.embeddings[index] for index in embeddings], np.int64)
+        self._embedding_widths = np.array([self.widths.get(index, 0) for index in embeddings], np.int64)
         self._exact = int(exact_embeddings)
 
     @property
     def row_size_bytes(self) -> int:
         """Bytes that one row of all wanted tensors takes."""
-        return sum(width * self.dtype(kind).itemsize for kind, width in self.widths.items())
+        return sum(width * self.dtype(index).itemsize for index, width in self.widths.items())
 
-    def dtype(self, kind: Kind) -> np.dtype[Any]:
+    def dtype(self, index: int) -> np.dtype[Any]:
         """Return the element type of a tensor."""
-        return numpy_dtype(self.layout.tensors[kind].dtype)
+        return numpy_dtype(self.layout.tensors[index].dtype)
 
     def measure(self, payloads: Sequence[bytes]) -> Measured:
         """Read every length, fill nothing.
@@ -110,11 +117,11 @@ class Decoder:
             row_ends[index] = num_rows
         return Measured(payloads, spans, row_ends)
 
-    def allocate(self, num_rows: int) -> dict[Kind, Array]:
+    def allocate(self, num_rows: int) -> dict[int, Array]:
         """Return uninitialised arrays of so many rows for the wanted tensors."""
-        return {kind: np.empty((num_rows, width), self.dtype(kind)) for kind, width in self.widths.items()}
+        return {index: np.empty((num_rows, width), self.dtype(index)) for index, width in self.widths.items()}
 
-    def fill(self, measured: Measured, out: Mapping[Kind, Array]) -> None:
+    def fill(self, measured: Measured, out: Mapping[int, Array]) -> None:
         """Write every row of every wanted tensor, defaults included. Releases the GIL.
 
         Parameters
@@ -122,7 +129,7 @@ class Decoder:
         measured
             What ``measure`` answered.
         out
-            Kind -> (num_rows, width) array of the tensor's type, C-contiguous, **written**; one for every
+            Index of a tensor -> (num_rows, width) array of the tensor's type, C-contiguous, **written**; one for every
             wanted tensor.
 
         Raises
@@ -132,7 +139,10 @@ class Decoder:
         ValueError
             An array is not as described.
         """
-        tensors = tuple(self._checked(kind, out.get(kind), measured.num_rows) for kind in Kind)
+        tensors = tuple(
+            self._checked(index, out.get(index), measured.num_rows)
+            for index in range(len(self.layout.tensors))
+        )
         first_row = 0
         for index, (payload, span) in enumerate(zip(measured.payloads, measured.spans, strict=True)):
             status, offset = _kernels.fill(
@@ -142,15 +152,15 @@ class Decoder:
                 raise _refusal(status, index, offset)
             first_row += span[0]
 
-    def _checked(self, kind: Kind, array: Array | None, num_rows: int) -> Array:
+    def _checked(self, index: int, array: Array | None, num_rows: int) -> Array:
         """Return the array that the kernel gets for a tensor; an empty one where it is not wanted."""
-        dtype = self.dtype(kind)
-        if kind not in self.widths:
+        dtype = self.dtype(index)
+        if index not in self.widths:
             return _NOT_WANTED[dtype]
-        shape = (num_rows, self.widths[kind])
+        shape = (num_rows, self.widths[index])
         if array is None or array.shape != shape or array.dtype != dtype or not array.flags.carray:
             got = "nothing" if array is None else f"{array.dtype} {array.shape}, {array.flags.carray=}"
-            msg = f"{self.layout.tensors[kind].name}: expected a writeable C-contiguous {dtype} {shape}, got {got}"
+            msg = f"{self.layout.tensors[index].name}: expected a writeable C-contiguous {dtype} {shape}, got {got}"
             raise ValueError(msg)
         return array
 

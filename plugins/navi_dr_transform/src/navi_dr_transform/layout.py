@@ -1,29 +1,33 @@
-"""Layouts: which dense tensors a request becomes, how wide they are, and what stands where nothing came."""
+"""Layouts: which dense tensors a request becomes, where they come from, and what stands where nothing came."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from navi_core import DType
 
-__all__ = ["EMBEDDINGS", "HOME", "LAYOUTS", "Kind", "Layout", "LayoutTensor"]
+__all__ = ["HOME", "HOME_EMBEDDINGS", "LAYOUTS", "Default", "HomeTensor", "Layout", "LayoutTensor", "Source"]
+
+Default: TypeAlias = float | int | bytes
+"""What stands in a column where nothing came: a number, or bytes in tensors of strings."""
 
 
-class Kind(IntEnum):
-    """The tensors of a layout, numbered as in Navi's feature map."""
+class Source(IntEnum):
+    """Where a feature stands on the wire, numbered as the fields of a DataRecord (``specs/thrift/data.thrift``)."""
 
-    CONTINUOUS = 0
     BINARY = 1
-    DISCRETE = 2
-    USER_EMBEDDING = 3
-    USER_ENG_EMBEDDING = 4
-    AUTHOR_EMBEDDING = 5
-
-
-EMBEDDINGS: Final = (Kind.USER_EMBEDDING, Kind.USER_ENG_EMBEDDING, Kind.AUTHOR_EMBEDDING)
+    CONTINUOUS = 2
+    DISCRETE = 3
+    STRING = 4
+    SPARSE_BINARY = 5
+    SPARSE_CONTINUOUS = 6
+    BLOB = 7
+    TENSOR = 8
+    """``tensors`` and ``sparseTensors`` (field 9) alike: one feature is a whole row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,54 +42,77 @@ class LayoutTensor:
         Element type.
     width
         Columns, where neither the model nor the options say otherwise.
+    source
+        The part of a DataRecord that fills it.
+    default
+        What stands where nothing came.
     """
 
     name: str
     dtype: DType
     width: int
+    source: Source
+    default: Default = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A set of tensors, and the files that map features to their columns.
+    """A list of tensors, and the files that map features to their columns.
 
     Parameters
     ----------
     name
-        The word used in configuration.
+        The word used in configuration and errors.
     tensors
-        By kind, every kind.
+        In the order in which they are numbered; several may have one source.
     positions
-        Number of model inputs -> their kinds in order, for models that use other names.
+        Number of model inputs -> indices of their tensors in order, for models that use other names.
     segdense_file, all_config_file
-        Names of the mapping files in a version's directory.
+        Names of the mapping files in a version's directory; empty: it needs none.
     """
 
     name: str
-    tensors: Mapping[Kind, LayoutTensor]
-    positions: Mapping[int, tuple[Kind, ...]]
+    tensors: tuple[LayoutTensor, ...]
+    positions: Mapping[int, tuple[int, ...]]
     segdense_file: str
     all_config_file: str
 
-    def kind(self, name: str) -> Kind | None:
-        """Return the kind of the tensor of that name; None when there is none."""
-        return next((kind for kind, tensor in self.tensors.items() if tensor.name == name), None)
+    def index(self, name: str) -> int | None:
+        """Return the index of the tensor of that name; None when there is none."""
+        return next((index for index, tensor in enumerate(self.tensors) if tensor.name == name), None)
 
+
+class HomeTensor(IntEnum):
+    """The indices of the home layout's tensors, numbered as in Navi's feature map."""
+
+    CONTINUOUS = 0
+    BINARY = 1
+    DISCRETE = 2
+    USER_EMBEDDING = 3
+    USER_ENG_EMBEDDING = 4
+    AUTHOR_EMBEDDING = 5
+
+
+HOME_EMBEDDINGS: Final = (
+    HomeTensor.USER_EMBEDDING,
+    HomeTensor.USER_ENG_EMBEDDING,
+    HomeTensor.AUTHOR_EMBEDDING,
+)
 
 HOME: Final = Layout(
     name="home",
-    tensors={
-        Kind.CONTINUOUS: LayoutTensor("continuous", DType.FLOAT32, 5293),
-        Kind.BINARY: LayoutTensor("binary", DType.INT64, 149),
-        Kind.DISCRETE: LayoutTensor("discrete", DType.INT64, 320),
-        Kind.USER_EMBEDDING: LayoutTensor("user_embedding", DType.FLOAT32, 200),
-        Kind.USER_ENG_EMBEDDING: LayoutTensor("user_eng_embedding", DType.FLOAT32, 200),
-        Kind.AUTHOR_EMBEDDING: LayoutTensor("author_embedding", DType.FLOAT32, 200),
-    },
+    tensors=(
+        LayoutTensor("continuous", DType.FLOAT32, 5293, Source.CONTINUOUS, math.nan),
+        LayoutTensor("binary", DType.INT64, 149, Source.BINARY),
+        LayoutTensor("discrete", DType.INT64, 320, Source.DISCRETE),
+        LayoutTensor("user_embedding", DType.FLOAT32, 200, Source.TENSOR),
+        LayoutTensor("user_eng_embedding", DType.FLOAT32, 200, Source.TENSOR),
+        LayoutTensor("author_embedding", DType.FLOAT32, 200, Source.TENSOR),
+    ),
     positions={
         # Navi feeds five; the discrete tensor, which it builds but never sends, is third of six
-        5: (Kind.CONTINUOUS, Kind.BINARY, *EMBEDDINGS),
-        6: (Kind.CONTINUOUS, Kind.BINARY, Kind.DISCRETE, *EMBEDDINGS),
+        5: tuple(index for index in HomeTensor if index is not HomeTensor.DISCRETE),
+        6: tuple(HomeTensor),
     },
     segdense_file="segdense_transform_spec_home_recap_2022.json",
     all_config_file="all_config.json",

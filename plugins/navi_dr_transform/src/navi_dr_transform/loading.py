@@ -9,8 +9,8 @@ from navi_core import Array, Artifact, DecodeError, ModelLoadError
 from navi_dr_transform.binding import layout_widths
 from navi_dr_transform.converter import read_feature_map
 from navi_dr_transform.decoder import Decoder
-from navi_dr_transform.feature_map import Int64Array
 from navi_dr_transform.layout import LAYOUTS
+from navi_dr_transform.tables import Int64Array
 
 __all__ = ["RequestConverter", "open_converter"]
 
@@ -63,7 +63,7 @@ class RequestConverter:
         tensors = self._decoder.allocate(measured.num_rows)
         self._decoder.fill(measured, tensors)
         layout = self._decoder.layout
-        return {layout.tensors[kind].name: array for kind, array in tensors.items()}, measured.row_ends
+        return {layout.tensors[index].name: array for index, array in tensors.items()}, measured.row_ends
 
 
 def open_converter(

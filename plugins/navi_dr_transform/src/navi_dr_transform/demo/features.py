@@ -10,20 +10,24 @@ from typing import Any, Final
 
 import mmh3
 
-from navi_dr_transform.layout import HOME, Kind
+from navi_dr_transform.layout import HOME, HomeTensor
 
 __all__ = ["EMBEDDING_NAMES", "feature_id", "feature_ids", "write_mapping_files"]
 
-EMBEDDING_NAMES: Final[Mapping[Kind, str]] = {
-    Kind.USER_EMBEDDING: "user.timelines.twhin_user_follow_embeddings.twhin_user_follow_embeddings",
-    Kind.USER_ENG_EMBEDDING: "user.timelines.twhin_user_engagement_embeddings.twhin_user_engagement_embeddings",
-    Kind.AUTHOR_EMBEDDING: "original_author.timelines.twhin_author_follow_embeddings.twhin_author_follow_embeddings",
+EMBEDDING_NAMES: Final[Mapping[HomeTensor, str]] = {
+    HomeTensor.USER_EMBEDDING: "user.timelines.twhin_user_follow_embeddings.twhin_user_follow_embeddings",
+    HomeTensor.USER_ENG_EMBEDDING: "user.timelines.twhin_user_engagement_embeddings.twhin_user_engagement_embeddings",
+    HomeTensor.AUTHOR_EMBEDDING: "original_author.timelines.twhin_author_follow_embeddings.twhin_author_follow_embeddings",
 }
 """Full names of the embeddings of the home-timeline ranking model."""
 
-_TYPES: Final = {Kind.BINARY: 1, Kind.CONTINUOUS: 2, Kind.DISCRETE: 3}
+_TYPES: Final = {HomeTensor.BINARY: 1, HomeTensor.CONTINUOUS: 2, HomeTensor.DISCRETE: 3}
 _TENSOR_TYPE: Final = 9
-_SEGDENSE_NAMES: Final = {Kind.CONTINUOUS: "cont", Kind.BINARY: "binary", Kind.DISCRETE: "discrete"}
+_SEGDENSE_NAMES: Final = {
+    HomeTensor.CONTINUOUS: "cont",
+    HomeTensor.BINARY: "binary",
+    HomeTensor.DISCRETE: "discrete",
+}
 
 
 def feature_id(name: str) -> int:
@@ -37,12 +41,12 @@ def feature_id(name: str) -> int:
 
 
 @cache
-def feature_ids(kind: Kind) -> Sequence[int]:
+def feature_ids(kind: HomeTensor) -> Sequence[int]:
     """Return the ids of a scalar tensor's features, by column."""
     return tuple(feature_id(name) for name in _names(kind))
 
 
-def _names(kind: Kind) -> Iterator[str]:
+def _names(kind: HomeTensor) -> Iterator[str]:
     for column in range(HOME.tensors[kind].width):
         yield f"demo.recap.{HOME.tensors[kind].name}.feature_{column:04d}"
 
@@ -119,9 +123,9 @@ def _all_config() -> dict[str, Any]:
                     "continuous": "home_recap_2022_cont__segdense_vals",
                     "binary": "home_recap_2022_binary__segdense_vals",
                     "discrete": "home_recap_2022_discrete__segdense_vals",
-                    "author_embedding": EMBEDDING_NAMES[Kind.AUTHOR_EMBEDDING],
-                    "user_embedding": EMBEDDING_NAMES[Kind.USER_EMBEDDING],
-                    "user_eng_embedding": EMBEDDING_NAMES[Kind.USER_ENG_EMBEDDING],
+                    "author_embedding": EMBEDDING_NAMES[HomeTensor.AUTHOR_EMBEDDING],
+                    "user_embedding": EMBEDDING_NAMES[HomeTensor.USER_EMBEDDING],
+                    "user_eng_embedding": EMBEDDING_NAMES[HomeTensor.USER_ENG_EMBEDDING],
                     "meta__author_id": "meta.author_id",
                     "meta__user_id": "meta.user_id",
                     "meta__tweet_id": "meta.tweet_id",

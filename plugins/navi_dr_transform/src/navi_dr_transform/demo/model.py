@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from navi_dr_transform.demo.tasks import BASE_RATES, TASKS
-from navi_dr_transform.layout import HOME, Kind
+from navi_dr_transform.layout import HOME, HomeTensor
 
 __all__ = ["NUM_BINARY", "NUM_CONTINUOUS", "build_model", "write_model"]
 
@@ -34,11 +34,11 @@ _OPSET: Final = 17
 _IR_VERSION: Final = 8
 
 _INPUTS: Final = (
-    Kind.CONTINUOUS,
-    Kind.BINARY,
-    Kind.USER_EMBEDDING,
-    Kind.USER_ENG_EMBEDDING,
-    Kind.AUTHOR_EMBEDDING,
+    HomeTensor.CONTINUOUS,
+    HomeTensor.BINARY,
+    HomeTensor.USER_EMBEDDING,
+    HomeTensor.USER_ENG_EMBEDDING,
+    HomeTensor.AUTHOR_EMBEDDING,
 )
 
 
@@ -95,11 +95,11 @@ def build_model(seed: int = 2022) -> Any:
     """
     graph = _Graph(seed)
     names = {kind: HOME.tensors[kind].name for kind in _INPUTS}
-    dense = _dense(graph, names[Kind.CONTINUOUS], names[Kind.BINARY])
+    dense = _dense(graph, names[HomeTensor.CONTINUOUS], names[HomeTensor.BINARY])
     embeddings = [
         graph.layer_norm(f"norm_{names[kind]}", names[kind], HOME.tensors[kind].width)
         for kind in _INPUTS
-        if kind not in (Kind.CONTINUOUS, Kind.BINARY)
+        if kind not in (HomeTensor.CONTINUOUS, HomeTensor.BINARY)
     ]
     net = graph.add("Concat", [dense, *embeddings], "net", axis=1)
     width = NUM_CONTINUOUS + NUM_BINARY + sum(HOME.tensors[kind].width for kind in _INPUTS[2:])
@@ -108,7 +108,7 @@ def build_model(seed: int = 2022) -> Any:
     inputs = [
         helper.make_tensor_value_info(
             names[kind],
-            TensorProto.INT64 if kind is Kind.BINARY else TensorProto.FLOAT,
+            TensorProto.INT64 if kind is HomeTensor.BINARY else TensorProto.FLOAT,
             ["rows", HOME.tensors[kind].width],
         )
         for kind in _INPUTS

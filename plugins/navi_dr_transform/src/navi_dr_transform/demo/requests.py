@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from navi_dr_transform.demo.features import EMBEDDING_NAMES, feature_id, feature_ids
-from navi_dr_transform.layout import HOME, Kind
+from navi_dr_transform.layout import HOME, HomeTensor
 from navi_dr_transform.thrift_records import data_record, encode_request, float_tensor
 
 __all__ = ["Candidate", "DemoRequest", "make_requests"]
@@ -60,10 +60,10 @@ def make_requests(num_requests: int = 3, num_candidates: int = 8, seed: int = 64
     random = np.random.default_rng(seed)
     common = data_record(
         continuous=_continuous(random, _COMMON_CONTINUOUS),
-        binary=_pick(random, Kind.BINARY, _COMMON_BINARY),
+        binary=_pick(random, HomeTensor.BINARY, _COMMON_BINARY),
         tensors={
             feature_id(EMBEDDING_NAMES[kind]): _embedding(random)
-            for kind in (Kind.USER_EMBEDDING, Kind.USER_ENG_EMBEDDING)
+            for kind in (HomeTensor.USER_EMBEDDING, HomeTensor.USER_ENG_EMBEDDING)
         },
     )
     requests = []
@@ -78,28 +78,28 @@ def make_requests(num_requests: int = 3, num_candidates: int = 8, seed: int = 64
 
 
 def _record(random: np.random.Generator) -> Any:
-    discrete = _pick(random, Kind.DISCRETE, _OWN_DISCRETE)
+    discrete = _pick(random, HomeTensor.DISCRETE, _OWN_DISCRETE)
     return data_record(
         continuous=_continuous(random, _OWN_CONTINUOUS),
-        binary=_pick(random, Kind.BINARY, _OWN_BINARY),
+        binary=_pick(random, HomeTensor.BINARY, _OWN_BINARY),
         discrete={
             each: int(value)
             for each, value in zip(discrete, random.integers(0, 100, len(discrete)), strict=True)
         },
-        tensors={feature_id(EMBEDDING_NAMES[Kind.AUTHOR_EMBEDDING]): _embedding(random)},
+        tensors={feature_id(EMBEDDING_NAMES[HomeTensor.AUTHOR_EMBEDDING]): _embedding(random)},
     )
 
 
 def _continuous(random: np.random.Generator, count: int) -> dict[int, float]:
     """Return values of very different sizes, as counters and ratios have."""
     values = random.standard_normal(count) * np.exp(2.0 * random.standard_normal(count))
-    return dict(zip(_pick(random, Kind.CONTINUOUS, count), values.tolist(), strict=True))
+    return dict(zip(_pick(random, HomeTensor.CONTINUOUS, count), values.tolist(), strict=True))
 
 
-def _pick(random: np.random.Generator, kind: Kind, count: int) -> list[int]:
+def _pick(random: np.random.Generator, kind: HomeTensor, count: int) -> list[int]:
     ids = feature_ids(kind)
     return [ids[column] for column in random.choice(len(ids), count, replace=False)]
 
 
 def _embedding(random: np.random.Generator) -> Any:
-    return float_tensor(random.standard_normal(HOME.tensors[Kind.USER_EMBEDDING].width))
+    return float_tensor(random.standard_normal(HOME.tensors[HomeTensor.USER_EMBEDDING].width))
