@@ -49,6 +49,8 @@ class InferenceRequest:
         Reach the runtime as ``ctx.parameters``.
     deadline
         Seconds on the monotonic clock; None: none.
+    priority
+        The level to queue at, 1 is served first; 0, or one that the model does not have: the model's default.
     body_bytes
         Size of the body that the inputs are views of; queues count it.
     service, transport, method
@@ -60,6 +62,7 @@ class InferenceRequest:
     outputs: tuple[str, ...] = ()
     parameters: Parameters = field(default_factory=lambda: _NO_PARAMETERS)
     deadline: float | None = None
+    priority: int = 0
     body_bytes: int = 0
     service: str = "in_process"
     transport: str = "in_process"

@@ -155,6 +155,7 @@ class Batcher:
                         key=request.key,
                         parameters=request.parameters,
                         deadline=request.deadline,
+                        priority=request.priority,
                     )
                 )
             )
@@ -185,7 +186,8 @@ class Batcher:
         if request.deadline is not None and now >= request.deadline:
             metrics.work_saved("late")
             raise late("admission")
-        drop_s = self._loaded.policy.batch_drop_s
+        policy = self._loaded.policy
+        drop_s = policy.batch_drop_s
         pending = _Pending(
             request,
             Task(
@@ -198,7 +200,15 @@ class Batcher:
             self._loop.create_future(),
             metrics,
         )
-        entry = Entry(pending, request.key, request.num_rows, request.size_bytes, now, request.deadline)
+        entry = Entry(
+            pending,
+            request.key,
+            request.num_rows,
+            request.size_bytes,
+            now,
+            request.deadline,
+            policy.level_of(request.priority),
+        )
         self._queue.offer(entry)
         if request.deadline is not None:
             pending.timer = self._loop.call_later(request.deadline - now, self._give_up, entry)

@@ -37,6 +37,8 @@ class Prepared:
         Those that the servable reads.
     deadline
         In seconds on the monotonic clock; None: none.
+    priority
+        As the request has it.
     """
 
     served: ServedSignature
@@ -48,6 +50,7 @@ class Prepared:
     key: Hashable
     parameters: Parameters
     deadline: float | None
+    priority: int = 0
 
 
 @dataclass(slots=True, kw_only=True)

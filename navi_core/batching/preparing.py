@@ -84,6 +84,7 @@ def prepare(loaded: LoadedVersion, request: InferenceRequest) -> Prepared:
         key=key,
         parameters=parameters,
         deadline=request.deadline,
+        priority=request.priority,
     )
 
 
@@ -150,6 +151,7 @@ def _plan(
         key=key,
         parameters=parameters,
         deadline=request.deadline,
+        priority=request.priority,
     )
 
 

@@ -11,6 +11,11 @@ key never starves another. With no linger a group is ready at once: batches form
 workers are busy, and nothing waits that need not. With a linger, a group is ready when it is full or when its
 oldest entry has waited that long.
 
+Where a policy has priority levels, groups of the first level have their turns before those of the second, and so on;
+a batch holds the higher levels' entries of its key first, and lower ones fill what they leave. That is strict, as in
+Triton: while one level keeps every worker busy, those below it wait, until their deadline or their age ends them.
+Within a level the order of arrival holds. Levels change nothing about what the queue takes and refuses.
+
 An entry of more rows than ``max_batch_rows`` runs alone and whole. Entries that are cancelled, past their
 deadline, or stale are handed back instead of run; they never take their neighbours with them.
 """
@@ -84,6 +89,10 @@ class BatchPolicy:
         Limits of the queue.
     max_concurrent_batches
         Batches that run at once.
+    priority_levels
+        Levels that requests may ask for, 1 is served first; 0: there is but one, whatever they ask for.
+    default_priority_level
+        The level of requests that ask for none, or for one that there is not; None: the last one.
     """
 
     enabled: bool = True
@@ -97,6 +106,8 @@ class BatchPolicy:
     max_queue_requests: int = 4096
     max_queue_bytes: int = 1 << 30
     max_concurrent_batches: int = 4
+    priority_levels: int = 0
+    default_priority_level: int | None = None
 
     @classmethod
     def from_settings(cls, settings: BatchingSettings, *, max_concurrent_batches: int) -> BatchPolicy:
@@ -121,6 +132,8 @@ class BatchPolicy:
                 "max_queue_requests",
                 "max_queue_bytes",
                 "max_concurrent_batches",
+                "priority_levels",
+                "default_priority_level",
             )
             if (value := getattr(settings, name)) is not None
         }
@@ -133,6 +146,15 @@ class BatchPolicy:
         if settings.batch_drop_ms is not None:
             said["batch_drop_s"] = settings.batch_drop_ms / 1000
         return cls(**said)
+
+    def level_of(self, priority: int) -> int:
+        """Return where a request of a priority queues, counted from 0; a priority of 0 asks for the default level."""
+        levels = self.priority_levels
+        if not levels:
+            return 0
+        if not 0 < priority <= levels:
+            priority = min(self.default_priority_level or levels, levels)
+        return priority - 1
 
     def with_max_rows(self, max_rows: int | None) -> BatchPolicy:
         """Return the policy for a model that takes no more than so many rows in a run; None: any number."""
@@ -160,6 +182,8 @@ class Entry(Generic[T]):
         When it came, in seconds.
     deadline
         When its caller gives up, in seconds; None: never.
+    level
+        Its priority level, from :meth:`BatchPolicy.level_of`: 0 is served first.
     """
 
     item: T
@@ -168,6 +192,7 @@ class Entry(Generic[T]):
     size_bytes: int
     enqueued_at: float
     deadline: float | None = None
+    level: int = 0
     dropped: DropReason | None = field(default=None, init=False)
     queued: bool = field(default=False, init=False)
 
@@ -179,7 +204,7 @@ class Decision(Generic[T]):
     Parameters
     ----------
     batch
-        Entries to run together, oldest first; empty: nothing to run now.
+        Entries to run together, oldest first within each level; empty: nothing to run now.
     reason
         Why the batch ends where it does.
     dropped
@@ -214,7 +239,9 @@ class BatchQueue(Generic[T]):
     def __init__(self, policy: BatchPolicy, model: str = "") -> None:
         self.policy: Final = policy
         self._model = model
-        self._groups: dict[Hashable, deque[Entry[T]]] = {}
+        self._levels: Final[Sequence[dict[Hashable, deque[Entry[T]]]]] = [
+            {} for _ in range(max(policy.priority_levels, 1))
+        ]
         self._draining = False
         self._num_dead = 0
         self.num_rows = 0
@@ -245,9 +272,10 @@ class BatchQueue(Generic[T]):
         if entry.key is None or not policy.enabled:
             entry.key = _Alone()
         entry.queued = True
-        group = self._groups.get(entry.key)
+        groups = self._levels[entry.level]
+        group = groups.get(entry.key)
         if group is None:
-            self._groups[entry.key] = deque((entry,))
+            groups[entry.key] = deque((entry,))
         else:
             group.append(entry)
         self.num_requests += 1
@@ -283,42 +311,50 @@ class BatchQueue(Generic[T]):
             A batch to run, or when to ask again. Entries that turned out late or stale are in ``dropped``.
         """
         decision: Decision[T] = Decision()
-        for key in self._turns():
-            group = self._groups[key]
+        for level, key in self._turns():
+            groups = self._levels[level]
+            group = groups[key]
             self._discard_dead(group, now, decision)
             if not group:
-                del self._groups[key]
+                del groups[key]
                 continue
-            reason, ready_at = self._readiness(group, now)
+            below = self._levels[level + 1 :]
+            lines = [group, *(lower[key] for lower in below if key in lower)] if below else [group]
+            reason, ready_at = self._readiness(lines, now)
             if reason is None:
                 if decision.wake_at is None or ready_at < decision.wake_at:
                     decision.wake_at = ready_at
                 continue
-            self._close(group, reason, now, decision)
-            del self._groups[key]
+            self._close(lines, reason, now, decision)
+            del groups[key]
             if group:
-                self._groups[key] = group
+                groups[key] = group
             decision.wake_at = None
             break
         return decision
 
-    def _turns(self) -> Iterator[Hashable]:
-        """Yield the groups' keys in turn; the caller removes groups as it goes."""
+    def _turns(self) -> Iterator[tuple[int, Hashable]]:
+        """Yield level and key of the groups in turn, the first level first; the caller removes groups as it goes."""
         if self.policy.batch_timeout_s > 0 and not self._draining:
-            yield from list(self._groups)
+            for level, groups in enumerate(self._levels):
+                for key in list(groups):
+                    # one that stands in a higher level too was judged there, with all that it has
+                    if not level or not any(key in higher for higher in self._levels[:level]):
+                        yield level, key
             return
-        while self._groups:  # whoever is first is ready, or is removed: no list of them all is made
-            yield next(iter(self._groups))
+        for level, groups in enumerate(self._levels):
+            while groups:  # whoever is first is ready, or is removed: no list of them all is made
+                yield level, next(iter(groups))
 
-    def _readiness(self, group: deque[Entry[T]], now: float) -> tuple[CloseReason | None, float]:
-        """Tell why the group is ready, or None and when it will be."""
+    def _readiness(self, lines: Sequence[deque[Entry[T]]], now: float) -> tuple[CloseReason | None, float]:
+        """Tell why a key's entries are ready, or None and when they will be; the first line's head is to be run."""
         linger = self.policy.batch_timeout_s
-        head = group[0]
+        head = lines[0][0]
         if linger <= 0 or isinstance(head.key, _Alone):
             return CloseReason.FREE_WORKER, now
         if self._draining:
             return CloseReason.DRAIN, now
-        waiting = [entry for entry in group if entry.queued]
+        waiting = [entry for line in lines for entry in line if entry.queued]
         ready_at = min(self._patience_ends(entry) for entry in waiting)
         if now >= ready_at:
             return CloseReason.TIMEOUT, now
@@ -337,28 +373,33 @@ class BatchQueue(Generic[T]):
             patience = min(patience, (entry.deadline - entry.enqueued_at) / 2)
         return entry.enqueued_at + patience
 
-    def _close(self, group: deque[Entry[T]], reason: CloseReason, now: float, decision: Decision[T]) -> None:
-        """Move entries from the group into the batch, in order, up to the limits."""
+    def _close(
+        self, lines: Sequence[deque[Entry[T]]], reason: CloseReason, now: float, decision: Decision[T]
+    ) -> None:
+        """Move entries from the lines into the batch, in order, up to the limits."""
         policy, batch = self.policy, decision.batch
-        head = group[0]
+        head = lines[0][0]
         if isinstance(head.key, _Alone) or head.num_rows > policy.max_batch_rows:
-            batch.append(self._pop(group))
+            batch.append(self._pop(lines[0]))
             decision.reason = CloseReason.ALONE
             return
         rows = 0
-        while group:
-            self._discard_dead(group, now, decision)
-            if not group:
+        for line in lines:
+            while line:
+                self._discard_dead(line, now, decision)
+                if not line:
+                    break
+                if len(batch) >= policy.max_batch_requests:
+                    reason = CloseReason.REQUESTS
+                    break
+                if batch and rows + line[0].num_rows > policy.max_batch_rows:
+                    reason = CloseReason.ROWS
+                    break
+                entry = self._pop(line)
+                rows += entry.num_rows
+                batch.append(entry)
+            if line:  # its next one does not fit, and those below do not overtake it
                 break
-            if len(batch) >= policy.max_batch_requests:
-                reason = CloseReason.REQUESTS
-                break
-            if batch and rows + group[0].num_rows > policy.max_batch_rows:
-                reason = CloseReason.ROWS
-                break
-            entry = self._pop(group)
-            rows += entry.num_rows
-            batch.append(entry)
         if rows == policy.max_batch_rows:
             reason = CloseReason.ROWS
         decision.reason = reason
@@ -397,11 +438,11 @@ class BatchQueue(Generic[T]):
 
         Groups are changed in place: a caller may be walking through one.
         """
-        for key in list(self._groups):
-            group = self._groups[key]
-            live = [entry for entry in group if entry.queued]
-            group.clear()
-            group.extend(live)
+        for groups in self._levels:
+            for group in groups.values():
+                live = [entry for entry in group if entry.queued]
+                group.clear()
+                group.extend(live)
         self._num_dead = 0
 
     def _leave(self, entry: Entry[T]) -> None:

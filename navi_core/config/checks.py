@@ -126,6 +126,12 @@ def check_batching(batching: BatchingSettings, path: str = "batching") -> None:
     ConfigError
         The first thing that is wrong.
     """
+    level, levels = batching.default_priority_level, batching.priority_levels
+    if level is not None and levels is not None and level > levels:
+        raise ConfigError(
+            f"expected one of the priority_levels ({levels}), got {level}",
+            path=key_path(path, "default_priority_level"),
+        )
     allowed = batching.allowed_batch_rows
     if allowed is None:
         return

@@ -66,6 +66,11 @@ class BatchingSettings(_Record, frozen=True, kw_only=True):
         Bounds of the queue; beyond them requests are refused.
     max_concurrent_batches
         Batches of this model that run at once.
+    priority_levels
+        Requests may ask for a priority from 1, which is served first, to this; 0: all are equal. Levels are strict:
+        while a higher one keeps every worker busy, lower ones wait.
+    default_priority_level
+        The level of requests that ask for none, or for one that there is not; None: the last one.
     """
 
     enabled: bool | None = None
@@ -80,6 +85,8 @@ class BatchingSettings(_Record, frozen=True, kw_only=True):
     max_queue_requests: PositiveInt | None = None
     max_queue_bytes: PositiveInt | None = None
     max_concurrent_batches: PositiveInt | None = None
+    priority_levels: Annotated[int, Meta(ge=0, le=100)] | None = None
+    default_priority_level: PositiveInt | None = None
 
 
 class TensorSettings(_Record, frozen=True, kw_only=True):

@@ -175,6 +175,7 @@ class Inference:
                     outputs=tuple(each.name for each in request.outputs),
                     parameters=settings.custom,
                     deadline=self._deadline(deadline, settings),
+                    priority=settings.priority,
                     body_bytes=body_bytes,
                     service=self._service,
                     transport=call.transport,

@@ -25,6 +25,7 @@ EXTENSIONS: Final = (
     "classification",
     "model_repository",
     "model_repository(unload_dependents)",
+    "schedule_policy",
     "model_configuration",
     "binary_tensor_data",
     "parameters",

@@ -33,6 +33,8 @@ class RequestSettings:
         Those that are not reserved: for the runtime.
     timeout_us
         Microseconds that the answer may take; 0: no limit.
+    priority
+        The level to queue at; 0: the model's default.
     binary_output
         Outputs are binary by default.
     final_response
@@ -41,6 +43,7 @@ class RequestSettings:
 
     custom: Parameters = field(default_factory=lambda: NO_PARAMETERS)
     timeout_us: int = 0
+    priority: int = 0
     binary_output: bool = False
     final_response: bool = False
 
@@ -70,10 +73,10 @@ def read_parameters(parameters: Parameters, *, over_grpc: bool) -> RequestSettin
             raise InvalidRequestError(
                 f"parameter keys starting with '{_RESERVED_PREFIX}' are reserved: '{name}'"
             )
-    _whole_number(parameters, "priority")
     return RequestSettings(
         custom={name: value for name, value in parameters.items() if name not in _RESERVED},
         timeout_us=_whole_number(parameters, "timeout"),
+        priority=_whole_number(parameters, "priority"),
         binary_output=_flag(parameters, BINARY_OUTPUT),
         final_response=_flag(parameters, FINAL_RESPONSE),
     )

@@ -60,6 +60,7 @@ def unsupported_routes(failures: Failures) -> Sequence[HttpRoute]:
             pattern=re.compile(pattern),
             handler=_refusal(failures, feature, over_http=True),
             operation=Operation.READ,
+            advertised=False,
         )
         for pattern, feature in _ROUTES.items()
         for verb in ("GET", "POST")

@@ -78,10 +78,12 @@ def batcher_of(threads):
     return make
 
 
-def request(loaded, *values, timeout_s=None, outputs=()):
+def request(loaded, *values, timeout_s=None, outputs=(), priority=0):
     x = np.array([[value, value] for value in values], dtype=np.float32).reshape(len(values), 2)
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    return prepare(loaded, InferenceRequest(inputs={"x": x}, outputs=outputs, deadline=deadline))
+    return prepare(
+        loaded, InferenceRequest(inputs={"x": x}, outputs=outputs, deadline=deadline, priority=priority)
+    )
 
 
 def submit(batcher, prepared):
@@ -131,6 +133,33 @@ async def test_requests_for_other_outputs_do_not_share_a_batch(batcher_of):
 
     assert servable.batches == [1, 2, 1]
     assert list(answers[3].outputs) == ["rows"]
+
+
+async def test_requests_of_a_higher_priority_run_first_and_parts_keep_theirs(batcher_of):
+    servable = GatedServable()
+    loaded, batcher = batcher_of(
+        servable,
+        max_batch_rows=2,
+        split_large_requests=True,
+        priority_levels=3,
+        default_priority_level=2,
+    )
+    servable.gate.clear()
+    first = submit(batcher, request(loaded, 0))
+    await begun(servable)
+    ended = []
+    others = []
+    for name, priority in (("low", 3), ("default", 0), ("high", 1)):
+        job = submit(batcher, request(loaded, 1, 2, 3, 4, priority=priority))
+        job.add_done_callback(lambda _, name=name: ended.append(name))
+        others.append(job)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    servable.gate.set()
+    await asyncio.gather(first, *others)
+
+    assert ended == ["high", "default", "low"]
 
 
 async def test_a_full_queue_refuses(batcher_of):

@@ -114,6 +114,10 @@ CROSS = {
         {"labels": {"canary": 2**63}},
         "models[0].labels.canary: expected int >= 0 and <= 9223372036854775807, got 9223372036854775808",
     ),
+    "a default level that there is not": (
+        {"batching": {"priority_levels": 2, "default_priority_level": 3}},
+        "models[0].batching.default_priority_level: expected one of the priority_levels (2), got 3",
+    ),
     "no allowed row count": (
         {"batching": {"allowed_batch_rows": []}},
         "models[0].batching.allowed_batch_rows: expected at least one row count, got an empty array",

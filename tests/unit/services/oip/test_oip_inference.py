@@ -108,6 +108,28 @@ async def test_timeout__is_a_deadline_in_microseconds(plane, own, transport, exp
     assert plane.requests[0].deadline == (expected if expected is None else pytest.approx(expected, abs=1e-9))
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"), [("int64_param: 3", 3), ("uint64_param: 18446744073709551615", 2**64 - 1)]
+)
+async def test_priority__reaches_the_queue(service, plane, value, expected):
+    await ask(service, "ModelInfer", M + f"parameters {{ key: 'priority' value {{ {value} }} }}")
+    await ask(service, "ModelInfer", M)
+    assert [each.priority for each in plane.requests] == [expected, 0]
+
+
+async def test_priority_and_timeout__are_read_from_documents_too(plane):
+    service = OipService.create(context_of(plane, clock=ManualClock(1000.0)))
+    document = {
+        "inputs": [tensor("x", "FP32", [1, 2], [1, 2])],
+        "parameters": {"priority": 2, "timeout": 250_000},
+    }
+    status, _ = await post(service, "/v2/models/m/infer", document)
+    assert status == 200
+    assert plane.requests[0].priority == 2
+    assert plane.requests[0].deadline == pytest.approx(1000.25, abs=1e-9)
+    assert not plane.requests[0].parameters
+
+
 # --- streams ------------------------------------------------------------------------------------------------
 
 

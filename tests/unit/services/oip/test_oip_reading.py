@@ -73,7 +73,7 @@ async def test_server_metadata(service, path):
 
 
 def test_extensions__that_are_not_there_are_not_advertised():
-    absent = ("sequence", "shared_memory", "trace", "logging", "schedule_policy")
+    absent = ("sequence", "shared_memory", "trace", "logging")
     assert not [name for name in EXTENSIONS if any(word in name for word in absent)]
 
 
