@@ -210,19 +210,20 @@ def clients(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Run every script of ``benchmarks/`` that measures; ``-- NAME ARGUMENTS...`` runs one."""
+    """Run every script and folder of ``benchmarks/`` that measures; ``-- NAME ARGUMENTS...`` runs one."""
     python = _develop(session)
+    _make(session, DEVELOP, *_groups("bench"))
     name, *arguments = session.posargs or [""]
-    measuring = [
-        path
-        for path in sorted(ROOT.glob("benchmarks/*.py"))
-        if "argparse.ArgumentParser(" in path.read_text()
-    ]
-    for script in [path for path in measuring if name in ("", path.stem)]:
-        if "h2load" in script.read_text() and shutil.which("h2load") is None:
-            session.warn(f"{script.name} is left out: it needs h2load (Debian: nghttp2-client)")
+    scripts = {path.stem: path for path in sorted(ROOT.glob("benchmarks/*.py"))}
+    folders = {path.parent.name: path for path in sorted(ROOT.glob("benchmarks/*/__main__.py"))}
+    for own, script in (scripts | folders).items():
+        source = script.read_text()
+        if name not in ("", own) or "argparse.ArgumentParser(" not in source:
             continue
-        session.run(python, str(script), *arguments, external=True)
+        if "h2load" in source and shutil.which("h2load") is None:
+            session.warn(f"{own} is left out: it needs h2load (Debian: nghttp2-client)")
+            continue
+        session.run(python, str(script.parent if own in folders else script), *arguments, external=True)
 
 
 @nox.session(venv_backend="none")
