@@ -24,8 +24,8 @@ __all__ = ["INERT", "TF_SERVING_FLAGS", "TfServingFlag", "given_flags", "tf_serv
 _PREFIX: Final = "tf_"
 """Before click's names for the values, which would clash with those of navi's own flags."""
 
-_POLL: Final = Annotated[int, Meta(ge=0, le=10**9)]
-_MICROS: Final = Annotated[int, Meta(ge=1, le=10**15)]
+_POLL: Final = Annotated[int, Meta(ge=-(10**9), le=10**9)]
+_MICROS: Final = Annotated[int, Meta(ge=-(10**15), le=10**15)]
 _MILLIS: Final = Annotated[int, Meta(ge=-(10**12), le=10**12)]
 
 _ONE_LOOP: Final = "one event loop moves all bytes, and models run on --max-blocking-threads threads"
@@ -112,7 +112,7 @@ TF_SERVING_FLAGS: Final[tuple[TfServingFlag, ...]] = (
         "--model-config-file-poll-wait-seconds",
         _POLL,
         "0",
-        "how often to read that file again; 0: never. A file that is wrong changes nothing",
+        "how often to read that file again; 0 or less: never. A file that is wrong changes nothing",
         metavar="SECONDS",
     ),
     _obeyed(
@@ -122,7 +122,11 @@ TF_SERVING_FLAGS: Final[tuple[TfServingFlag, ...]] = (
         "`allow_unavailable_labels` of the service `tf_serving`; labels of the first configuration are always taken",
     ),
     _obeyed(
-        "--file-system-poll-wait-seconds", _POLL, "1", "`poll_interval_s`; 0: look once", metavar="SECONDS"
+        "--file-system-poll-wait-seconds",
+        _POLL,
+        "1",
+        "`poll_interval_s`; 0 or less: look once",
+        metavar="SECONDS",
     ),
     _obeyed(
         "--enable-batching",
@@ -150,7 +154,7 @@ TF_SERVING_FLAGS: Final[tuple[TfServingFlag, ...]] = (
         "--load-retry-interval-micros",
         _MICROS,
         "60000000",
-        "`load_retry_interval_s`, which doubles with each retry",
+        "`load_retry_interval_s`, which doubles with each retry; 0 or less: at once",
         metavar="MICROS",
     ),
     _inert("--flush-filesystem-caches", bool, "true", "the system looks after the caches of files"),
@@ -173,6 +177,12 @@ TF_SERVING_FLAGS: Final[tuple[TfServingFlag, ...]] = (
         '""',
         "TLS of the gRPC port, from PEM texts in an SSLConfig",
         metavar="FILE",
+    ),
+    _obeyed(
+        "--use-alts-credentials",
+        bool,
+        "false",
+        "refused if it is true: there is no ALTS, and no listener without the protection that is asked for",
     ),
     _obeyed(
         "--monitoring-config-file",
@@ -205,6 +215,12 @@ TF_SERVING_FLAGS: Final[tuple[TfServingFlag, ...]] = (
     ),
     _inert("--mixed-precision", str, '""', _NO_RUNTIME),
     _inert("--prefer-tflite-model", bool, "false", _NO_RUNTIME),
+    _inert("--num-tflite-pools", int, "number of CPUs", _NO_RUNTIME),
+    _inert("--num-tflite-interpreters-per-pool", int, "1", _NO_RUNTIME),
+    _inert("--remove-unused-fields-from-bundle-metagraph", bool, "true", _NO_RUNTIME),
+    _inert("--xla-cpu-compilation-enabled", bool, "false", _NO_RUNTIME),
+    _inert("--xla-gpu-compilation-enabled", bool, "false", _NO_RUNTIME),
+    _inert("--skip-initialize-tpu", bool, "false", "no TPU is initialised in any case"),
     _inert("--thread-pool-factory-config-file", str, '""', _NO_RUNTIME),
     _obeyed("--version", bool, "false", "prints the version and exits", is_own=True),
 )

@@ -13,7 +13,7 @@ from navi_core.errors import ConfigError, NaviError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from navi_core.cli.tf_serving_line import ModelConfigFile
+    from navi_core.cli.tf_serving_models import ModelConfigFile
     from navi_core.config.records import ModelConfig
     from navi_core.host import Host
 

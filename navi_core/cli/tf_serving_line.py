@@ -18,33 +18,18 @@ import msgspec
 from msgspec.structs import replace
 
 from navi_core.cli.serve_config import DEFAULT_TRANSPORTS, ServeFlags
-from navi_core.cli.tf_serving_files import (
-    read_batching_parameters,
-    read_metrics_path,
-    read_models,
-    read_text,
-    read_tls,
-)
+from navi_core.cli.tf_serving_files import read_metrics_path, read_tls
 from navi_core.cli.tf_serving_flags import TF_SERVING_FLAGS
-from navi_core.config.records import (
-    BatchingSettings,
-    HostConfig,
-    ModelConfig,
-    ModelSettings,
-    TransportSettings,
-    WarmupSettings,
-    overlay,
-)
+from navi_core.cli.tf_serving_models import ModelConfigFile, followed_file, model_settings, named_models
+from navi_core.config.records import HostConfig, ModelSettings, TransportSettings
 from navi_core.errors import ConfigError
-from navi_core.wire.batching_parameters import BATCHING_FILE, default_batching
 
-__all__ = ["ModelConfigFile", "TfServingLine", "read_line"]
+__all__ = ["TfServingLine", "read_line"]
 
 SERVICE: Final = "tf_serving"
 RPC_TRANSPORT, HTTP_TRANSPORT = DEFAULT_TRANSPORTS
 
 _ANY_ADDRESS: Final = "0.0.0.0"
-_DEFAULT_NAME: Final = "default"
 
 _SERVICE_SWITCHES: Final = {
     "rest_api_enable_cors_support": "cors",
@@ -52,29 +37,6 @@ _SERVICE_SWITCHES: Final = {
     "allow_version_labels_for_unavailable_models": "allow_unavailable_labels",
 }
 """Flag -> the option of the service that it sets."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelConfigFile:
-    """A file of models that is read again while the host runs.
-
-    Parameters
-    ----------
-    path, text
-        The file, and what it said when it was read first.
-    names
-        The models that it had then.
-    poll_wait_s
-        Seconds between two readings.
-    defaults
-        What the configuration of a new model says besides.
-    """
-
-    path: str
-    text: str
-    names: frozenset[str]
-    poll_wait_s: float
-    defaults: ModelSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +84,13 @@ def read_line(
     """
     if not said:
         return TfServingLine(config=config, flags=flags)
+    if said.get("use_alts_credentials"):
+        raise ConfigError("expected false, got true: there is no ALTS here", path="--use-alts-credentials")
     ignored = {flag.name: flag.meaning for flag in TF_SERVING_FLAGS if flag.is_inert and flag.key in said}
-    defaults = _model_settings(said, ignored)
+    defaults = model_settings(said, ignored)
     config = replace(
         config,
-        models=_models(said, config, flags.model_dir, defaults),
+        models=named_models(said, config, flags.model_dir, defaults),
         service_options=_service_options(said, config, defaults),
         **_host_fields(said, config),
     )
@@ -136,85 +100,8 @@ def read_line(
         config=_grpc_settings(said, config, make_folder),
         flags=flags,
         ignored=ignored,
-        followed=_followed(said, defaults),
+        followed=followed_file(said, defaults),
     )
-
-
-# --- models ----------------------------------------------------------------------------------------
-
-
-def _model_settings(said: Mapping[str, Any], ignored: dict[str, str]) -> ModelSettings:
-    """Return what the flags say of every model."""
-    session, intra, inter = (
-        said.get(f"tensorflow_{name}_parallelism", 0) for name in ("session", "intra_op", "inter_op")
-    )
-    if session and intra and inter:
-        raise ConfigError(
-            "expected at most two of --tensorflow-session-parallelism, --tensorflow-intra-op-parallelism and "
-            "--tensorflow-inter-op-parallelism, got all three",
-            path="--tensorflow-session-parallelism",
-        )
-    iterations = said.get("num_request_iterations_for_warmup", 0)
-    warmup = WarmupSettings(
-        records=False if said.get("enable_model_warmup") is False else None,
-        iterations=iterations if iterations > 0 else None,
-    )
-    return ModelSettings(
-        batching=_batching(said, ignored),
-        warmup=warmup,
-        intra_op_threads=intra or session or None,
-        inter_op_threads=inter or session or None,
-    )
-
-
-def _batching(said: Mapping[str, Any], ignored: dict[str, str]) -> BatchingSettings:
-    file, per_model = said.get("batching_parameters_file"), said.get("enable_per_model_batching_parameters")
-    enabled = said.get("enable_batching")
-    if not enabled:
-        for key, value in (
-            ("--batching-parameters-file", file),
-            ("--enable-per-model-batching-parameters", per_model),
-        ):
-            if value:
-                raise ConfigError("expected --enable-batching, too", path=key)
-        return BatchingSettings(enabled=enabled)
-    flag = "--batching-parameters-file"
-    found = read_batching_parameters(file, flag) if file else default_batching()
-    ignored |= {f"{flag}: {parameter}": reason for parameter, reason in found.notes.items()}
-    table = dict(found.table)
-    if per_model:  # only what concerns threads is for all models
-        threads = {key: table[key] for key in ("max_concurrent_batches",) if key in table}
-        table = {"parameters_file": BATCHING_FILE, **threads}
-    return msgspec.convert(table, BatchingSettings)
-
-
-def _models(
-    said: Mapping[str, Any], config: HostConfig, folders: Sequence[str], defaults: ModelSettings
-) -> tuple[ModelConfig, ...]:
-    configured = {model.model_name: overlay(model, defaults) for model in config.models}
-    for folder in folders:  # those of --model-dir: navi's own flags find them by their names
-        model = overlay(ModelConfig(path=folder), defaults)
-        configured.setdefault(model.model_name, model)
-    if said.get("model_config_file"):
-        file, flag = said["model_config_file"], "--model-config-file"
-        listed = read_models(file, flag, read_text(file, flag), configured, defaults)
-    elif said.get("model_base_path"):
-        name = said.get("model_name") or _DEFAULT_NAME
-        known = configured.get(name, overlay(ModelConfig(path="."), defaults))
-        listed = [replace(known, name=name, path=said["model_base_path"])]
-    else:
-        listed = []
-    return tuple({**configured, **{model.model_name: model for model in listed}}.values())
-
-
-def _followed(said: Mapping[str, Any], defaults: ModelSettings) -> ModelConfigFile | None:
-    file, seconds = said.get("model_config_file"), said.get("model_config_file_poll_wait_seconds", 0)
-    if not file or not seconds:
-        return None
-    text = read_text(file, "--model-config-file")
-    models = read_models(file, "--model-config-file", text, {}, defaults)
-    names = frozenset(model.model_name for model in models)
-    return ModelConfigFile(path=file, text=text, names=names, poll_wait_s=seconds, defaults=defaults)
 
 
 # --- the host ----------------------------------------------------------------------------------------
@@ -225,13 +112,13 @@ def _host_fields(said: Mapping[str, Any], config: HostConfig) -> dict[str, Any]:
     if "rest_api_timeout_in_ms" in said:
         changes["default_deadline_ms"] = float(max(said["rest_api_timeout_in_ms"], 0))
     if "file_system_poll_wait_seconds" in said:
-        changes["poll_interval_s"] = float(said["file_system_poll_wait_seconds"])
+        changes["poll_interval_s"] = float(max(said["file_system_poll_wait_seconds"], 0))
     if said.get("num_load_threads"):
         changes["load_threads"] = said["num_load_threads"]
     if "max_num_load_retries" in said:
         changes["max_load_retries"] = said["max_num_load_retries"]
     if "load_retry_interval_micros" in said:
-        changes["load_retry_interval_s"] = said["load_retry_interval_micros"] / 1e6
+        changes["load_retry_interval_s"] = max(said["load_retry_interval_micros"], 1) / 1e6
     if said.get("monitoring_config_file"):
         path = read_metrics_path(said["monitoring_config_file"], "--monitoring-config-file")
         if path is not None:

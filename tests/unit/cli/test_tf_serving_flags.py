@@ -242,6 +242,12 @@ ROWS = [
         lambda config: config.poll_interval_s,
         7,
     ),
+    (
+        "file_system_poll_wait_seconds",
+        f"{BASE} --file_system_poll_wait_seconds=-1",
+        lambda config: config.poll_interval_s,
+        0,
+    ),
     ("enable_batching", BASE, one("batching"), BatchingSettings()),
     ("enable_batching", f"{BASE} --enable_batching=false", one("batching"), BatchingSettings(enabled=False)),
     ("enable_batching", f"{BASE} --enable_batching", one("batching"), TF_BATCHING),
@@ -277,6 +283,13 @@ ROWS = [
         lambda config: config.load_retry_interval_s,
         1.5,
     ),
+    (
+        "load_retry_interval_micros",
+        f"{BASE} --load_retry_interval_micros=-1",
+        lambda config: config.load_retry_interval_s,
+        1e-6,
+    ),
+    ("use_alts_credentials", f"{BASE} --use_alts_credentials=false", models, (M,)),
     (
         "tensorflow_session_parallelism",
         f"{BASE} --tensorflow_session_parallelism=4",
@@ -453,7 +466,8 @@ def test_ssl_config_file(serve, tmp_path, file, client_ca):
 def test_the_file_of_models_is_followed(serve):
     _, _, line = serve("--model_config_file=models.config --model_config_file_poll_wait_seconds=7")
     assert (line.followed.poll_wait_s, line.followed.names) == (7, {"a", "b"})
-    assert serve("--model_config_file=models.config")[2].followed is None
+    for flag in ("", " --model_config_file_poll_wait_seconds=0", " --model_config_file_poll_wait_seconds=-1"):
+        assert serve(f"--model_config_file=models.config{flag}")[2].followed is None
 
 
 @pytest.mark.parametrize(
@@ -467,6 +481,7 @@ def test_the_file_of_models_is_followed(serve):
             " ".join([BASE, *(f"--tensorflow_{each}_parallelism=1" for each in THREADS)]),
             "got all three",
         ),
+        (f"{BASE} --use_alts_credentials", "there is no ALTS here"),
         ("--enable_batching", "nothing to serve"),
         ("--model_config_file=none.config", "No such file"),
         ("--model_config_file=batching.config", "expected a ModelServerConfig as text: 2:1"),
