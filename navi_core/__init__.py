@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from navi_core.confined_files import ConfinementError, confined_file, confined_path
     from navi_core.contracts.artifact import Artifact
-    from navi_core.contracts.converter import BoundConverter, Converter, Plan, RowSpec
+    from navi_core.contracts.converter import BoundConverter, Converter, PayloadEncoder, Plan, RowSpec
     from navi_core.contracts.events import RequestFinished, StateChanged
     from navi_core.contracts.planes import (
         Admin,
@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from navi_core.hookspecs import hookimpl
     from navi_core.host import Host
     from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
+    from navi_core.payloads import encode_payloads
     from navi_core.signature import (
         DEFAULT_SIGNATURE,
         Signature,
@@ -127,7 +128,7 @@ _MODULES: Final = {
     ),
     "navi_core.confined_files": ("ConfinementError", "confined_file", "confined_path"),
     "navi_core.contracts.artifact": ("Artifact",),
-    "navi_core.contracts.converter": ("BoundConverter", "Converter", "Plan", "RowSpec"),
+    "navi_core.contracts.converter": ("BoundConverter", "Converter", "PayloadEncoder", "Plan", "RowSpec"),
     "navi_core.contracts.events": ("RequestFinished", "StateChanged"),
     "navi_core.contracts.planes": (
         "Admin",
@@ -198,6 +199,7 @@ _MODULES: Final = {
     "navi_core.hookspecs": ("hookimpl",),
     "navi_core.host": ("Host",),
     "navi_core.messages": ("InferenceRequest", "InferenceResponse", "ModelRef"),
+    "navi_core.payloads": ("encode_payloads",),
     "navi_core.signature": (
         "DEFAULT_SIGNATURE",
         "Signature",
@@ -268,6 +270,7 @@ __all__ = [
     "OutputNamesError",
     "OverloadError",
     "Parameters",
+    "PayloadEncoder",
     "Plan",
     "PluginConflictError",
     "PluginError",
@@ -320,6 +323,7 @@ __all__ = [
     "confined_file",
     "confined_path",
     "dtype_of",
+    "encode_payloads",
     "format_shape",
     "hookimpl",
     "numpy_dtype",

@@ -24,7 +24,8 @@ TARGET: Final = ROOT / "plugins" / "navi_client" / "src" / "navi_client" / "_gen
 
 COPIED: Final = (
     "tensors.py",
-    *(f"wire/{name}.py" for name in ("descriptors", "oip_contents", "oip_dtypes", "oip_tensors")),
+    *(f"wire/{name}.py" for name in ("descriptors", "example_values")),
+    *(f"wire/{name}.py" for name in ("oip_contents", "oip_dtypes", "oip_tensors")),
     *(f"wire/{name}.py" for name in ("tensor_proto", "tensor_view", "tf_dtypes")),
     *(
         f"wire/{protocol}.{suffix}"

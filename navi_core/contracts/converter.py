@@ -1,4 +1,4 @@
-"""Converter: how a payload becomes named tensors, and rows of a batch."""
+"""Converter: how a payload becomes named tensors, and rows of a batch; and how a client makes payloads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from navi_core.signature import Signature
 from navi_core.tensors import DType
 from navi_core.types import Array, Int64Array, NamedArrays
 
-__all__ = ["BoundConverter", "Converter", "Plan", "RowSpec"]
+__all__ = ["BoundConverter", "Converter", "PayloadEncoder", "Plan", "RowSpec"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,40 @@ class BoundConverter(ABC):
         return outputs
 
 
+class PayloadEncoder(ABC):
+    """The way back, for clients: columns of values -> payloads. It needs no model. Thread-safe.
+
+    Attributes
+    ----------
+    input_name
+        What clients call the string input that takes the payloads.
+    """
+
+    input_name: str
+
+    @abstractmethod
+    def encode(self, columns: NamedArrays) -> Array:
+        """Make payloads whose rows are the rows of the columns, in order.
+
+        Parameters
+        ----------
+        columns
+            Feature -> one value for each row: a (rows, ...) array of bools, integers, floats, or strings (object,
+            of ``bytes``). Where rows differ in shape, or some lack the feature, a (rows,) object array of
+            arrays, ``bytes`` and None. At least one; all have the same number of rows, which may be 0. Read-only.
+
+        Returns
+        -------
+        payloads
+            (payloads,) object array of ``bytes``; how many rows one of them holds is the format's affair.
+
+        Raises
+        ------
+        RequestError
+            The format cannot hold a column; ``tensor`` is its name.
+        """
+
+
 class Converter(ABC):
     """Knows a payload format; knows no framework. One instance per host; import-light.
 
@@ -160,3 +194,21 @@ class Converter(ABC):
         ModelLoadError
             Mapping files are missing or wrong, or the model's inputs do not fit; lists both sides.
         """
+
+    def encoder(self, options: Any) -> PayloadEncoder | None:
+        """Return what makes this format's payloads from columns; None: this package has nothing that does.
+
+        Import-light and quick: clients ask for it. Default: None.
+
+        Parameters
+        ----------
+        options
+            What `bind` would get on the other side: an instance of ``options_type``; None where there is none.
+
+        Raises
+        ------
+        ConfigError
+            The options do not say enough.
+        """
+        del options
+        return None

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from navi_core.contracts.converter import BoundConverter
+from navi_core.contracts.converter import BoundConverter, PayloadEncoder
 from navi_core.types import NamedArrays
 
 __all__ = ["ConverterCases"]
@@ -51,4 +51,15 @@ class ConverterCases:
     def expected(self) -> Sequence[NamedArrays]:
         """Return, for each of ``good_inputs``, the tensors that filling it gives."""
         msg = f"{type(self).__name__} must override the fixture 'expected'"
+        raise NotImplementedError(msg)
+
+    @pytest.fixture
+    def encoder(self) -> PayloadEncoder:
+        """Return the converter's encoder, with the options that ``bind`` uses; leave it out where there is none."""
+        pytest.skip("the fixture 'encoder' is not given: the converter has none")
+
+    @pytest.fixture
+    def columns(self) -> Sequence[NamedArrays]:
+        """Return, for each of ``expected``, columns whose payloads fill to it; needed beside ``encoder``."""
+        msg = f"{type(self).__name__} gives the fixture 'encoder': it must give 'columns', too"
         raise NotImplementedError(msg)

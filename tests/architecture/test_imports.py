@@ -84,7 +84,7 @@ SPLIT = ("batching", "models", "plugins")
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     # A folder itself is a leaf: its __init__ holds nothing.
     ("leaves", ("errors", "types", "clock", "confined_files", *SPLIT)),
-    ("values", ("tensors", "signature", "messages", "config")),
+    ("values", ("columns", "tensors", "signature", "messages", "config")),
     ("contracts", ("contracts", "hookspecs")),
     (
         "pure logic",
@@ -99,6 +99,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "machinery",
         (
+            "answering_ahead",
             "background",
             "batching.batcher",
             "batching.buffers",
@@ -138,6 +139,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "listeners",
             "models.watching",
             "needs",
+            "openapi",
+            "payloads",
             "plugins.builtin",
             "routing",
         ),

@@ -17,6 +17,7 @@ from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.converter import BoundConverter, Converter, Plan
 from navi_core.converters.tf_example.binding import BindingError, columns_of
 from navi_core.converters.tf_example.columns import Column
+from navi_core.converters.tf_example.encoder import TfExampleEncoder
 from navi_core.converters.tf_example.options import TfExampleOptions
 from navi_core.errors import DecodeError, ModelLoadError
 from navi_core.signature import Signature, TensorSpec
@@ -43,6 +44,14 @@ class TfExampleConverter(Converter):
             raise ModelLoadError(msg, model=artifact.name, version=artifact.version) from error
         features_of(b"")  # protobuf is imported, and the message classes are made, before anybody waits
         return BoundTfExampleConverter(columns, signature, said.input_name)
+
+    def encoder(self, options: Any) -> TfExampleEncoder:
+        """Return what writes examples: a column is the feature of its name."""
+        said = options or TfExampleOptions()
+        features = {each.feature or name: each.dtype for name, each in said.features.items()}
+        return TfExampleEncoder(
+            said.input_name, {name: dtype for name, dtype in features.items() if dtype is not None}
+        )
 
 
 class BoundTfExampleConverter(BoundConverter):

@@ -11,9 +11,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 from navi_client import Client, ClientError, Code, Outputs, Request, Target, Tls, encode_example
+from navi_client._generated.example_values import example_of
 from navi_client.arrays import named_arrays
 from navi_client.errors import DecodeError
-from navi_client.examples import example_of
 from navi_client.narrow_floats import narrow_float
 
 from navi_core import PredictRequest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from navi_core.columns import as_columns
 from navi_core.contracts.artifact import Artifact
 from navi_core.converters.tf_example.converter import TfExampleConverter
 from navi_core.converters.tf_example.options import FeatureOptions, TfExampleOptions
@@ -86,6 +87,12 @@ SPARE_ROW = {
 }
 
 
+def records(*rows):
+    """Return columns that hold these rows, named as the features are; a spare row lacks its scores."""
+    named = [{"tokens" if name == "words" else name: value for name, value in row.items()} for row in rows]
+    return as_columns([{**row, "scores": None} if row["scores"] == [0.5] * 4 else row for row in named])
+
+
 class TestTfExample(ConverterConformance):
     plugin_module = "navi_core.plugins.builtin"
     truncation_is_refused = False  # a prefix of a message can be a message
@@ -108,6 +115,14 @@ class TestTfExample(ConverterConformance):
             tensors(SPARE_ROW, FULL_ROW, SPARE_ROW),
             tensors(FULL_ROW, FULL_ROW),
         ]
+
+    @pytest.fixture
+    def encoder(self):
+        return TfExampleConverter().encoder(TfExampleOptions(features=FEATURES))
+
+    @pytest.fixture
+    def columns(self):
+        return [records(FULL_ROW), records(SPARE_ROW, FULL_ROW, SPARE_ROW), records(FULL_ROW, FULL_ROW)]
 
 
 class TestTfExampleOfOpenSize(ConverterConformance):
@@ -133,3 +148,11 @@ class TestTfExampleOfOpenSize(ConverterConformance):
         two = np.arange(2, dtype=np.float16).reshape(1, 1, 2)
         four = np.arange(4, dtype=np.float16).reshape(1, 2, 2)
         return [{"x": two}, {"x": np.repeat(four, 2, axis=0)}, {"x": np.repeat(two, 3, axis=0)}]
+
+    @pytest.fixture
+    def encoder(self):
+        return TfExampleConverter().encoder(None)
+
+    @pytest.fixture
+    def columns(self, expected):
+        return expected

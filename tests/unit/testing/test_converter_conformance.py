@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from navi_core.contracts.converter import BoundConverter, Plan, RowSpec
-from navi_core.errors import DecodeError, ErrorCode, NaviError
+from navi_core.contracts.converter import BoundConverter, PayloadEncoder, Plan, RowSpec
+from navi_core.errors import DecodeError, ErrorCode, NaviError, RequestError
 from navi_core.signature import Signature, TensorSpec
 from navi_core.tensors import DType
 from navi_core.testing import ConverterConformance
@@ -75,6 +76,21 @@ EXPECTED = [
 ]
 
 
+COLUMNS = [{"x": each["x"].astype(np.float64)} for each in EXPECTED]
+
+
+class ToyEncoder(PayloadEncoder):
+    """The way back: one payload, in which all rows are."""
+
+    input_name = "examples"
+
+    def encode(self, columns):
+        for name, array in columns.items():
+            if name != "x" or array.dtype.kind != "f" or array.shape[1:] != (WIDTH,):
+                raise RequestError("toy: expected rows of three floats", tensor=name)
+        return request(payload(columns["x"]))["examples"]
+
+
 class TestToyConverter(ConverterConformance):
     plugin_module = "navi_core.contracts.converter"
 
@@ -89,6 +105,14 @@ class TestToyConverter(ConverterConformance):
     @pytest.fixture
     def expected(self):
         return EXPECTED
+
+    @pytest.fixture
+    def encoder(self):
+        return ToyEncoder()
+
+    @pytest.fixture
+    def columns(self):
+        return COLUMNS
 
 
 class _WritesOneRowTooMany(ToyBound):
@@ -255,6 +279,82 @@ def test_suite__catches_a_wrong_converter(wrong, law):
         arguments.append(EXPECTED)
     with pytest.raises((AssertionError, ValueError, NaviError, pytest.fail.Exception)):
         getattr(ConverterConformance(), law)(*arguments)
+
+
+class _LosesTheLastRow(ToyEncoder):
+    def encode(self, columns):
+        return super().encode({"x": columns["x"][:-1]})
+
+
+class _MultipliesByTheRows(ToyEncoder):
+    def encode(self, columns):
+        return super().encode({"x": columns["x"] * len(columns["x"])})
+
+
+class _GivesArrays(ToyEncoder):
+    def encode(self, columns):
+        return np.array(super().encode(columns).tolist())
+
+
+class _MeansAnotherInput(ToyEncoder):
+    input_name = "example"
+
+
+class _AddsARow(ToyEncoder):
+    def encode(self, columns):
+        return super().encode({"x": np.concatenate([columns["x"], np.zeros((1, WIDTH))])})
+
+
+class _WritesItsColumns(ToyEncoder):
+    def encode(self, columns):
+        columns["x"][...] += 1
+        return super().encode(columns)
+
+
+class _CountsItsCalls(ToyEncoder):
+    calls = 0
+
+    def encode(self, columns):
+        self.calls += 1
+        return super().encode({"x": columns["x"] + self.calls})
+
+
+class _BlamesNobody(ToyEncoder):
+    def encode(self, columns):
+        try:
+            return super().encode(columns)
+        except RequestError as error:
+            raise RequestError(error.message) from None
+
+
+class _RaisesValueErrors(ToyEncoder):
+    def encode(self, columns):
+        try:
+            return super().encode(columns)
+        except RequestError as error:
+            raise ValueError(error.message) from None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "law"),
+    [
+        (_LosesTheLastRow, "test_encoded_columns_fill_to_the_expected_tensors"),
+        (_MultipliesByTheRows, "test_rows_encoded_one_by_one_are_the_rows_of_all"),
+        (_GivesArrays, "test_encoder_makes_payloads_for_a_string_input_of_the_converter"),
+        (_MeansAnotherInput, "test_encoder_makes_payloads_for_a_string_input_of_the_converter"),
+        (_AddsARow, "test_no_rows_are_encoded_as_none"),
+        (_WritesItsColumns, "test_encoder_leaves_the_columns_alone"),
+        (_CountsItsCalls, "test_encoder_runs_side_by_side"),
+        (_BlamesNobody, "test_encoder_refuses_what_the_format_cannot_hold"),
+        (_RaisesValueErrors, "test_encoder_refuses_what_the_format_cannot_hold"),
+    ],
+)
+def test_suite__catches_a_wrong_encoder(wrong, law):
+    columns = [{"x": each["x"].copy()} for each in COLUMNS]
+    values = {"bound": ToyBound(), "encoder": wrong(), "columns": columns, "expected": EXPECTED}
+    case = getattr(ConverterConformance(), law)
+    with pytest.raises((AssertionError, ValueError, TypeError, pytest.fail.Exception)):
+        case(*(values[name] for name in inspect.signature(case).parameters))
 
 
 def test_suite__names_the_seed_of_a_failure():

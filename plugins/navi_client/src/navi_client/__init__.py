@@ -10,11 +10,11 @@ answer, wherever the protocols allow it.
 
 from __future__ import annotations
 
+from navi_client._generated.example_values import encode_example
 from navi_client.async_client import AsyncClient
 from navi_client.client import Client
 from navi_client.connection import Tls
 from navi_client.errors import ClientError, Code, DecodeError, UnsupportedError
-from navi_client.examples import encode_example
 from navi_client.messages import (
     Class,
     ModelMetadata,

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from navi_client._generated import tf_serving
 from navi_client._generated.descriptors import parse_message
+from navi_client._generated.example_values import example_of
 from navi_client._generated.tensor_proto import array_of_message, decode_tensor, encode_tensor, varint
 from navi_client._generated.tensors import DType, dtype_of
 from navi_client._generated.tf_dtypes import BY_NUMBER
 from navi_client.arrays import named_arrays
 from navi_client.errors import Code, DecodeError, UnsupportedError
-from navi_client.examples import example_of
 from navi_client.messages import (
     Class,
     ModelMetadata,

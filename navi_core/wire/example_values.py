@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from navi_client._generated import tf_serving
-from navi_client._generated.descriptors import parse_message
-from navi_client.errors import DecodeError
-from navi_client.types import Features
+from navi_core.errors import DecodeError
+from navi_core.wire import tf_serving
+from navi_core.wire.descriptors import parse_message
 
 if TYPE_CHECKING:
-    from navi_client._generated.tf_serving import Example, Feature
+    from navi_core.wire.tf_serving import Example, Feature
 
 __all__ = ["encode_example", "example_of"]
 
 
-def encode_example(features: Features) -> bytes:
+def encode_example(features: Mapping[str, Any]) -> bytes:
     """Return a serialized ``tf.Example``, for models whose input is a string that holds one.
 
     Parameters
@@ -37,7 +37,7 @@ def encode_example(features: Features) -> bytes:
     return example_of(features).SerializeToString(deterministic=True)
 
 
-def example_of(features: bytes | Features) -> Example:
+def example_of(features: bytes | Mapping[str, Any]) -> Example:
     """Return an example from plain values, or from its serialized form.
 
     Raises
