@@ -54,18 +54,24 @@ class ModelWatch:
         self._set_model(model)
         self._observations: dict[str, Observation] = {}
         self._was_looked_at = False
+        self._is_moving = False
 
     def _set_model(self, model: WatchedModel) -> None:
         self.model = model
         self.rule = CompletenessRule(kind=model.completeness, stable_ms=model.stable_ms, marker=model.marker)
 
     def change(self, model: WatchedModel, path: Path) -> None:
-        """Watch differently from now on; what is known of the directories stays unless they are others."""
+        """Watch differently from now on; what is known of the directories stays unless they are others.
+
+        Of another directory nothing is known; what the one before had is kept until it can be listed and holds a
+        version that is complete, or none at all.
+        """
         rule_before = self.rule
         self._set_model(model)
         if path != self.path:
             self.path = path
             self._observations.clear()
+            self._is_moving = self._is_moving or self._was_looked_at
             self._was_looked_at = False
         elif self.rule != rule_before:
             self._observations = {name: one for name, one in self._observations.items() if one.complete}
@@ -88,7 +94,7 @@ class ModelWatch:
         """
         is_first, self._was_looked_at = not self._was_looked_at, True
         if listing.problem:
-            return self._unlisted(listing.problem, is_first=is_first)
+            return self._unlisted(listing.problem, keeps=not is_first or self._is_moving)
         self._observe(listing, began=began, ended=ended, wall_ns=wall_ns if is_first else None)
         problems = [
             f"version directory '{each.name}': {each.problem}" for each in listing.versions if each.problem
@@ -99,11 +105,16 @@ class ModelWatch:
         if self.model.choice.kind == "specific":
             missing = sorted(set(self.model.choice.versions) - {each.version for each in listing.versions})
             problems += [f"version {version} is wanted but not there" for version in missing]
-        # A pin that moves to a version which is not there, or not yet whole, must not take the model down.
-        keeps = self.model.choice.kind == "specific" and not chosen and not is_first
+        dues = [due for one in self._observations.values() if (due := next_look(one, self.rule)) is not None]
+        # A pin that moves to a version which is not there, or not yet whole, must not take the model down; nor must
+        # a move to a directory that is still being filled.
+        is_pinned = self.model.choice.kind == "specific"
+        keeps = not chosen and (
+            (is_pinned and not is_first) or (self._is_moving and (is_pinned or bool(dues)))
+        )
+        self._is_moving = self._is_moving and keeps
         if not listing.versions:
             problems.append(self._no_versions(listing))
-        dues = (next_look(one, self.rule) for one in self._observations.values())
         return Verdict(
             aspired=None
             if keeps
@@ -115,15 +126,15 @@ class ModelWatch:
                 )
                 for version in chosen
             ),
-            next_look=min((due for due in dues if due is not None), default=None),
+            next_look=min(dues, default=None),
             problems=tuple(problems),
             waiting=tuple(each.name for each in listing.versions if not self._is_complete(each)),
         )
 
-    def _unlisted(self, problem: str, *, is_first: bool) -> Verdict:
+    def _unlisted(self, problem: str, *, keeps: bool) -> Verdict:
         """Keep what there is: storage that is away for a while must not take the models with it."""
         return Verdict(
-            aspired=() if is_first else None,
+            aspired=None if keeps else (),
             next_look=None,
             problems=(f"model directory '{self.path}': expected MODEL_DIR/VERSION/..., got: {problem}",),
         )

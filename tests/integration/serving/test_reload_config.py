@@ -96,6 +96,17 @@ async def test_a_list_replaces_the_models(models):
         assert [status.labels for status in host.plane.status("b")] == [(), ()]
 
 
+async def test_a_model_that_moves_to_a_directory_that_is_not_there_serves_on(models):
+    async with Host(config_of(models), registry=registry_of(runtimes=[AffineRuntime])) as host:
+        moved = models / "moved" / "a"
+        assert (await reload(host, (moved, {}))).status.error_code == 0
+        await asyncio.sleep(0.3)  # some looks
+        assert await available(host, "a") == {3}
+        write_affine(moved, 1, scale=5.0)
+        await _until(lambda: _is(host, "a", {1}))
+        assert (await host.predict("a", {"x": [[1.0, 2.0]]}))["y"].tolist() == [[5.0, 10.0]]
+
+
 async def test_without_admin_it_is_denied(models):
     config = config_of(models, admin=False)
     async with Host(config, registry=registry_of(runtimes=[AffineRuntime])) as host:

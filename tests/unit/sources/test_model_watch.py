@@ -176,6 +176,39 @@ def test_change__another_directory_begins_anew(watch):
     assert verdict.aspired[0].path == Path("/elsewhere/1")
 
 
+def test_change__a_directory_that_is_not_there_keeps_what_the_one_before_had(watch):
+    look(watch, listing(old("1")), 1.0)
+    watch.change(MODEL, Path("/elsewhere"))
+    gone = ModelListing(problem="no such file or directory")
+    assert [look(watch, gone, now).aspired for now in (2.0, 3.0)] == [None, None]
+    watch.change(MODEL, Path("/nowhere"))
+    assert look(watch, gone, 4.0).aspired is None
+    verdict = look(watch, listing(old("1")), 5.0)
+    assert verdict.aspired is None, "it came after the first look, so it may still be written"
+    assert look(watch, listing(old("1")), 7.0).aspired[0].path == Path("/nowhere/1")
+    assert versions(look(watch, listing(), 8.0)) == []
+
+
+def test_change__a_directory_that_is_being_filled_keeps_what_the_one_before_had(watch):
+    look(watch, listing(old("1")), 1.0)
+    watch.change(MODEL, Path("/elsewhere"))
+    verdict = look(watch, listing(directory("2")), 2.0)
+    assert (verdict.aspired, verdict.next_look) == (None, 4.0)
+    assert versions(look(watch, listing(directory("2")), 4.0)) == [2]
+
+
+def test_change__a_directory_without_versions_ends_what_the_one_before_had(watch):
+    look(watch, listing(old("1")), 1.0)
+    watch.change(MODEL, Path("/elsewhere"))
+    assert versions(look(watch, listing(), 2.0)) == []
+
+
+def test_change__a_pin_to_a_version_that_the_other_directory_lacks_keeps_what_there_is(watch):
+    look(watch, listing(old("1")), 1.0)
+    watch.change(replace(MODEL, choice=VersionChoice("specific", versions=(7,))), Path("/elsewhere"))
+    assert look(watch, listing(old("1")), 2.0).aspired is None
+
+
 def test_change__another_rule_applies_to_what_is_incomplete(watch):
     look(watch, listing(old("1"), directory("2")), 1.0)
     watch.change(replace(MODEL, completeness="marker"), PATH)
