@@ -20,6 +20,7 @@ from typing import Any, Self
 import structlog
 
 from navi_core.admin import HostAdmin
+from navi_core.answering_ahead import AnswerAhead
 from navi_core.authorization import Authorization
 from navi_core.batching.buffers import BufferPool
 from navi_core.budget import MemoryBudget
@@ -331,6 +332,7 @@ class _Parts:
             new_signal=_LoopSignal,
             run_off_loop=asyncio.to_thread,
             options=ServiceOptions(
+            answer_ahead=AnswerAhead(self.budget),
                 default_deadline_ms=config.default_deadline_ms,
                 max_tensor_bytes=config.max_message_bytes,
                 metrics_paths=config.metrics_paths,

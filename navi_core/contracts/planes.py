@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -11,6 +11,7 @@ from navi_core.contracts.artifact import Artifact
 from navi_core.errors import ErrorCode, NaviError
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.signature import Signature
+from navi_core.types import Bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Admin",
+    "AnswerStream",
     "BatchTally",
     "DataPlane",
     "ModelHandle",
@@ -31,6 +33,7 @@ __all__ = [
     "Tally",
     "VersionStatistics",
     "VersionStatus",
+    "answer_one_by_one",
     "run_at_once",
 ]
 
@@ -379,6 +382,33 @@ async def run_at_once(work: Callable[[], T], /) -> T:
     return work()
 
 
+class AnswerStream(Protocol):
+    """Answers the messages of a stream, several at once, so that they can share batches."""
+
+    def __call__(
+        self,
+        messages: AsyncIterator[Bytes],
+        answer: Callable[[Bytes], Awaitable[T]],
+        /,
+        *,
+        limit: int,
+    ) -> AsyncIterator[T]:
+        """Yield the answers in the order of the messages, so many messages taken and not yet answered at most.
+
+        What reading or answering raises comes in its turn, and ends it.
+        """
+        ...
+
+
+async def answer_one_by_one(
+    messages: AsyncIterator[Bytes], answer: Callable[[Bytes], Awaitable[T]], /, *, limit: int
+) -> AsyncIterator[T]:
+    """Answer one message after the other: an :class:`AnswerStream` for hosts without tasks."""
+    del limit
+    async for message in messages:
+        yield await answer(message)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceContext:
     """What a service is built from.
@@ -405,6 +435,8 @@ class ServiceContext:
         nothing that belongs to the loop: no plane, no handle.
     """
 
+    answer_ahead
+        Answers a stream's messages side by side.
     plane: DataPlane
     admin: Admin
     now: Callable[[], float]
@@ -413,3 +445,4 @@ class ServiceContext:
     rpc_services: Callable[[], Sequence[str]] = tuple
     descriptor_sets: Callable[[], Mapping[str, bytes]] = dict
     run_off_loop: OffLoop = run_at_once
+    answer_ahead: AnswerStream = answer_one_by_one

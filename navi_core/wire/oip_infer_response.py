@@ -116,9 +116,10 @@ def encode_stream_response(pieces: list[Bytes]) -> bytes:
     return b"".join([b"\x12", varint(sum(map(len, pieces))), *pieces])
 
 
-def encode_stream_error(text: str, request_id: str) -> bytes:
-    """Encode the ModelStreamInferResponse of a request that failed."""
+def encode_stream_error(text: str, request_id: str, *, parameters: Parameters) -> bytes:
+    """Encode the ModelStreamInferResponse of a request that failed; with the response's parameters."""
     message = oip.ModelStreamInferResponse(error_message=text)
+    set_parameters(message.infer_response.parameters, parameters)
     if request_id:
         message.infer_response.id = request_id
     return message.SerializeToString()

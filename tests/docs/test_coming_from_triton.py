@@ -91,7 +91,7 @@ def test_settings():
     rows = {words(row[0])[0]: row for row in table("Two dialects") if len(row) == 3 and words(row[0])}
     fields = {field.name: field for field in msgspec.structs.fields(OipOptions)}
     assert set(fields) <= set(rows)
-    for name in ("max_json_bytes", "max_json_depth"):
+    for name in ("max_json_bytes", "max_json_depth", "max_stream_requests"):
         assert rows[name][1] == str(fields[name].default)
     assert rows["compat"][1] == '`"kserve"`'
     for compat in ("kserve", "triton"):

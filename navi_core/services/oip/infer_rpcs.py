@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Final
 
+from navi_core.contracts.planes import AnswerStream
 from navi_core.contracts.service import Call, Response, StreamError
 from navi_core.errors import NaviError
 from navi_core.services.oip.errors import GRPC_STATUS, Asked, Failures
@@ -21,6 +21,8 @@ from navi_core.wire.oip_infer_response import (
 __all__ = ["ModelInferRpc", "ModelStreamInferRpc"]
 
 _FINAL: Final = {"triton_final_response": True}
+"""Every answer of a stream says so in Triton, asked or not: there may be models with several."""
+
 _GRPC_ERRORS: Final = "triton_grpc_error"
 """Metadata with which a client asks for the stream to end with the first error's status."""
 
@@ -31,7 +33,7 @@ def _encode(answered: Answered, *, always_raw: bool, is_stream: bool = False) ->
         model=answered.response.model,
         version=answered.response.version,
         request_id=answered.request.id,
-        parameters=_FINAL if is_stream and answered.settings.final_response else None,
+        parameters=_FINAL if is_stream else None,
         typed=answered.request.typed and not always_raw,
     )
 
@@ -82,37 +84,50 @@ class ModelInferRpc:
 class ModelStreamInferRpc:
     """The handler of ``ModelStreamInfer``.
 
-    Requests of one stream are answered one after the other, in order. An error is an answer like any other:
-    the stream goes on.
+    Requests of one stream run side by side, so that they share batches, and are answered in their order, as
+    Triton does for models with one answer to a request. An error is an answer like any other: the stream goes on.
 
     Parameters
     ----------
     inference, failures, always_raw
         See `ModelInferRpc`.
+    answer_ahead
+        Answers the messages of a stream side by side.
+    max_ahead
+        Requests of one stream that have been read and whose answers are not written yet.
     """
 
-    def __init__(self, inference: Inference, failures: Failures, *, always_raw: bool) -> None:
+    def __init__(
+        self,
+        inference: Inference,
+        failures: Failures,
+        *,
+        always_raw: bool,
+        answer_ahead: AnswerStream,
+        max_ahead: int,
+    ) -> None:
         self._inference = inference
         self._failures = failures
         self._always_raw = always_raw
+        self._answer_ahead = answer_ahead
+        self._max_ahead = max_ahead
 
     async def __call__(self, call: Call) -> Response:
         """Answer every request of the stream until the client has sent its last one."""
-        return Response(status=0, stream=self._answers(call))
-
-    async def _answers(self, call: Call) -> AsyncIterator[bytes]:
-        ends_with_status = call.metadata.get(_GRPC_ERRORS) in ("true", b"true")
-        async for message in call.messages:
-            try:
-                yield await self._answer(call, message)
-            except FailedRequest as failed:
-                worded = self._failures.word(failed.error, failed.asked)
-                if ends_with_status:
-                    raise StreamError(GRPC_STATUS[worded.code], worded.text) from None
-                text = worded.text.encode("utf-8", "replace").decode()
-                yield encode_stream_error(text, failed.asked.request_id or "")
+        answers = self._answer_ahead(call.messages, partial(self._answer, call), limit=self._max_ahead)
+        return Response(status=0, stream=answers)
 
     async def _answer(self, call: Call, message: Bytes) -> bytes:
+        try:
+            return await self._infer(call, message)
+        except FailedRequest as failed:
+            worded = self._failures.word(failed.error, failed.asked)
+            if call.metadata.get(_GRPC_ERRORS) in ("true", b"true"):
+                raise StreamError(GRPC_STATUS[worded.code], worded.text) from None
+            text = worded.text.encode("utf-8", "replace").decode()
+            return encode_stream_error(text, failed.asked.request_id or "", parameters=_FINAL)
+
+    async def _infer(self, call: Call, message: Bytes) -> bytes:
         answered = await self._inference.answer(
             partial(parse_infer_request, message),
             call,

@@ -27,12 +27,16 @@ class OipOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         The longest JSON document of a request, binary tensors not counted.
     max_json_depth
         The deepest nesting of a JSON document.
+    max_stream_requests
+        Requests of one stream that run, or whose answers wait to be taken, at any time; beyond them the stream is
+        not read.
     """
 
     compat: Literal["kserve", "triton"] = "kserve"
     nan: Literal["null", "token"] | None = None
     max_json_bytes: Annotated[int, msgspec.Meta(ge=1)] = DEFAULT_MAX_JSON_BYTES
     max_json_depth: Annotated[int, msgspec.Meta(ge=1, le=500)] = DEFAULT_MAX_DEPTH
+    max_stream_requests: Annotated[int, msgspec.Meta(ge=1)] = 64
 
     @property
     def is_triton(self) -> bool:

@@ -37,15 +37,12 @@ class RequestSettings:
         The level to queue at; 0: the model's default.
     binary_output
         Outputs are binary by default.
-    final_response
-        Answers in a stream say that they are the last one of their request.
     """
 
     custom: Parameters = field(default_factory=lambda: NO_PARAMETERS)
     timeout_us: int = 0
     priority: int = 0
     binary_output: bool = False
-    final_response: bool = False
 
 
 _NO_SETTINGS: Final = RequestSettings()
@@ -73,12 +70,12 @@ def read_parameters(parameters: Parameters, *, over_grpc: bool) -> RequestSettin
             raise InvalidRequestError(
                 f"parameter keys starting with '{_RESERVED_PREFIX}' are reserved: '{name}'"
             )
+    _flag(parameters, FINAL_RESPONSE)  # about answers without outputs, which no model here gives
     return RequestSettings(
         custom={name: value for name, value in parameters.items() if name not in _RESERVED},
         timeout_us=_whole_number(parameters, "timeout"),
         priority=_whole_number(parameters, "priority"),
         binary_output=_flag(parameters, BINARY_OUTPUT),
-        final_response=_flag(parameters, FINAL_RESPONSE),
     )
 
 

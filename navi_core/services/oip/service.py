@@ -47,7 +47,13 @@ class OipService(Service):
         )
         repository = Repository(plane, context.admin, is_triton=options.is_triton)
         self._infer = ModelInferRpc(inference, self._failures, always_raw=options.is_triton)
-        self._stream = ModelStreamInferRpc(inference, self._failures, always_raw=options.is_triton)
+        self._stream = ModelStreamInferRpc(
+            inference,
+            self._failures,
+            always_raw=options.is_triton,
+            answer_ahead=context.answer_ahead,
+            max_ahead=options.max_stream_requests,
+        )
         self._reading = ReadRpcs(plane, repository, self._failures, options)
         self._rest = RestApi(plane, repository, self._failures, options)
         self._rest_infer = RestInference(

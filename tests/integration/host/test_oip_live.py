@@ -187,3 +187,38 @@ async def test_paths__that_are_none_get_an_error_of_the_protocols_form(host, ver
     ):
         assert response.status == status
         assert set(json.loads(await response.read())) == {"error"}
+
+
+# --- streams ------------------------------------------------------------------------------------------------
+
+
+async def test_stream__its_requests_share_batches_and_are_answered_in_their_order(host, channel):
+    stream = channel.stream_stream(f"{PREFIX}ModelStreamInfer")()
+    powers = [1, 2] * 16
+    for value, power in enumerate(powers):
+        await stream.write(request(value, power, id=str(value)).SerializeToString())
+    await stream.done_writing()
+    answers = [oip.ModelStreamInferResponse.FromString(each).infer_response async for each in stream]
+
+    assert [answer.id for answer in answers] == [str(value) for value in range(32)]
+    got = [np.frombuffer(answer.raw_output_contents[0], np.float32)[0] for answer in answers]
+    assert got == [float(value**power) for value, power in enumerate(powers)]
+    assert sorted(Powers.ran, key=str) == [({"power": 1}, 16), ({"power": 2}, 16)]
+
+
+async def metrics_page(host, session):
+    async with session.get(f"http://{target(host, 'http')}/metrics") as response:
+        return await response.text()
+
+
+async def test_stream__that_the_client_leaves_is_over(host, channel):
+    stream = channel.stream_stream(f"{PREFIX}ModelStreamInfer")()
+    for value in range(20):
+        await stream.write(request(value).SerializeToString())
+    assert await stream.read() is not grpc.aio.EOF
+    stream.cancel()
+    async with aiohttp.ClientSession() as session, asyncio.timeout(5):
+        while "\nnavi_body_budget_used_bytes 0.0" not in await metrics_page(host, session):
+            await asyncio.sleep(0.01)
+    answer = await call(channel, "ModelInfer", request(3, 2))
+    assert np.frombuffer(answer.raw_output_contents[0], np.float32)[0] == 9

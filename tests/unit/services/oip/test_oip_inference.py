@@ -161,12 +161,20 @@ async def test_streams__without_requests_end(service):
     assert await stream(service) == []
 
 
-async def test_streams__say_what_is_the_last_answer_to_those_who_ask(service):
-    plain, asked = await stream(
-        service, request("m", "1"), request("m", "2", triton_enable_empty_final_response=True)
+async def test_streams__say_of_every_answer_that_it_is_the_last_of_its_request(service):
+    answers = await stream(
+        service,
+        request("m", "1"),
+        request("m", "2", triton_enable_empty_final_response=True),
+        request("nobody", "3"),
     )
-    assert not plain.infer_response.parameters
-    assert asked.infer_response.parameters["triton_final_response"].bool_param is True
+    assert len(answers) == 3  # none is empty: every request has its one answer
+    for answer in answers:
+        assert answer.infer_response.parameters["triton_final_response"].bool_param is True
+
+
+async def test_infer__says_nothing_of_last_answers(service):
+    assert not (await ask(service, "ModelInfer", M)).parameters
 
 
 async def test_streams__end_with_a_status_for_those_who_ask(service):

@@ -102,6 +102,7 @@ async def test_raw_grpc(case):
     assert len(message.raw_output_contents) == 1
     assert_same(array, rpc_output(message, kind))
     (streamed,) = await stream(service, body)
+    assert streamed.infer_response.parameters.pop("triton_final_response").bool_param
     assert streamed.infer_response == message
 
 
