@@ -331,8 +331,8 @@ class _Parts:
             now=time.monotonic,
             new_signal=_LoopSignal,
             run_off_loop=asyncio.to_thread,
-            options=ServiceOptions(
             answer_ahead=AnswerAhead(self.budget),
+            options=ServiceOptions(
                 default_deadline_ms=config.default_deadline_ms,
                 max_tensor_bytes=config.max_message_bytes,
                 metrics_paths=config.metrics_paths,

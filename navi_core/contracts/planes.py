@@ -433,10 +433,10 @@ class ServiceContext:
     run_off_loop
         Runs what takes long, the text of a large body say, while others are served. The function must touch
         nothing that belongs to the loop: no plane, no handle.
-    """
-
     answer_ahead
         Answers a stream's messages side by side.
+    """
+
     plane: DataPlane
     admin: Admin
     now: Callable[[], float]
