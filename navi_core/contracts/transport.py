@@ -120,7 +120,8 @@ class TransportOptions:
     max_message_bytes
         The largest message, each way (INT32_MAX as in TensorFlow Serving).
     max_inflated_bytes, max_inflate_ratio
-        Limits of a compressed request body.
+        Limits of a compressed request body; the ratio counts from 32 MiB on, for a tensor of one value shrinks as much
+        as any bomb.
     budget
         Reserve before reading or keeping a body; release when the answer is written.
     tls

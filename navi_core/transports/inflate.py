@@ -17,8 +17,8 @@ ENCODINGS: Final[tuple[Encoding, ...]] = ("gzip", "deflate")
 STEP_BYTES: Final = 1 << 20
 """Inflate at most so much at a time: a few milliseconds."""
 
-RATIO_FLOOR_BYTES: Final = 1 << 20
-"""The ratio is not looked at below this size: small bodies of zeros are legitimate and harmless."""
+RATIO_FLOOR_BYTES: Final = 32 << 20
+"""The ratio is not looked at below this size: a tensor of one value, as JSON, shrinks a thousand times."""
 
 _GZIP_WINDOW: Final = 31
 _ZLIB_WINDOW: Final = 15

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import zlib
 
 import pytest
@@ -107,8 +108,16 @@ def test_the_ratio_counts_above_its_floor():
     packed = gzip.compress(bytes(RATIO_FLOOR_BYTES))
     assert len(inflate(packed, ratio=2.0)) == RATIO_FLOOR_BYTES
     with pytest.raises(RequestTooLargeError, match="at most 200 times"):
-        inflate(gzip.compress(bytes(8 * MIB)), ratio=200.0)
-    assert len(inflate(gzip.compress(bytes(8 * MIB)), ratio=1100.0)) == 8 * MIB
+        inflate(gzip.compress(bytes(RATIO_FLOOR_BYTES + STEP_BYTES), 1), ratio=200.0)
+    packed = gzip.compress(bytes(RATIO_FLOOR_BYTES + STEP_BYTES), 1)
+    assert len(inflate(packed, ratio=1100.0)) == RATIO_FLOOR_BYTES + STEP_BYTES
+
+
+def test_json_of_one_value_is_no_bomb():
+    document = json.dumps({"instances": [[0.0] * 150_000] * 8}).encode()  # eight pictures
+    packed = gzip.compress(document)
+    assert len(document) > 500 * len(packed)
+    assert inflate(packed, ratio=200.0) == document
 
 
 def test_many_members_do_not_reset_the_limits():
