@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from navi_dr_transform.binding import BoundInput, bind_inputs, layout_widths
-from navi_dr_transform.layout import HOME, HomeTensor
+from navi_dr_transform.layout import HOME, HomeTensor, Layout, LayoutTensor, Source
 
 from navi_core import DType, ModelLoadError, Signature, TensorSpec
 
@@ -123,3 +123,14 @@ def test_another_rank_is_refused(shape):
 def test_a_width_of_zero_is_refused():
     with pytest.raises(ModelLoadError, match="got 0 in the model"):
         bind(("continuous", FLOATS, (None, 0)))
+
+
+def test_a_width_that_nobody_says_is_refused():
+    layout = Layout("a", (LayoutTensor("v", FLOATS, 0, Source.TENSOR),), {1: (0,)}, "", "")
+    unknown = signature(("v", FLOATS, (None, None)))
+    with pytest.raises(
+        ModelLoadError, match=r"input 'v': expected a width .*option 'widths' can say it of 'v'"
+    ):
+        bind_inputs(layout, unknown, {}, WHERE)
+    assert bind_inputs(layout, unknown, {"v": 7}, WHERE)[0].width == 7
+    assert bind_inputs(layout, signature(("v", FLOATS, (None, 5))), {}, WHERE)[0].width == 5

@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 from navi_dr_transform import load_converter
-from navi_dr_transform.converter import BprConverter, BprOptions
+from navi_dr_transform.converter import BprConverter
 from navi_dr_transform.layout import HOME
+from navi_dr_transform.options import BprOptions
 from navi_dr_transform.thrift_records import data_record, encode_request, float_tensor
 
 from navi_core import Artifact, DecodeError, DType, ModelLoadError, Signature, TensorSpec

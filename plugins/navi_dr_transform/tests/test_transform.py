@@ -103,7 +103,7 @@ def test_strict_embeddings(transform, tmp_path):
     ("arguments", "status", "text"),
     [
         (["missing-file"], 2, "missing-file"),
-        (["--layout", "away", "{file}"], 1, "layout: expected one of home, got 'away'"),
+        (["--layout", "away", "{file}"], 1, "layout: expected one of home, segdense, got 'away'"),
         ([], 2, "missing argument"),
         (["--format", "json", "{file}"], 2, "json"),
         (["-o", "/no/such/folder/out.npz", "{file}"], 2, "'/no/such/folder/out.npz' cannot be written"),

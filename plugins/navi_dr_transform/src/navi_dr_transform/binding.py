@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from navi_core import ModelLoadError, Signature, TensorSpec, format_shape
 from navi_dr_transform.layout import Layout
+from navi_dr_transform.wording import expected_one_of, listed
 
 __all__ = ["BoundInput", "bind_inputs", "layout_widths"]
 
@@ -31,7 +32,7 @@ class BoundInput:
 
 
 def layout_widths(layout: Layout, widths: Mapping[str, int], where: str) -> dict[int, int]:
-    """Return every tensor's width by index: the options' where they name it, else the layout's.
+    """Return every tensor's width by index: the options' where they name it, else the layout's; 0 where nobody says it.
 
     Parameters
     ----------
@@ -47,11 +48,10 @@ def layout_widths(layout: Layout, widths: Mapping[str, int], where: str) -> dict
     ModelLoadError
         The options name a tensor that the layout does not have.
     """
-    known = {tensor.name for tensor in layout.tensors}
-    unknown = sorted(widths.keys() - known)
-    if unknown:
-        msg = f"{where}: option 'widths': expected some of {_names(known)}, got '{unknown[0]}'"
-        raise ModelLoadError(msg)
+    known = [tensor.name for tensor in layout.tensors]
+    for name in widths:
+        if name not in known:
+            raise ModelLoadError(f"{where}: option 'widths': {expected_one_of(known, name)}")
     return {index: widths.get(tensor.name, tensor.width) for index, tensor in enumerate(layout.tensors)}
 
 
@@ -104,13 +104,17 @@ def _bind(
     if spec.dtype is not tensor.dtype:
         msg = f"{where}: input '{spec.name}': expected {tensor.dtype}, which '{tensor.name}' is, got {spec.dtype}"
         raise ModelLoadError(msg)
-    if spec.shape is None:
-        return BoundInput(spec.name, index, default_width)
-    if len(spec.shape) != 2:
+    if spec.shape is not None and len(spec.shape) != 2:
         msg = f"{where}: input '{spec.name}': expected shape (rows, columns), got {format_shape(spec.shape)}"
         raise ModelLoadError(msg)
-    width = spec.shape[1]
+    width = None if spec.shape is None else spec.shape[1]
     if not isinstance(width, int):
+        if not default_width:
+            msg = (
+                f"{where}: input '{spec.name}': expected a width in the model or the layout, got none; "
+                f"option 'widths' can say it of '{tensor.name}'"
+            )
+            raise ModelLoadError(msg)
         return BoundInput(spec.name, index, default_width)
     if widths.get(tensor.name, width) != width or width < 1:
         msg = f"{where}: input '{spec.name}': expected {default_width} columns, got {width} in the model"
@@ -122,11 +126,8 @@ def _mismatch(layout: Layout, required: list[TensorSpec], where: str) -> ModelLo
     model = ", ".join(f"{spec.name} {spec.dtype} {format_shape(spec.shape)}" for spec in required)
     names = [tensor.name for tensor in layout.tensors]
     counts = " or ".join(str(count) for count in layout.positions)
+    by_position = f", or none of them and {counts} inputs" if counts else ""
     return ModelLoadError(
-        f"{where}: inputs: expected names of layout '{layout.name}' only ({', '.join(names)}), "
-        f"or none of them and {counts} inputs, got {len(required)}: {model}"
+        f"{where}: inputs: expected names of layout '{layout.name}' only ({listed(names)})"
+        f"{by_position}, got {len(required)}: {model}"
     )
-
-
-def _names(names: set[str]) -> str:
-    return "{" + ", ".join(sorted(names)) + "}"

@@ -6,9 +6,9 @@ Import-light: Numba is imported, and kernels are compiled or loaded, when a mode
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from navi_core import (
     Array,
@@ -16,7 +16,6 @@ from navi_core import (
     BoundConverter,
     Converter,
     DType,
-    ModelLoadError,
     NamedArrays,
     Plan,
     RowSpec,
@@ -26,40 +25,14 @@ from navi_core import (
     string_array,
 )
 from navi_dr_transform.binding import BoundInput, bind_inputs
-from navi_dr_transform.feature_map import FeatureMap, home_feature_map
-from navi_dr_transform.layout import HOME, LAYOUTS, Layout
-from navi_dr_transform.segdense import read_all_config, read_segdense
+from navi_dr_transform.layout import HOME
+from navi_dr_transform.options import BprOptions
+from navi_dr_transform.resolve import resolve_layout
 
 if TYPE_CHECKING:
     from navi_dr_transform.decoder import Decoder, Measured
 
-__all__ = ["BoundBprConverter", "BprConverter", "BprOptions", "read_feature_map"]
-
-
-class BprOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[converters.bpr]``, and ``converter_options`` of a model.
-
-    Attributes
-    ----------
-    layout
-        Which tensors a request becomes.
-    embedding_length
-        What to do with an embedding of more values than its tensor has columns: take the first ones, as
-        Navi, or refuse it (``strict``). One of fewer values is refused in any case.
-    input_name
-        What clients call the string input.
-    segdense_file, all_config_file
-        Names of the mapping files in the version's directory; empty: the layout's.
-    widths
-        Tensor name -> columns, for inputs whose width the model leaves open.
-    """
-
-    layout: Literal["home"] = "home"
-    embedding_length: Literal["truncate", "strict"] = "truncate"
-    input_name: Annotated[str, Meta(min_length=1)] = "examples"
-    segdense_file: str = ""
-    all_config_file: str = ""
-    widths: dict[str, Annotated[int, Meta(ge=1, le=2**24)]] = {}
+__all__ = ["BoundBprConverter", "BprConverter"]
 
 
 def _any_is_home(_text: str) -> str:
@@ -76,7 +49,7 @@ class BprConverter(Converter):
         ServeFlag(
             name="--onnx-use-converter",
             option="layout",
-            help="Navi's flag; whatever it says means the home layout, the only one.",
+            help="Navi's flag; whatever it says means the home layout, the only one that Navi has.",
             metavar="NAME",
             parse=_any_is_home,
         ),
@@ -92,13 +65,12 @@ class BprConverter(Converter):
         from navi_dr_transform.decoder import Decoder  # noqa: PLC0415 - imports numba: only with a model
 
         options = options or BprOptions()
-        layout = LAYOUTS[options.layout]
         where = f"version {artifact.version} of model '{artifact.name}'"
-        features = read_feature_map(artifact, layout, options.segdense_file, options.all_config_file)
-        inputs = bind_inputs(layout, signature, options.widths, where)
+        resolved = resolve_layout(artifact, options)
+        inputs = bind_inputs(resolved.layout, signature, options.widths, where)
         decoder = Decoder(
-            layout,
-            features,
+            resolved.layout,
+            resolved.features,
             {bound.tensor: bound.width for bound in inputs},
             exact_embeddings=options.embedding_length == "strict",
         )
@@ -154,39 +126,3 @@ class BoundBprConverter(BoundConverter):
         """Write the records of every string into rows. Releases the GIL."""
         measured = cast("Measured", plan.payload)
         self._decoder.fill(measured, {bound.tensor: out[bound.name] for bound in self._inputs})
-
-
-def read_feature_map(
-    artifact: Artifact, layout: Layout, segdense_file: str = "", all_config_file: str = ""
-) -> FeatureMap:
-    """Read the mapping files of a version.
-
-    Parameters
-    ----------
-    artifact
-        The version.
-    layout
-        Whose files.
-    segdense_file, all_config_file
-        Other names for them; empty: the layout's.
-
-    Raises
-    ------
-    ModelLoadError
-        A file is missing or wrong; names it.
-    """
-    segdense_file = segdense_file or layout.segdense_file
-    all_config_file = all_config_file or layout.all_config_file
-    return home_feature_map(
-        read_segdense(_read(artifact, segdense_file), f"{artifact.where}/{segdense_file}"),
-        read_all_config(_read(artifact, all_config_file), f"{artifact.where}/{all_config_file}"),
-    )
-
-
-def _read(artifact: Artifact, name: str) -> bytes:
-    try:
-        return artifact.read(name)
-    except OSError as error:
-        reason = error.strerror or "there is no such file"
-        msg = f"converter 'bpr': expected the mapping file '{name}' in {artifact.where}, got: {reason}"
-        raise ModelLoadError(msg, model=artifact.name, version=artifact.version) from error

@@ -10,7 +10,22 @@ from typing import Final, TypeAlias
 
 from navi_core import DType
 
-__all__ = ["HOME", "HOME_EMBEDDINGS", "LAYOUTS", "Default", "HomeTensor", "Layout", "LayoutTensor", "Source"]
+__all__ = [
+    "DTYPES",
+    "HOME",
+    "HOME_EMBEDDINGS",
+    "MAX_WIDTH",
+    "SPARSE",
+    "Default",
+    "HomeTensor",
+    "Layout",
+    "LayoutTensor",
+    "Source",
+    "usual_default",
+]
+
+MAX_WIDTH: Final = 2**24
+"""The most columns that a tensor may have; beyond it is a mistake, not a model."""
 
 Default: TypeAlias = float | int | bytes
 """What stands in a column where nothing came: a number, or bytes in tensors of strings."""
@@ -30,6 +45,31 @@ class Source(IntEnum):
     """``tensors`` and ``sparseTensors`` (field 9) alike: one feature is a whole row."""
 
 
+_COUNTS: Final = (DType.INT64, DType.INT32, DType.UINT8, DType.BOOL, DType.FLOAT32, DType.FLOAT64)
+
+DTYPES: Final[Mapping[Source, tuple[DType, ...]]] = {
+    Source.BINARY: _COUNTS,
+    Source.CONTINUOUS: (DType.FLOAT32, DType.FLOAT64),
+    Source.DISCRETE: (DType.INT64, DType.INT32, DType.FLOAT32, DType.FLOAT64),
+    Source.STRING: (DType.STRING,),
+    Source.SPARSE_BINARY: _COUNTS,
+    Source.SPARSE_CONTINUOUS: (DType.FLOAT32, DType.FLOAT64),
+    Source.BLOB: (DType.STRING,),
+    Source.TENSOR: (DType.FLOAT32, DType.FLOAT64, DType.INT64, DType.INT32),
+}
+"""Source -> element types that its tensors may have, the usual one first."""
+
+SPARSE: Final = frozenset({Source.SPARSE_BINARY, Source.SPARSE_CONTINUOUS})
+"""Sources whose features hold many values by category: a column is one category of one feature."""
+
+
+def usual_default(source: Source) -> Default:
+    """Return what stands where nothing came, unless a layout says otherwise: NaN for continuous features, as in Navi."""
+    if source is Source.CONTINUOUS:
+        return math.nan
+    return b"" if DTYPES[source] == (DType.STRING,) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class LayoutTensor:
     """One dense tensor, (rows, width).
@@ -41,7 +81,7 @@ class LayoutTensor:
     dtype
         Element type.
     width
-        Columns, where neither the model nor the options say otherwise.
+        Columns, where neither the model nor the options say otherwise; 0: they have to.
     source
         The part of a DataRecord that fills it.
     default
@@ -118,5 +158,3 @@ HOME: Final = Layout(
     all_config_file="all_config.json",
 )
 """The layout of Twitter's home-timeline ranking model; widths are hard-coded in Navi's dr_transform 0.1.0."""
-
-LAYOUTS: Final[Mapping[str, Layout]] = {HOME.name: HOME}

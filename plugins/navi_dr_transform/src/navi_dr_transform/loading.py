@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from navi_core import Array, Artifact, DecodeError, ModelLoadError
+from navi_core import Array, Artifact, DecodeError
 from navi_dr_transform.binding import layout_widths
-from navi_dr_transform.converter import read_feature_map
 from navi_dr_transform.decoder import Decoder
-from navi_dr_transform.layout import LAYOUTS
+from navi_dr_transform.options import convert_options, read_options
+from navi_dr_transform.resolve import resolve_layout
+from navi_dr_transform.resolved import ResolvedLayout
 from navi_dr_transform.tables import Int64Array
 
 __all__ = ["RequestConverter", "open_converter"]
@@ -22,10 +24,13 @@ class RequestConverter:
     ----------
     decoder
         Makes the tensors.
+    resolved
+        The layout, and the features that fill it.
     """
 
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
+    def __init__(self, decoder: Decoder, resolved: ResolvedLayout) -> None:
+        self.decoder = decoder
+        self.resolved = resolved
 
     def convert(
         self, payloads: Sequence[bytes], *, max_size_bytes: int = 4 << 30
@@ -52,43 +57,37 @@ class RequestConverter:
         DecodeError
             A payload is malformed, or the tensors would be too large.
         """
-        measured = self._decoder.measure(payloads)
-        size_bytes = measured.num_rows * self._decoder.row_size_bytes
+        measured = self.decoder.measure(payloads)
+        size_bytes = measured.num_rows * self.decoder.row_size_bytes
         if size_bytes > max_size_bytes:
             msg = (
                 f"BatchPredictionRequests: expected at most {max_size_bytes} bytes of tensors, "
                 f"got {measured.num_rows} rows, which take {size_bytes}"
             )
             raise DecodeError(msg)
-        tensors = self._decoder.allocate(measured.num_rows)
-        self._decoder.fill(measured, tensors)
-        layout = self._decoder.layout
+        tensors = self.decoder.allocate(measured.num_rows)
+        self.decoder.fill(measured, tensors)
+        layout = self.decoder.layout
         return {layout.tensors[index].name: array for index, array in tensors.items()}, measured.row_ends
 
 
-def open_converter(
-    version_dir: str | Path,
-    layout: str = "home",
-    *,
-    embedding_length: str = "truncate",
-    widths: Mapping[str, int] | None = None,
-    segdense_file: str = "",
-    all_config_file: str = "",
-) -> RequestConverter:
-    """Read a version directory's mapping files; see :func:`navi_dr_transform.load_converter`."""
-    if layout not in LAYOUTS:
-        raise ModelLoadError(f"layout: expected one of {', '.join(LAYOUTS)}, got '{layout}'")
-    if embedding_length not in {"truncate", "strict"}:
-        raise ModelLoadError(f"embedding_length: expected truncate or strict, got '{embedding_length}'")
+def open_converter(version_dir: str | Path, said: Mapping[str, Any]) -> RequestConverter:
+    """Read a version directory's files; see :func:`navi_dr_transform.load_converter`.
+
+    Parameters
+    ----------
+    version_dir
+        The directory.
+    said
+        Options over those of the directory's ``navi.toml``.
+    """
     path = Path(version_dir)
-    chosen = LAYOUTS[layout]
-    features = read_feature_map(
-        Artifact(name=path.name, version=0, path=path), chosen, segdense_file, all_config_file
-    )
+    options = convert_options({**read_options(path), **said})
+    resolved = resolve_layout(Artifact(name=path.name, version=0, path=path), options)
     decoder = Decoder(
-        chosen,
-        features,
-        layout_widths(chosen, widths or {}, str(path)),
-        exact_embeddings=embedding_length == "strict",
+        resolved.layout,
+        resolved.features,
+        layout_widths(resolved.layout, options.widths, str(path)),
+        exact_embeddings=options.embedding_length == "strict",
     )
-    return RequestConverter(decoder)
+    return RequestConverter(decoder, resolved)

@@ -6,6 +6,7 @@ are not listed are ignored. The same rules stand as JSON schemas in ``specs/segd
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ __all__ = [
     "RenamedFeatures",
     "SegDense",
     "read_all_config",
+    "read_renamed_features",
     "read_segdense",
 ]
 
@@ -40,14 +42,14 @@ class InputFeature(msgspec.Struct, frozen=True):
 
 
 class DefaultValue(msgspec.Struct, frozen=True):
-    """A default as text; the converter has its own (NaN and 0), as Navi."""
+    """A default as text; the home layout has its own (NaN and 0), as Navi."""
 
     type: str
     value: str
 
 
 class DenseSpec(msgspec.Struct, frozen=True):
-    """One dense tensor's description; not used for the mapping."""
+    """One dense tensor's description; the home layout has its own, as Navi."""
 
     tag: str
     generic_feature_type: Int64
@@ -79,7 +81,7 @@ class DensificationTransformSpec(msgspec.Struct, frozen=True):
 
 
 class IdentityFeature(msgspec.Struct, frozen=True):
-    """A feature that is passed through; not used for the mapping."""
+    """A feature that is passed through; the home layout has none."""
 
     feature_id: Int64
     full_feature_name: str
@@ -152,6 +154,20 @@ class AllConfig(msgspec.Struct, frozen=True):
     train_data: TrainData
 
 
+class _AnySchema(msgspec.Struct, frozen=True):
+    renamed_features: dict[str, str] = {}
+
+
+class _AnyTrainData(msgspec.Struct, frozen=True):
+    seg_dense_schema: _AnySchema = _AnySchema()
+
+
+class _AnyConfig(msgspec.Struct, frozen=True):
+    """An ``all_config.json`` of any model: whatever names it has, or none."""
+
+    train_data: _AnyTrainData = _AnyTrainData()
+
+
 def read_segdense(content: bytes, where: str) -> SegDense:
     """Read a segdense file.
 
@@ -200,6 +216,24 @@ def read_all_config(content: bytes, where: str) -> AllConfig:
         It is no JSON, or not of the expected form; names file and path.
     """
     return _decode(content, AllConfig, where, "$")
+
+
+def read_renamed_features(content: bytes, where: str) -> Mapping[str, str]:
+    """Read the renamed features of any model's ``all_config.json``: new name -> name in the segdense file.
+
+    Parameters
+    ----------
+    content
+        The file's bytes, JSON.
+    where
+        The file's place, for error texts.
+
+    Raises
+    ------
+    ModelLoadError
+        It is no JSON, or not of the expected form; names file and path.
+    """
+    return _decode(content, _AnyConfig, where, "$").train_data.seg_dense_schema.renamed_features
 
 
 def _decode(content: bytes, kind: type[_T], where: str, path: str) -> _T:

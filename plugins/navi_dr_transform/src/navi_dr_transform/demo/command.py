@@ -16,7 +16,7 @@ import click
 import numpy as np
 
 from navi_core import ConfigError, Host, HostConfig, ModelConfig, TransportSettings
-from navi_dr_transform.converter import BprOptions
+from navi_dr_transform.options import BprOptions
 
 if TYPE_CHECKING:
     from navi_dr_transform.demo.files import DemoFiles

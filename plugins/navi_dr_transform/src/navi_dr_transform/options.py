@@ -1,0 +1,93 @@
+"""The converter's options: the table ``[converters.bpr]``, and ``converter_options`` of a model."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct, ValidationError, convert
+
+from navi_core import ConfigError, ModelLoadError
+from navi_dr_transform.layout import MAX_WIDTH
+from navi_dr_transform.layout_section import LayoutSection
+from navi_dr_transform.wording import expected_one_of
+
+__all__ = ["PRESETS", "BprOptions", "convert_options", "read_options"]
+
+PRESETS: Final = ("home", "segdense")
+"""Layouts that have a name of their own."""
+
+_SETTINGS_FILE: Final = "navi.toml"
+_TABLE: Final = "converter_options"
+
+
+class BprOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table ``[converters.bpr]``, and ``converter_options`` of a model.
+
+    Attributes
+    ----------
+    layout
+        Which tensors a request becomes: the name of a preset, or a table.
+    embedding_length
+        What to do with an embedding of more values than its tensor has columns: take the first ones, as
+        Navi, or refuse it (``strict``). One of fewer values is refused in any case.
+    input_name
+        What clients call the string input.
+    segdense_file, all_config_file
+        Names of the mapping files in the version's directory; empty: the layout's.
+    widths
+        Tensor name -> columns, for inputs whose width the model leaves open.
+    """
+
+    layout: Literal["home", "segdense"] | LayoutSection = "home"
+    embedding_length: Literal["truncate", "strict"] = "truncate"
+    input_name: Annotated[str, Meta(min_length=1)] = "examples"
+    segdense_file: str = ""
+    all_config_file: str = ""
+    widths: dict[str, Annotated[int, Meta(ge=1, le=MAX_WIDTH)]] = {}
+
+
+def convert_options(table: Mapping[str, Any]) -> BprOptions:
+    """Return a table of options as a record, where no host does it.
+
+    Raises
+    ------
+    ModelLoadError
+        The table does not fit; names the place.
+    """
+    layout = table.get("layout")
+    if isinstance(layout, str) and layout not in PRESETS:
+        raise ModelLoadError(f"layout: {expected_one_of(PRESETS, layout)}")
+    try:
+        return convert(dict(table), BprOptions)
+    except ValidationError as error:
+        text, _, place = str(error).partition(" - at `$")
+        msg = f"{_TABLE}{place.removesuffix('`')}: {text[:1].lower()}{text[1:].replace('`', '')}"
+        raise ModelLoadError(msg) from None
+
+
+def read_options(version_dir: Path) -> dict[str, Any]:
+    """Return ``converter_options`` of ``navi.toml`` in a model's directory, overlaid by those in its version's.
+
+    Raises
+    ------
+    ConfigError
+        A file cannot be read, or is no TOML.
+    """
+    options: dict[str, Any] = {}
+    for folder in (version_dir.resolve().parent, version_dir):
+        file = folder / _SETTINGS_FILE
+        if not file.is_file():
+            continue
+        try:
+            table = tomllib.loads(file.read_text(encoding="utf-8")).get(_TABLE, {})
+        except OSError as error:
+            raise ConfigError(f"'{file}' cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"'{file}' is no TOML: {error}") from error
+        if not isinstance(table, dict):
+            raise ConfigError(f"'{file}': {_TABLE}: expected a table, got {type(table).__name__}")
+        options.update(table)
+    return options
