@@ -103,7 +103,8 @@ def test_a_width_of_the_options_must_be_the_models():
 
 def test_widths_of_unknown_tensors_are_refused():
     with pytest.raises(
-        ModelLoadError, match=r"option 'widths': expected some of \{.*binary.*\}, got 'contiguous'"
+        ModelLoadError,
+        match=r"option 'widths': expected one of .*binary.*, got 'contiguous'; did you mean 'continuous'\?",
     ):
         layout_widths(HOME, {"contiguous": 3}, WHERE)
 
