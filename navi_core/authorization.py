@@ -123,6 +123,16 @@ class Authorization:
         self._admin = _file(settings.admin_token_file, clock)
         self._infer = _file(settings.infer_token_file, clock)
 
+    @property
+    def allows_admin(self) -> bool:
+        """Whether admin operations are offered at all."""
+        return self._allows_admin
+
+    def needs_token(self, operation: Operation) -> bool:
+        """Tell whether an operation is for those with a token only."""
+        files = {Operation.ADMIN: self._admin, Operation.INFER: self._infer}
+        return files.get(operation) is not None
+
     def check_of(self, operation: Operation) -> Check | None:
         """Return the check of an operation; None: everybody may."""
         if operation is Operation.ADMIN:

@@ -43,6 +43,7 @@ from navi_core.metrics.metrics import Metrics
 from navi_core.models.manager import ServableManager
 from navi_core.models.watching import Watcher
 from navi_core.needs import check_needs
+from navi_core.openapi import compose
 from navi_core.plugins.discovery import discover
 from navi_core.plugins.observers import Observers
 from navi_core.plugins.registry import Registry
@@ -316,8 +317,8 @@ class _Parts:
         self.metrics.set_budget_source(lambda: self.budget.in_use_bytes)
         self.metrics.set_certificate_source(partial(certificate_ends, config.transports))
         services = self._services()
-        authorization = Authorization(allow_admin=config.admin, settings=config.auth)
-        self.router = HostRouter(services, authorization=authorization)
+        self.authorization = Authorization(allow_admin=config.admin, settings=config.auth)
+        self.router = HostRouter(services, authorization=self.authorization)
         self.metrics_router = HostRouter(
             [service for service in services if service.name == OPERATIONS_SERVICE]
         )
@@ -342,6 +343,7 @@ class _Parts:
             descriptor_sets=lambda: {
                 service.name: service.descriptor_set for service in services if service.descriptor_set
             },
+            openapi=lambda: compose(services, self.authorization),
         )
         names = registry.services().keys() if config.services is None else config.services
         services += [registry.service(name).create(context) for name in names]

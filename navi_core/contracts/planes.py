@@ -428,6 +428,8 @@ class ServiceContext:
     descriptor_sets
         Service name -> its ``descriptor_set``, of all services of the host that have one; filled like
         ``rpc_services``.
+    openapi
+        Makes the OpenAPI document of what the host offers over HTTP, when all services are there.
     new_signal
         Makes a wake-up call for a stream that watches, so that services import no event loop.
     run_off_loop
@@ -444,5 +446,6 @@ class ServiceContext:
     options: ServiceOptions = field(default_factory=ServiceOptions)
     rpc_services: Callable[[], Sequence[str]] = tuple
     descriptor_sets: Callable[[], Mapping[str, bytes]] = dict
+    openapi: Callable[[], Mapping[str, Any]] = dict
     run_off_loop: OffLoop = run_at_once
     answer_ahead: AnswerStream = answer_one_by_one

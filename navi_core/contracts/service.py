@@ -8,11 +8,13 @@ answers INTERNAL with an opaque text and logs it.
 from __future__ import annotations
 
 import re
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, TypeAlias
+from importlib.resources import files
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 
@@ -210,6 +212,9 @@ class HttpRoute:
         Match the path together with ``?query`` (TensorFlow Serving's grammar does so).
     fallback
         Tried only when nothing else matched.
+    advertised
+        The OpenAPI document has it. False: it is there to refuse by name what others have; fallback routes are not
+        advertised either.
     """
 
     verb: str
@@ -218,6 +223,7 @@ class HttpRoute:
     operation: Operation
     with_query: bool = False
     fallback: bool = False
+    advertised: bool = True
 
 
 class Service(ABC):
@@ -232,11 +238,15 @@ class Service(ABC):
     model_options_type
         A ``msgspec.Struct`` (unknown fields forbidden) for its table in a model's ``service_options``; None: models
         have nothing to say to it.
+    openapi_file
+        The file beside the class's module that describes its HTTP routes: JSON, with the keys ``paths`` and
+        ``components`` of an OpenAPI 3.0 document; None: nothing does.
     """
 
     name: ClassVar[str]
     descriptor_set: ClassVar[bytes | None] = None
     model_options_type: ClassVar[type[msgspec.Struct] | None] = None
+    openapi_file: ClassVar[str | None] = None
 
     def rpc_methods(self) -> Mapping[str, RpcMethod]:
         """Return ``/package.Service/Method`` -> method."""
@@ -245,6 +255,20 @@ class Service(ABC):
     def http_routes(self) -> Sequence[HttpRoute]:
         """Return the routes, most specific first."""
         return ()
+
+    def openapi(self) -> dict[str, Any]:
+        """Return what its settings make of ``openapi_file``, a new object each time; asked for when a client asks.
+
+        Only what the service answers by itself: the host adds tokens, its own refusals and the service's name.
+        """
+        return {} if self.openapi_file is None else self._read_json(self.openapi_file)
+
+    @classmethod
+    def _read_json(cls, name: str) -> dict[str, Any]:
+        """Return the object in a file beside the module of the class that names ``openapi_file``."""
+        module = next(base.__module__ for base in cls.__mro__ if "openapi_file" in vars(base))
+        package = sys.modules[module].__package__ or module
+        return msgspec.json.decode((files(package) / name).read_bytes(), type=dict[str, Any])
 
     @classmethod
     @abstractmethod

@@ -43,15 +43,24 @@ def navi_register_transports() -> Sequence[type[Transport]]:
 
 @hookimpl
 def navi_register_services() -> Sequence[type[Service]]:
-    """Register the protocols: TensorFlow Serving's, Open Inference, Proton's; health, reflection, and operators' pages."""
+    """Register the protocols, and what there is beside them: health, reflection, OpenAPI, and operators' pages."""
     from navi_core.services.health import HealthService  # noqa: PLC0415 - imported when asked for
     from navi_core.services.oip.service import OipService  # noqa: PLC0415 - see above
+    from navi_core.services.openapi.service import OpenApiService  # noqa: PLC0415 - see above
     from navi_core.services.operations import OperationsService  # noqa: PLC0415 - see above
     from navi_core.services.proton.service import ProtonService  # noqa: PLC0415 - see above
     from navi_core.services.reflection.service import ReflectionService  # noqa: PLC0415 - see above
     from navi_core.services.tf_serving.service import TfServingService  # noqa: PLC0415 - see above
 
-    return [TfServingService, OipService, ProtonService, HealthService, ReflectionService, OperationsService]
+    return [
+        TfServingService,
+        OipService,
+        ProtonService,
+        HealthService,
+        ReflectionService,
+        OperationsService,
+        OpenApiService,
+    ]
 
 
 @hookimpl

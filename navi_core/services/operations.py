@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import msgspec
 
 from navi_core.contracts.planes import DataPlane, ServiceContext
 from navi_core.contracts.service import Call, Handler, HttpRoute, Operation, Response, Service
 
-__all__ = ["LIVE_PATH", "READY_PATH", "OperationsService"]
+__all__ = ["LIVE_PATH", "METRICS_PATH", "READY_PATH", "OperationsService"]
 
 LIVE_PATH: Final = "/healthz/live"
 READY_PATH: Final = "/healthz/ready"
+METRICS_PATH: Final = "/metrics"
+"""Where the description has the metrics page."""
 
 _OK: Final = 200
 _UNAVAILABLE: Final = 503
@@ -33,6 +35,7 @@ class OperationsService(Service):
     """
 
     name: ClassVar[str] = "operations"
+    openapi_file: ClassVar[str | None] = "operations_openapi.json"
 
     def __init__(self, context: ServiceContext) -> None:
         self._plane: Final[DataPlane] = context.plane
@@ -53,6 +56,15 @@ class OperationsService(Service):
             )
             for path, handler in handlers.items()
         ]
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description, with the metrics page at its configured paths."""
+        found = super().openapi()
+        page = found["paths"].pop(METRICS_PATH)
+        for number, path in enumerate(self._metrics_paths):
+            operation_id = page["get"]["operationId"] + (f"_{number + 1}" if number else "")
+            found["paths"][path] = {"get": {**page["get"], "operationId": operation_id}}
+        return found
 
     async def _live(self, _call: Call) -> Response:
         is_live = self._plane.is_live()

@@ -23,6 +23,7 @@ from __future__ import annotations
 import pytest
 
 from navi_core.testing.service_call_cases import CallCases
+from navi_core.testing.service_openapi_cases import OpenApiCases
 from navi_core.testing.service_shape_cases import ShapeCases
 from navi_core.testing.service_stage import MODEL, UNKNOWN_MODEL, Reply, Sample
 
@@ -30,7 +31,7 @@ __all__ = ["MODEL", "UNKNOWN_MODEL", "Reply", "Sample", "ServiceConformance"]
 
 
 @pytest.mark.conformance
-class ServiceConformance(ShapeCases, CallCases):
+class ServiceConformance(ShapeCases, OpenApiCases, CallCases):
     """The laws of :class:`navi_core.Service`.
 
     Subclass it, build the service, and give a request that is answered for each of its handlers.

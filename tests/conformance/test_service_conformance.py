@@ -6,6 +6,7 @@ import pytest
 
 from navi_core import DType, Signature, TensorSpec
 from navi_core.services.health import HealthService
+from navi_core.services.openapi.service import OpenApiService
 from navi_core.services.operations import OperationsService
 from navi_core.services.reflection.service import ReflectionService
 from navi_core.services.tf_serving.service import TfServingService
@@ -152,6 +153,16 @@ class TestOperations(ServiceConformance):
             "GET /healthz/ready": b"",
             "GET /metrics": Sample(metadata={"accept": "application/openmetrics-text"}),
         }
+
+
+class TestOpenApi(ServiceConformance):
+    plugin_module = "navi_core.plugins.builtin"
+
+    def make_service(self, context):
+        return OpenApiService.create(context)
+
+    def samples(self, model):
+        return {"GET /openapi.json": b""}
 
 
 class TestReflection(ServiceConformance):

@@ -144,7 +144,7 @@ def test_the_core_wheel_holds_what_it_needs_and_nothing_else(wheel_of):
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     committed = {
         str(path.relative_to(ROOT))
-        for pattern in ("*.py", "*.pyi", "*.binpb", "*.toml", "*.tmpl")
+        for pattern in ("*.py", "*.pyi", "*.binpb", "*.toml", "*.tmpl", "*.json")
         for path in (ROOT / "navi_core").rglob(pattern)
     }
     assert committed <= set(names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import HttpRoute, Operation, RpcKind, RpcMethod, Service
@@ -21,6 +21,7 @@ from navi_core.wire import oip
 __all__ = ["OipService"]
 
 _PREFIX: Final = "/inference.GRPCInferenceService/"
+_TRITON_FILE: Final = "openapi_triton.json"
 
 
 class OipService(Service):
@@ -34,10 +35,12 @@ class OipService(Service):
 
     name: ClassVar[str] = "oip"
     descriptor_set: ClassVar[bytes | None] = oip.DESCRIPTORS.serialized
+    openapi_file: ClassVar[str | None] = "openapi.json"
 
     def __init__(self, context: ServiceContext) -> None:
         options = read_options(context.options.tables.get(self.name, {}))
         plane = context.plane
+        self._is_triton: Final = options.is_triton
         self._failures = Failures(options, plane)
         inference = Inference(
             plane,
@@ -89,3 +92,21 @@ class OipService(Service):
     def http_routes(self) -> Sequence[HttpRoute]:
         """Return the REST API's routes."""
         return (self._rest_infer.route(), *self._rest.routes(), *unsupported_routes(self._failures))
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description, of Triton's dialect where that is spoken."""
+        found = super().openapi()
+        return _merged(found, self._read_json(_TRITON_FILE)) if self._is_triton else found
+
+
+def _merged(target: Any, patch: Any) -> Any:
+    """Apply a JSON merge patch (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    found = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = _merged(found.get(key), value)
+    return found

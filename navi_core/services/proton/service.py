@@ -57,6 +57,7 @@ class ProtonService(Service):
 
     name: ClassVar[str] = "proton"
     descriptor_set: ClassVar[bytes | None] = proton.DESCRIPTORS.serialized
+    openapi_file: ClassVar[str | None] = "openapi.json"
 
     def __init__(self, context: ServiceContext) -> None:
         if table := context.options.tables.get(self.name):

@@ -44,6 +44,7 @@ class TfServingService(Service):
     name: ClassVar[str] = "tf_serving"
     descriptor_set: ClassVar[bytes | None] = tf_serving.DESCRIPTORS.serialized
     model_options_type: ClassVar[type[Struct] | None] = TfServingModelOptions
+    openapi_file: ClassVar[str | None] = "openapi.json"
 
     def __init__(self, context: ServiceContext) -> None:
         self._plane = context.plane

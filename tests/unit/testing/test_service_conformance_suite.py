@@ -21,9 +21,11 @@ from navi_core.contracts.service import (
 )
 from navi_core.errors import DecodeError, ErrorCode, NaviError
 from navi_core.messages import InferenceRequest, ModelRef
+from navi_core.openapi import OpenApiError
 from navi_core.testing import Sample, ServiceConformance
 
 STATUS = {code: number for number, code in enumerate(ErrorCode)}  # gRPC's order
+TEXT = (("content-type", "text/plain"),)
 HTTP = {ErrorCode.INVALID_ARGUMENT: 400, ErrorCode.NOT_FOUND: 404, ErrorCode.UNAVAILABLE: 503}
 
 
@@ -54,6 +56,21 @@ class SumService(Service):
             HttpRoute(verb="POST", pattern=path, handler=self.http, operation=Operation.INFER),
             HttpRoute(verb="GET", pattern=path, handler=self.show, operation=Operation.READ),
         ]
+
+    def openapi(self):
+        text = {"description": "text", "content": {"text/plain": {"schema": {"type": "string"}}}}
+        answers = {str(status): text for status in (200, 400, 404, 503)}
+        model = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+        return {
+            "paths": {
+                "/sum/{model}": {
+                    "parameters": [{"$ref": "#/components/parameters/Model"}],
+                    "get": {"operationId": "show", "responses": answers},
+                    "post": {"operationId": "sum", "responses": answers},
+                }
+            },
+            "components": {"parameters": {"Model": model}},
+        }
 
     async def rpc(self, call):
         try:
@@ -86,16 +103,19 @@ class SumService(Service):
 
     async def http(self, call):
         try:
-            return Response(status=200, body=[await self.sum(call.match["model"], call.body, call)])
+            body = [await self.sum(call.match["model"], call.body, call)]
+            return Response(status=200, body=body, headers=TEXT)
         except NaviError as error:
-            return Response(status=HTTP.get(error.code, 500), body=self.word(error).encode())
+            status = HTTP.get(error.code, 500)
+            return Response(status=status, body=self.word(error).encode(), headers=TEXT)
 
     async def show(self, call):
         try:
             with self.plane.acquire(ModelRef(call.match["model"])) as handle:
-                return Response(status=200, body=handle.platform.encode())
+                return Response(status=200, body=handle.platform.encode(), headers=TEXT)
         except NaviError as error:
-            return Response(status=HTTP.get(error.code, 500), body=self.word(error).encode())
+            status = HTTP.get(error.code, 500)
+            return Response(status=status, body=self.word(error).encode(), headers=TEXT)
 
     def status(self, error):
         return STATUS[error.code]
@@ -233,6 +253,53 @@ class _TakesAProbe(SumService):
         ]
 
 
+class _DescribesLess(SumService):
+    def openapi(self):
+        described = super().openapi()
+        del described["paths"]["/sum/{model}"]["get"]
+        return described
+
+
+class _DescribesMore(SumService):
+    def openapi(self):
+        described = super().openapi()
+        described["paths"]["/sums/{model}"] = described["paths"]["/sum/{model}"]
+        return described
+
+
+class _DescribesNoParameter(SumService):
+    def openapi(self):
+        described = super().openapi()
+        del described["paths"]["/sum/{model}"]["parameters"]
+        return described
+
+
+class _RefersToNothing(SumService):
+    def openapi(self):
+        return {**super().openapi(), "components": {}}
+
+
+class _NamesTwoAlike(SumService):
+    def openapi(self):
+        described = super().openapi()
+        described["paths"]["/sum/{model}"]["get"]["operationId"] = "sum"
+        return described
+
+
+class _DescribesSuccessAlone(SumService):
+    def openapi(self):
+        described = super().openapi()
+        del described["paths"]["/sum/{model}"]["post"]["responses"]["404"]
+        return described
+
+
+class _SaysHtml(SumService):
+    async def show(self, call):
+        response = await super().show(call)
+        response.headers = (("content-type", "text/html; charset=utf-8"),)
+        return response
+
+
 class _HasOneMore(SumService):
     def rpc_methods(self):
         return method(self, "/sum.Sum/More")
@@ -354,6 +421,8 @@ def _forgets(watcher):
 
 _KeepsWatching = type("_KeepsWatching", (SumService,), {"watch": _forgets(SumService.watch)})
 
+ROUTES = "every_http_route_is_described_and_no_other"
+DESCRIBED = "answers_and_errors_are_as_described"
 BYTES = "any_bytes_get_an_answer_of_the_protocol"
 
 
@@ -369,6 +438,13 @@ BYTES = "any_bytes_get_an_answer_of_the_protocol"
         (_HidesARoute, "http_routes_do_not_clash", "no sample reaches the route GET /sum/"),
         (_RegistersTwice, "http_routes_do_not_clash", "registered twice"),
         (_TakesAProbe, "http_routes_do_not_clash", "'operations' and 'sum' both offer"),
+        (_DescribesLess, ROUTES, "the route GET .* is not described"),
+        (_DescribesMore, ROUTES, "is described, and no route takes it"),
+        (_DescribesNoParameter, ROUTES, "no parameter 'model' is described"),
+        (_RefersToNothing, ROUTES, "there is no '#/components/parameters/Model'"),
+        (_NamesTwoAlike, "operations_have_names_of_their_own", "two operations have one operationId"),
+        (_DescribesSuccessAlone, DESCRIBED, "is answered with 404; POST .* describes 200, 400, 503"),
+        (_SaysHtml, DESCRIBED, "answered with 200 and 'text/html', described are text/plain"),
         (_HasOneMore, "every_rpc_has_a_sample", r"lacks /sum\.Sum/More"),
         (_KeepsAnswers, "samples_are_answered", "an answer was not released"),
         (_KeepsHandles, "samples_are_answered", "a model's handle was not given back"),
@@ -397,7 +473,7 @@ BYTES = "any_bytes_get_an_answer_of_the_protocol"
 )
 def test_suite__catches_a_wrong_service(wrong, law, words):
     suite = type("Suite", (SumSuite,), {"service": wrong})()
-    with pytest.raises((AssertionError, pytest.fail.Exception, NaviError), match=words):
+    with pytest.raises((AssertionError, pytest.fail.Exception, NaviError, OpenApiError), match=words):
         getattr(suite, f"test_{law}")()
 
 

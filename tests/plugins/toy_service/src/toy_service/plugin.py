@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from navi_core import (
 
 _RPC_STATUS = {ErrorCode.INVALID_ARGUMENT: 3, ErrorCode.NOT_FOUND: 5, ErrorCode.UNAVAILABLE: 14}
 _HTTP_STATUS = {ErrorCode.INVALID_ARGUMENT: 400, ErrorCode.NOT_FOUND: 404, ErrorCode.UNAVAILABLE: 503}
+_TEXT = (("content-type", "text/plain"),)
 
 
 class ToySum(Service):
@@ -50,6 +52,18 @@ class ToySum(Service):
         pattern = re.compile(r"/toy/(?P<model>[^/]+)")
         return (HttpRoute(verb="POST", pattern=pattern, handler=self._http, operation=Operation.INFER),)
 
+    def openapi(self) -> dict[str, Any]:
+        """Return what the one route takes and answers."""
+        text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+        answers = {"200": "The sum.", "400": "No numbers.", "404": "No such model.", "503": "Not now."}
+        post = {
+            "operationId": "sum",
+            "requestBody": text,
+            "responses": {status: {"description": said, **text} for status, said in answers.items()},
+        }
+        model = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+        return {"paths": {"/toy/{model}": {"parameters": [model], "post": post}}}
+
     async def _rpc(self, call: Call) -> Response:
         model, _, numbers = bytes(call.body).partition(b" ")
         try:
@@ -59,9 +73,11 @@ class ToySum(Service):
 
     async def _http(self, call: Call) -> Response:
         try:
-            return Response(status=200, body=await self._sum(call.match["model"], bytes(call.body), call))
+            body = await self._sum(call.match["model"], bytes(call.body), call)
+            return Response(status=200, body=body, headers=_TEXT)
         except NaviError as error:
-            return Response(status=_HTTP_STATUS.get(error.code, 500), body=error.message.encode())
+            status = _HTTP_STATUS.get(error.code, 500)
+            return Response(status=status, body=error.message.encode(), headers=_TEXT)
 
     async def _sum(self, model: str, numbers: bytes, call: Call) -> bytes:
         try:
