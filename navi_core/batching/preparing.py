@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -18,11 +19,13 @@ from navi_core.models.served import LoadedVersion, ServedSignature
 from navi_core.signature import (
     DEFAULT_SIGNATURE,
     Signature,
+    TensorSpec,
     check_inputs,
     check_outputs,
     default_value,
     format_shape,
     is_stray,
+    why_not_batchable,
 )
 from navi_core.types import NamedArrays, Parameters
 
@@ -61,14 +64,18 @@ def prepare(loaded: LoadedVersion, request: InferenceRequest) -> Prepared:
         if not stray:
             raise
     alone = stray or any(signature.inputs[each].is_per_request for each in request.inputs)
-    inputs = request.inputs
+    inputs, rows = request.inputs, num_rows
     if tuple(inputs) != tuple(signature.inputs):  # one order, so that all who send the same share batches
         inputs = {each: inputs[each] for each in signature.inputs if each in inputs}
-        if signature.batchable and not stray:
-            inputs, num_rows = _with_default_rows(signature, inputs, num_rows)
+        if left_out := _left_out_rows(signature, inputs):
+            if not signature.batchable or stray:
+                rows = _lone_rows(signature, inputs)
+            else:
+                rows = num_rows = 1 if num_rows is None else num_rows
+            inputs = _with_defaults(signature, inputs, left_out, rows)
     size_bytes = sum(array.nbytes for array in inputs.values())
     if len(inputs) > len(request.inputs):
-        _check_size(size_bytes, num_rows, loaded)
+        _check_size(size_bytes, rows, loaded)
     alone = alone or num_rows is None
     key = None
     if not alone:
@@ -88,24 +95,40 @@ def prepare(loaded: LoadedVersion, request: InferenceRequest) -> Prepared:
     )
 
 
-def _with_default_rows(
-    signature: Signature, inputs: NamedArrays, num_rows: int | None
-) -> tuple[NamedArrays, int | None]:
-    """Give a request the rows of inputs that it leaves out, so that it batches with those that send them.
+def _left_out_rows(signature: Signature, inputs: NamedArrays) -> list[TensorSpec]:
+    """Return the inputs with rows that a request leaves out and that have a default.
 
     Inputs that the model itself has a value for stay out, and so do defaults without rows: those are added
-    when the batch runs. A request that sends nothing with rows has one row.
+    when the batch runs.
     """
-    left_out = [
+    return [
         spec
         for name, spec in signature.inputs.items()
         if name not in inputs and spec.default is not None and not spec.is_per_request
     ]
-    if not left_out:
-        return inputs, num_rows
-    rows = 1 if num_rows is None else num_rows
+
+
+def _lone_rows(signature: Signature, inputs: NamedArrays) -> int | None:
+    """Return how many rows a request has that runs alone; None: its shapes do not speak of rows, or differ.
+
+    The warm-up or the configuration may have kept it from batching: its inputs go row by row all the same.
+    """
+    if why_not_batchable(signature.inputs, {}):
+        return None
+    sizes = {
+        array.shape[0]
+        for name, array in inputs.items()
+        if array.ndim and not signature.inputs[name].is_per_request
+    }
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _with_defaults(
+    signature: Signature, inputs: NamedArrays, left_out: Sequence[TensorSpec], rows: int | None
+) -> NamedArrays:
+    """Give a request the rows of inputs that it leaves out, so that it batches with those that send them."""
     complete = {**inputs, **{spec.name: default_value(spec, rows) for spec in left_out}}
-    return {name: complete[name] for name in signature.inputs if name in complete}, rows
+    return {name: complete[name] for name in signature.inputs if name in complete}
 
 
 def _check_size(size_bytes: int, num_rows: int | None, loaded: LoadedVersion) -> None:

@@ -19,7 +19,8 @@ import structlog
 from navi_core.batching.buffers import BufferPool
 from navi_core.batching.execution import BatchContext, Task
 from navi_core.contracts.runtime import RunContext, Servable
-from navi_core.signature import Signature, default_value, format_shape, zero_rows
+from navi_core.errors import TensorMismatchError
+from navi_core.signature import Signature, default_value, format_shape, why_not_batchable, zero_rows
 from navi_core.tensors import DType
 from navi_core.types import Array, NamedArrays
 
@@ -75,7 +76,12 @@ def warm_up(
     notes: list[str] = []
     for name, signature in signatures.items():
         counts = tuple(dict.fromkeys(rows)) if signature.batchable else rows[:1]
-        inputs = _sample(signature, max(counts))
+        try:
+            inputs = _sample(signature, max(counts))
+        except TensorMismatchError as error:
+            notes.append(f"signature '{name}' was not warmed up: {error.message}")
+            found[name] = signature
+            continue
         seen: dict[int, NamedArrays] = {}
         for num_rows in counts:
             try:
@@ -121,11 +127,12 @@ def warm_up(
 def _sample(signature: Signature, num_rows: int) -> NamedArrays:
     """Return inputs to try a model with; defaults where there are any, what the model knows itself is left out."""
     random = np.random.default_rng(_SEED)
+    has_rows = signature.batchable or not why_not_batchable(signature.inputs, {})
     inputs = {}
     for spec in signature.inputs.values():
         if spec.default is not None:
-            has_rows = signature.batchable and not spec.is_per_request
-            inputs[spec.name] = np.asarray(default_value(spec, num_rows if has_rows else None), order="C")
+            rows = num_rows if has_rows and not spec.is_per_request else None
+            inputs[spec.name] = np.asarray(default_value(spec, rows), order="C")
         elif not spec.optional:
             array = zero_rows(spec, num_rows)
             if spec.dtype in _REAL and array.size <= _MAX_SAMPLED:

@@ -18,6 +18,7 @@ from navi_core import (
     HostConfig,
     ModelConfig,
     ModelLoadError,
+    ModelRef,
     Runtime,
     Servable,
     Signature,
@@ -258,6 +259,21 @@ async def test_a_model_that_does_not_batch_gets_its_defaults_too(tmp_path):
     made, _ = host_of(tmp_path, fixed)
     async with made as host:
         assert (await host.predict("m", {"x": floats([[1, 2]])}))["y"].tolist() == [420.5]
+
+
+async def test_a_model_that_the_warm_up_keeps_from_batching_gets_its_defaults_row_by_row(tmp_path):
+    class Mixing(Weighted):
+        def run(self, signature, inputs, outputs, ctx):
+            found = super().run(signature, inputs, outputs, ctx)
+            return {**found, "y": found["y"] - found["y"].mean()}
+
+    made, kind = host_of(tmp_path)
+    kind.load = lambda self, artifact, options: Mixing(INPUTS)
+    async with made as host:
+        answer = await host.predict("m", {"x": floats([[1, 2], [1, 2], [1, 3]])})
+        assert answer["y"].tolist() == pytest.approx([-200 / 3, -200 / 3, 400 / 3])
+        with host.plane.acquire(ModelRef("m")) as handle:
+            assert not handle.signatures[DEFAULT_SIGNATURE].batchable
 
 
 async def test_a_default_of_several_rows_goes_with_that_many(tmp_path):

@@ -159,6 +159,42 @@ def test_a_request_of_nothing_but_defaults_is_one_row():
     assert prepared.inputs["bias"].tolist() == [[1, 2, 3]]
 
 
+def unbatched(*, x=("batch", 3), outputs=SIGNATURE.outputs, **bias):
+    inputs = {
+        "x": spec("x", *x, **({"shape_is_advisory": True} if bias.pop("is_advisory", False) else {})),
+        "bias": spec("bias", *bias.get("shape", ("batch", 3)), default=np.array([[1, 2, 3]], np.float32)),
+        "k": spec("k", default=np.array(2, np.float32)),
+    }
+    return loaded(Signature(inputs=inputs, outputs=outputs, batchable=bias.get("batchable", False)))
+
+
+@pytest.mark.parametrize(
+    ("version", "num_rows", "expected"),
+    [
+        (unbatched(), 4, 4),
+        (unbatched(), 0, 0),
+        (unbatched(outputs={"loss": spec("loss")}), 4, 4),  # that is why it does not batch
+        (unbatched(x=(None, 3), shape=(None, 3)), 4, 4),
+        (unbatched(x=(4, 3)), 4, 1),  # no rows: the dimension is fixed
+        (unbatched(x=("points", 3)), 4, 1),  # not its rows
+    ],
+)
+def test_defaults_of_rows_follow_the_rows_where_requests_run_alone(version, num_rows, expected):
+    prepared = prepare(version, request(inputs={"x": floats(num_rows, 3)}))
+
+    assert prepared.key is None
+    assert prepared.inputs["bias"].tolist() == [[1, 2, 3]] * expected
+    assert "k" not in prepared.inputs
+
+
+def test_defaults_of_rows_follow_the_rows_of_a_shape_that_is_not_declared():
+    version = unbatched(batchable=True, is_advisory=True)
+    prepared = prepare(version, request(inputs={"x": floats(5, 7)}))
+
+    assert prepared.key is None
+    assert prepared.inputs["bias"].shape == (5, 3)
+
+
 def test_rows_that_only_defaults_give_bytes_are_bounded():
     endless = with_defaults(x=spec("x", "batch", None))
 

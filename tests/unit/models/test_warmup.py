@@ -12,7 +12,7 @@ from navi_core.contracts.artifact import Artifact
 from navi_core.errors import InferenceError
 from navi_core.models.loading import load_version
 from navi_core.models.warmup import DEFAULT_ROWS, warm_up
-from navi_core.signature import DEFAULT_SIGNATURE
+from navi_core.signature import DEFAULT_SIGNATURE, TensorSpec
 from navi_core.tensors import DType
 from navi_core.testing.affine import AffineModel, AffineRuntime, AffineServable, write_affine
 from navi_core.testing.registries import registry_of
@@ -120,6 +120,45 @@ def test_rounding_is_no_mixing():
 
     assert signature.batchable
     assert notes == []
+
+
+class Summing(AffineServable):
+    """Needs ``bias`` row by row, and is not batched."""
+
+    def __init__(self, *shape, default):
+        super().__init__(AffineModel())
+        signature = self.signatures[DEFAULT_SIGNATURE]
+        bias = TensorSpec(
+            name="bias", dtype=DType.FLOAT32, shape=shape, default=np.asarray(default, np.float32)
+        )
+        self.signatures = {
+            DEFAULT_SIGNATURE: dataclasses.replace(
+                signature, inputs={**signature.inputs, "bias": bias}, batchable=False
+            )
+        }
+
+    def run(self, signature, inputs, outputs, ctx):
+        assert len(inputs["bias"]) == len(inputs["x"])
+        return super().run(signature, inputs, outputs, ctx)
+
+
+def test_defaults_follow_the_rows_of_a_model_that_is_not_batched():
+    servable = Summing("batch", 2, default=[[1, 2]])
+
+    _, notes = warm_up(servable, servable.signatures, (3,), model="m")
+
+    assert (servable.batches, notes) == ([3], [])
+
+
+def test_a_default_of_so_many_rows_that_no_run_fits_is_noted_and_loads():
+    servable = Summing("batch", 2, default=[[1, 2]] * 5)
+
+    signatures, notes = warm_up(servable, servable.signatures, DEFAULT_ROWS, model="m")
+
+    assert signatures == servable.signatures
+    assert notes == [
+        "signature 'serving_default' was not warmed up: default of input 'bias': expected rows 5, got 1"
+    ]
 
 
 def test_one_row_count_proves_nothing_and_says_so():
