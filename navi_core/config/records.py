@@ -375,7 +375,7 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     load_retry_interval_s: PositiveFloat = 5.0
     max_load_retries: NonNegativeInt | None = None
     default_deadline_ms: NonNegativeFloat = 30_000.0
-    compat_metrics: tuple[Literal["navi", "tensorflow"], ...] = ()
+    compat_metrics: tuple[Literal["navi", "tensorflow", "proton"], ...] = ()
 
 
 _R = TypeVar("_R", bound=_Record)

@@ -38,6 +38,7 @@ from navi_core.metrics.cells import (
 )
 from navi_core.metrics.compat.base import CompatModel, CompatServer
 from navi_core.metrics.compat.navi import NaviCompat
+from navi_core.metrics.compat.proton import ProtonCompat
 from navi_core.metrics.compat.tensorflow import TensorflowCompat
 from navi_core.metrics.compat.text import write_openmetrics, write_text
 from navi_core.metrics.families import UNKNOWN
@@ -65,7 +66,7 @@ class Metrics:
     Parameters
     ----------
     compat
-        Names of other servers whose families are shown as well: ``navi``, ``tensorflow``.
+        Names of other servers whose families are shown as well: ``navi``, ``tensorflow``, ``proton``.
 
     Attributes
     ----------
@@ -123,7 +124,7 @@ class Metrics:
         with self._store.lock:
             self._unresolved.count(service, transport, method, code, reason, total_seconds)
             for compat in self._compat_of(UNKNOWN):
-                compat.request_finished(method, code, total_seconds, 0)
+                compat.request_finished(service, method, code, total_seconds, 0)
 
     def load_finished(self, model: str, version: int, seconds: float, ok: bool) -> None:
         """Count one load; the version's number is not a label, or every version would stay on the page."""
@@ -311,7 +312,9 @@ def _compat_server(name: str, version: str) -> CompatServer:
         return NaviCompat(version)
     if name == TensorflowCompat.name:
         return TensorflowCompat()
-    raise ValueError(f"compat_metrics: expected navi or tensorflow, got '{name}'")
+    if name == ProtonCompat.name:
+        return ProtonCompat()
+    raise ValueError(f"compat_metrics: expected navi, tensorflow or proton, got '{name}'")
 
 
 def _own_version() -> str:

@@ -176,7 +176,7 @@ class SignatureMetrics:
             self._calls.count(service, transport, method, code, reason, total_seconds)
             self._rows.value += rows
             for compat in self._compat:
-                compat.request_finished(method, code, total_seconds, rows)
+                compat.request_finished(service, method, code, total_seconds, rows)
 
     def queue_wait(self, seconds: float) -> None:
         """Count how long one request waited in the queue."""

@@ -19,8 +19,10 @@ __all__ = ["CompatModel", "CompatServer"]
 class CompatModel:
     """Counts what happens to one model; its cells are bound once."""
 
-    def request_finished(self, method: str, code: ErrorCode, total_seconds: float, num_rows: int) -> None:
-        """Count an answer."""
+    def request_finished(
+        self, service: str, method: str, code: ErrorCode, total_seconds: float, num_rows: int
+    ) -> None:
+        """Count an answer; the service's name tells a protocol's ``Predict`` from another's."""
 
     def queue_wait(self, seconds: float) -> None:
         """Count one request's wait."""

@@ -191,8 +191,10 @@ class _NaviModel(CompatModel):
     def _converter_time(self) -> HistogramCell:
         return self._server.converter_time.child(self._model)
 
-    def request_finished(self, method: str, code: ErrorCode, total_seconds: float, num_rows: int) -> None:
-        del method, num_rows  # Navi tells neither apart
+    def request_finished(
+        self, service: str, method: str, code: ErrorCode, total_seconds: float, num_rows: int
+    ) -> None:
+        del service, method, num_rows  # Navi tells none of them apart
         self._requests.value += 1
         self._requests_by_model.value += 1
         self._response_time.observe(total_seconds * 1e3)

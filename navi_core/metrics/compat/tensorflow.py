@@ -22,6 +22,9 @@ QUEUING_US: Final = tuple(100 * 1.2**power for power in range(52))
 EXAMPLE_COUNTS: Final = tuple(float(2**power) for power in range(15))
 BATCH_SIZES: Final = tuple(float(2**power) for power in range(14))
 
+SERVICE: Final = "tf_serving"
+"""The service whose calls are counted."""
+
 ENTRYPOINTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "Predict": "GRPC",
@@ -158,9 +161,11 @@ class _TensorflowModel(CompatModel):
         self._input_size = server.input_batch_size.child()
         self._processed_size = server.processed_batch_size.child()
 
-    def request_finished(self, method: str, code: ErrorCode, total_seconds: float, num_rows: int) -> None:
+    def request_finished(
+        self, service: str, method: str, code: ErrorCode, total_seconds: float, num_rows: int
+    ) -> None:
         entrypoint = ENTRYPOINTS.get(method)
-        if entrypoint is None:
+        if service != SERVICE or entrypoint is None:
             return
         count = self._counts.get(code)
         if count is None:

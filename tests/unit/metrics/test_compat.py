@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from navi_core.errors import ErrorCode
+from navi_core.metrics.compat import proton, tensorflow
 from navi_core.metrics.compat.navi import version_number
 from navi_core.metrics.metrics import Metrics
+from navi_core.services.proton import errors as proton_errors
+from navi_core.services.proton.service import ProtonService
+from navi_core.services.tf_serving.service import TfServingService
 
 SPECS = Path(__file__).parents[3] / "specs" / "metrics"
 
@@ -20,7 +24,7 @@ def page(metrics):
 
 
 def compat_lines(metrics):
-    return [line for line in page(metrics).splitlines() if line.startswith((":", "# TYPE :", "# HELP :"))]
+    return [line for line in page(metrics).splitlines() if re.match(r"(# (TYPE|HELP) )?(:|axum_)", line)]
 
 
 def specified(server):
@@ -44,27 +48,30 @@ def use(metrics):
     metrics.requests_replayed("m", "/models/m/7", ErrorCode.OK, 0.004, 3)
     metrics.requests_replayed("m", "/models/m/8", ErrorCode.DATA_LOSS, 0.002, 1)
     recorder = metrics.for_signature("m", 7, "s")
-    recorder.request_finished("tensorflow", "grpc", "Predict", ErrorCode.OK, "", 0.004, 5)
-    recorder.request_finished("tensorflow", "http", "predict", ErrorCode.OK, "", 0.002, 1)
-    recorder.request_finished("tensorflow", "grpc", "Classify", ErrorCode.OK, "", 0.002, 3)
-    recorder.request_finished("tensorflow", "grpc", "Predict", ErrorCode.INTERNAL, "", 0.001, 1)
-    recorder.request_finished("tensorflow", "grpc", "Predict", ErrorCode.CANCELLED, "", 0.001, 1)
+    recorder.request_finished("tf_serving", "grpc", "Predict", ErrorCode.OK, "", 0.004, 5)
+    recorder.request_finished("tf_serving", "http", "predict", ErrorCode.OK, "", 0.002, 1)
+    recorder.request_finished("tf_serving", "grpc", "Classify", ErrorCode.OK, "", 0.002, 3)
+    recorder.request_finished("tf_serving", "grpc", "Predict", ErrorCode.INTERNAL, "", 0.001, 1)
+    recorder.request_finished("tf_serving", "grpc", "Predict", ErrorCode.CANCELLED, "", 0.001, 1)
     recorder.request_finished("oip", "grpc", "ModelInfer", ErrorCode.OK, "", 0.001, 1)
+    recorder.request_finished("proton", "grpc", "Predict", ErrorCode.OK, "", 0.001, 1)
+    recorder.request_finished("proton", "http", "predict", ErrorCode.OK, "", 0.2, 1)
+    recorder.request_finished("proton", "http", "predict", ErrorCode.INVALID_ARGUMENT, "", 0.001, 0)
     recorder.queue_wait(0.002)
     recorder.batch_started(3, 5, 3, "rows")
     recorder.batch_started(1, 8, 0, "rows")
     recorder.converted(0.003, 5)
     recorder.ran(0.012, ok=True)
     recorder.work_saved("stale", 4)
-    metrics.unresolved_request("tensorflow", "grpc", "Predict", ErrorCode.NOT_FOUND, "", 0.001)
+    metrics.unresolved_request("tf_serving", "grpc", "Predict", ErrorCode.NOT_FOUND, "", 0.001)
 
 
-@pytest.mark.parametrize("server", ["navi", "tensorflow"])
+@pytest.mark.parametrize("server", ["navi", "tensorflow", "proton"])
 def test_families__are_those_of_the_specification(server):
     metrics = Metrics([server])
     use(metrics)
     written, entries = specified(server)
-    types = dict(re.findall(r"^# TYPE (:\S+) (\w+)$", page(metrics), re.MULTILINE))
+    types = dict(re.findall(r"^# TYPE ((?::|axum_)\S+) (\w+)$", page(metrics), re.MULTILINE))
     shown = {name: entry["kind"] for name, entry in entries.items() if entry["state"] == "shown"}
     assert shown == types
     for name, entry in entries.items():
@@ -106,8 +113,8 @@ def test_navi__values():
     use(metrics)
     lines = compat_lines(metrics)
     for expected in [
-        ":navi:num_requests 7",
-        ':navi:num_requests_by_model{model_name="m"} 6',
+        ":navi:num_requests 10",
+        ':navi:num_requests_by_model{model_name="m"} 9',
         ':navi:num_requests_by_model{model_name="_unknown_"} 1',
         ":navi:num_requests_failed 1",
         ':navi:inference_failed_requests_by_model{model_name="m"} 1',
@@ -115,14 +122,14 @@ def test_navi__values():
         ":navi:num_batches_dropped 1",
         ":navi:num_batch_prediction 2",
         ':navi:num_prediction_by_model{model_name="m"} 8',
-        ':navi:num_predictions{model_name="m"} 4',
+        ':navi:num_predictions{model_name="m"} 6',
         ':navi:new_model_snapshot{model_name="m"} 1',
         ":navi:batch_size 4",
         ":navi:mpsc_channel_size 7",
         ":navi:customop_version 54321",
         ":navi:cert_expiry_epoch 2000000000",
         ':navi:response_time_bucket{model_name="m",le="0"} 0',
-        ':navi:response_time_bucket{model_name="m",le="10"} 6',
+        ':navi:response_time_bucket{model_name="m",le="10"} 8',
         ':navi:model_inference_time_bucket{model_name="m",le="10"} 0',
         ':navi:model_inference_time_bucket{model_name="m",le="15"} 1',
         ':navi:model_inference_time_sum{model_name="m"} 12',
@@ -207,7 +214,7 @@ def test_tensorflow__batch_sizes_do_not_grow_the_page_without_bound():
     assert "other" in found
 
 
-@pytest.mark.parametrize("server", ["navi", "tensorflow"])
+@pytest.mark.parametrize("server", ["navi", "tensorflow", "proton"])
 def test_openmetrics__keeps_the_exact_names(server):
     metrics = Metrics([server])
     use(metrics)
@@ -226,8 +233,35 @@ def test_compat__both_and_neither():
 
 
 def test_compat__an_unknown_name_is_refused():
-    with pytest.raises(ValueError, match="expected navi or tensorflow, got 'triton'"):
+    with pytest.raises(ValueError, match="expected navi, tensorflow or proton, got 'triton'"):
         Metrics(["triton"])
+
+
+def test_proton__http_is_counted_by_status():
+    metrics = Metrics(["proton"])
+    use(metrics)
+    lines = compat_lines(metrics)
+    call = 'method="POST",endpoint="/predict"'
+    for expected in [
+        "# TYPE axum_http_requests_total counter",
+        f'axum_http_requests_total{{{call},status="200"}} 1',
+        f'axum_http_requests_total{{{call},status="422"}} 1',
+        f'axum_http_requests_duration_seconds_bucket{{{call},status="200",le="0.1"}} 0',
+        f'axum_http_requests_duration_seconds_bucket{{{call},status="200",le="0.25"}} 1',
+        f'axum_http_requests_duration_seconds_sum{{{call},status="200"}} 0.2',
+    ]:
+        assert expected in lines
+    before = page(metrics)
+    metrics.forget_model("m")
+    assert [line for line in before.splitlines() if line.startswith("axum")] == [
+        line for line in page(metrics).splitlines() if line.startswith("axum")
+    ]
+
+
+def test_compat__services_and_statuses_are_those_of_the_services():
+    assert (TfServingService.name, ProtonService.name) == (tensorflow.SERVICE, proton.SERVICE)
+    statuses = {code: int(proton.STATUSES.get(code, "500")) for code in ErrorCode}
+    assert statuses == proton_errors.HTTP_STATUS
 
 
 @pytest.mark.parametrize("server", ["navi", "tensorflow"])
@@ -238,7 +272,9 @@ def test_compat__version_forgotten_model_stays_until_it_is_forgotten(server):
     assert any('"m"' in line for line in compat_lines(metrics))
     metrics.forget_model("m")
     assert not any('"m"' in line for line in compat_lines(metrics))
-    metrics.for_signature("m", 7, "s").request_finished("t", "grpc", "Predict", ErrorCode.OK, "", 0.1, 1)
+    metrics.for_signature("m", 7, "s").request_finished(
+        "tf_serving", "grpc", "Predict", ErrorCode.OK, "", 0.1, 1
+    )
     assert any('model_name="m"' in line for line in compat_lines(metrics))
 
 
