@@ -88,13 +88,12 @@ def test_load__says_that_another_count_is_in_use(load, tmp_path):
 def test_inter_op__says_where_it_runs_and_runs_there(load, tmp_path, count, expected):
     ran_on = []
 
+    def note(array):  # TensorFlow holds it weakly once its graph is gone: it must outlive the runs
+        ran_on.append(threading.get_ident())
+        return array
+
     def build():
         x = tf1.placeholder(tf.float32, [None, 3], name="x")
-
-        def note(array):
-            ran_on.append(threading.get_ident())
-            return array
-
         return {"x": x}, {"y": tf.numpy_function(note, [x * 2], tf.float32)}
 
     loaded = load(store_graph(build, tmp_path / "1"), load={"inter_op_threads": count})
