@@ -47,6 +47,9 @@ def _check_model(config: HostConfig, registry: Registry, model: ModelConfig, pat
     if model.converter is not None and model.converter != NO_CONVERTER:
         converter = _named(registry.converter, model.converter, f"{path}.converter")
         plugin_options(converter, config.converters, model.converter_options, f"{path}.converter_options")
+        for name, said in model.signatures.items():
+            own = {**model.converter_options, **said.converter_options}
+            plugin_options(converter, config.converters, own, f"{path}.signatures.{name}.converter_options")
     elif model.converter == NO_CONVERTER and model.converter_options:
         raise ConfigError("expected none, as the converter is turned off", path=f"{path}.converter_options")
 

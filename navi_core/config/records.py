@@ -113,9 +113,15 @@ class SignatureSettings(_Record, frozen=True, kw_only=True):
         Overrules what the shapes say.
     inputs, outputs
         Tensor name -> what is said about it.
+    convert
+        Whether the model's converter makes its inputs; None: of ``serving_default`` alone.
+    converter_options
+        Laid over the model's own, key by key, for this signature.
     """
 
     batchable: bool | None = None
+    convert: bool | None = None
+    converter_options: dict[str, Any] = {}
     inputs: dict[str, TensorSettings] = {}
     outputs: dict[str, TensorSettings] = {}
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from navi_core.contracts.artifact import Artifact
+from navi_core.contracts.converter_metrics import ConverterMetric
 from navi_core.contracts.serve_flags import ServeFlag
 from navi_core.signature import Signature
 from navi_core.tensors import DType
@@ -111,6 +112,14 @@ class BoundConverter(ABC):
         del plan
         return outputs
 
+    def metrics(self) -> Sequence[ConverterMetric]:
+        """Return what this converter counts, as it stands now: shown beside the host's metrics.
+
+        Called from any thread whenever a page of metrics is made, while plans and fills run; quick. Counters
+        and histograms never go down. Default: nothing.
+        """
+        return ()
+
 
 class PayloadEncoder(ABC):
     """The way back, for clients: columns of values -> payloads. It needs no model. Thread-safe.
@@ -178,6 +187,7 @@ class Converter(ABC):
     def bind(self, artifact: Artifact, signature: Signature, options: Any) -> BoundConverter:
         """Bind to one signature of a version that is being loaded. On a loader thread; may be slow.
 
+        Called for each signature that is converted: the default one, and those that the configuration names.
         Compiles or loads kernels: nothing is compiled on the request path.
 
         Parameters

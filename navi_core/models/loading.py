@@ -19,7 +19,7 @@ from navi_core.config.records import ModelSettings, overlay
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.converter import BoundConverter, Converter
 from navi_core.contracts.runtime import LoadOptions, Runtime, Servable
-from navi_core.errors import ErrorCode, ModelLoadError, NaviError
+from navi_core.errors import ConfigError, ErrorCode, ModelLoadError, NaviError
 from navi_core.models.batching_file import with_parameters_file
 from navi_core.models.overrides import apply_overrides
 from navi_core.models.replay import Replay, replay
@@ -101,15 +101,13 @@ def load_version(
         servable = runtime.load(artifact, options)
         try:
             signatures, notes = _signatures(servable, settings, artifact)
-            bound = None
-            if converter is not None:
-                bound = _bind(converter, artifact, signatures, settings, converter_tables or {})
+            bound = _bound(converter, artifact, signatures, settings, converter_tables or {})
             loaded = LoadedVersion(
                 artifact=artifact,
                 servable=servable,
                 runtime=runtime.name,
                 kind=kind,
-                converter=converter.name if converter is not None and bound is not None else "",
+                converter=converter.name if converter is not None and bound else "",
                 signatures=_served(signatures, bound),
                 policy=BatchPolicy.from_settings(
                     settings.batching, max_concurrent_batches=max_concurrent_batches
@@ -234,10 +232,12 @@ def _max_rows(signatures: Mapping[str, Signature]) -> int | None:
     return min(limits, default=None)
 
 
-def _served(signatures: Mapping[str, Signature], bound: BoundConverter | None) -> dict[str, ServedSignature]:
+def _served(
+    signatures: Mapping[str, Signature], bound: Mapping[str, BoundConverter]
+) -> dict[str, ServedSignature]:
     served = {}
     for name, signature in signatures.items():
-        converter = bound if name == DEFAULT_SIGNATURE else None
+        converter = bound.get(name)
         client = signature if converter is None else converter.signature
         served[name] = ServedSignature(name=name, model=signature, client=client, converter=converter)
     return served
@@ -255,23 +255,56 @@ def _converter(registry: Registry, artifact: Artifact, settings: ModelSettings) 
     return registry.select_converter(artifact)
 
 
-def _bind(
-    converter: Converter,
+def _bound(
+    converter: Converter | None,
     artifact: Artifact,
     signatures: Mapping[str, Signature],
     settings: ModelSettings,
     tables: Mapping[str, Mapping[str, Any]],
-) -> BoundConverter | None:
-    """Bind a converter to the default signature; None: it was not asked for, and there is no such signature."""
-    signature = signatures.get(DEFAULT_SIGNATURE)
-    if signature is None:
-        if settings.converter is None:
-            return None
-        msg = f"converter '{converter.name}' needs a signature '{DEFAULT_SIGNATURE}', the model has {', '.join(signatures)}"
+) -> dict[str, BoundConverter]:
+    """Bind a converter to every signature that it serves: the default one, and those that ask for it.
+
+    None at all, where nobody asked for the converter and there is no default signature.
+    """
+    if converter is None:
+        for name, said in settings.signatures.items():
+            if said.convert:
+                raise ConfigError(
+                    "expected a model with a converter, got none", path=f"signatures.{name}.convert"
+                )
+        return {}
+    asking = [name for name in signatures if _is_converted(name, settings)]
+    if not asking and settings.converter is not None:
+        msg = (
+            f"converter '{converter.name}' needs a signature '{DEFAULT_SIGNATURE}', or one that says convert = true; "
+            f"the model has {', '.join(signatures)}"
+        )
         raise ModelLoadError(msg, model=artifact.name, version=artifact.version)
-    options = plugin_options(converter, tables, settings.converter_options, "converter_options")
-    bound = converter.bind(artifact, signature, options)
-    if settings.inputs and set(settings.inputs) != set(bound.signature.inputs):
+    return {name: _bind(converter, artifact, name, signatures[name], settings, tables) for name in asking}
+
+
+def _is_converted(signature: str, settings: ModelSettings) -> bool:
+    said = settings.signatures.get(signature)
+    if said is None or said.convert is None:
+        return signature == DEFAULT_SIGNATURE
+    return said.convert
+
+
+def _bind(
+    converter: Converter,
+    artifact: Artifact,
+    name: str,
+    signature: Signature,
+    settings: ModelSettings,
+    tables: Mapping[str, Mapping[str, Any]],
+) -> BoundConverter:
+    said = settings.signatures.get(name)
+    own = settings.converter_options
+    path = "converter_options"
+    if said is not None and said.converter_options:
+        own, path = {**own, **said.converter_options}, f"signatures.{name}.converter_options"
+    bound = converter.bind(artifact, signature, plugin_options(converter, tables, own, path))
+    if name == DEFAULT_SIGNATURE and settings.inputs and set(settings.inputs) != set(bound.signature.inputs):
         expected, got = ", ".join(bound.signature.inputs), ", ".join(settings.inputs)
         msg = f"inputs of model '{artifact.name}': converter '{converter.name}' takes {expected}, the configuration says {got}"
         raise ModelLoadError(msg, model=artifact.name, version=artifact.version)

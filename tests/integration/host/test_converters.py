@@ -9,6 +9,7 @@ import pytest
 from navi_core import (
     Array,
     BoundConverter,
+    ConfigError,
     Converter,
     DecodeError,
     DType,
@@ -20,9 +21,11 @@ from navi_core import (
     Plan,
     RowSpec,
     Signature,
+    SignatureSettings,
     TensorSpec,
 )
-from navi_core.testing.affine import AffineRuntime, write_affine
+from navi_core.signature import DEFAULT_SIGNATURE
+from navi_core.testing.affine import AffineRuntime, AffineServable, write_affine
 from navi_core.testing.registries import registry_of
 
 pytestmark = pytest.mark.integration
@@ -122,6 +125,96 @@ async def test_configured_inputs_that_the_converter_does_not_take_are_a_load_err
     with pytest.raises(ModelLoadError, match="takes numbers, the configuration says examples"):
         async with host_of(inputs=("examples",)):
             pass
+
+
+class TwoSignatures(AffineServable):
+    """Has ``negative`` beside the default signature."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.signatures = {**self.signatures, "negative": self.signatures[DEFAULT_SIGNATURE]}
+
+    def run(self, signature, inputs, outputs, ctx):
+        found = super().run(signature, inputs, outputs, ctx)
+        return {**found, "y": -found["y"]} if signature == "negative" else found
+
+
+class TwoSignaturesRuntime(AffineRuntime):
+    def load(self, artifact, options):
+        return TwoSignatures(super().load(artifact, options).model)
+
+
+@pytest.fixture
+def host_of_two(tmp_path):
+    folder = write_affine(tmp_path / "m", 1, scale=2.0)
+    (folder / "numbers.txt").write_text("")
+    NumbersConverter.seen.clear()
+
+    def make(signatures=None, **settings):
+        registry = registry_of(runtimes=[TwoSignaturesRuntime], converters=[NumbersConverter])
+        said = msgspec.convert(signatures or {}, dict[str, SignatureSettings])
+        config = ModelConfig(path=str(tmp_path / "m"), stable_ms=0, signatures=said, **settings)
+        return Host(HostConfig(models=(config,), max_load_retries=0), registry=registry)
+
+    return make
+
+
+async def test_other_signatures_are_not_converted_unless_they_ask(host_of_two):
+    async with host_of_two() as host:
+        assert (await host.predict("m", {"numbers": ["1"]}))["y"][0, 0] == 2.0
+        with pytest.raises(InputNamesError, match=r"expected \{x\}"):
+            await host.predict("m", {"numbers": ["1"]}, signature="negative")
+
+
+async def test_a_signature_that_asks_is_converted_with_options_of_its_own(host_of_two):
+    signatures = {"negative": {"convert": True, "converter_options": {"greeting": "minus"}}}
+    async with host_of_two(signatures, converter_options={"greeting": "hello"}) as host:
+        assert NumbersConverter.seen == ["hello", "minus"]
+        assert (await host.predict("m", {"numbers": ["1"]}))["y"][0, 0] == 2.0
+        answer = await host.predict("m", {"numbers": ["1", "3"]}, signature="negative")
+        assert answer["y"][:, 0].tolist() == [-2.0, -6.0]
+        bypassed = await host.predict("m", {"x": [[1, 2]]}, signature="negative", outputs=("y",))
+        assert bypassed["y"].tolist() == [[-2.0, -4.0]]
+
+
+async def test_the_default_signature_may_be_left_as_it_is(host_of_two):
+    signatures = {DEFAULT_SIGNATURE: {"convert": False}, "negative": {"convert": True}}
+    async with host_of_two(signatures) as host:
+        assert (await host.predict("m", {"x": [[1, 2]]}, outputs=("y",)))["y"].tolist() == [[2.0, 4.0]]
+        assert (await host.predict("m", {"numbers": ["1"]}, signature="negative"))["y"][0, 0] == -2.0
+
+
+@pytest.mark.parametrize(
+    ("signatures", "settings", "error", "text"),
+    [
+        (
+            {"negative": {"convert": True}},
+            {"converter": "none"},
+            ConfigError,
+            "signatures.negative.convert: expected a model with a converter, got none",
+        ),
+        (
+            {"negative": {"convert": True, "converter_options": {"greting": ""}}},
+            {},
+            ConfigError,
+            "signatures.negative.converter_options.greting: unknown key, did you mean 'greeting'?",
+        ),
+        (
+            {DEFAULT_SIGNATURE: {"convert": False}},
+            {"converter": "numbers"},
+            ModelLoadError,
+            (
+                "converter 'numbers' needs a signature 'serving_default', or one that says convert = true; "
+                "the model has serving_default, negative"
+            ),
+        ),
+    ],
+)
+async def test_what_cannot_be_converted_fails_the_load(host_of_two, signatures, settings, error, text):
+    with pytest.raises(error) as caught:
+        async with host_of_two(signatures, **settings):
+            pass
+    assert caught.value.message == text
 
 
 async def test_host_wide_options_count_under_an_alias_too(tmp_path):
