@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from navi_core.confined_files import ConfinementError, confined_file, confined_path
     from navi_core.contracts.artifact import Artifact
     from navi_core.contracts.converter import BoundConverter, Converter, PayloadEncoder, Plan, RowSpec
+    from navi_core.contracts.converter_metrics import ConverterMetric, HistogramValue
     from navi_core.contracts.events import RequestFinished, StateChanged
     from navi_core.contracts.planes import (
         Admin,
@@ -129,6 +130,7 @@ _MODULES: Final = {
     "navi_core.confined_files": ("ConfinementError", "confined_file", "confined_path"),
     "navi_core.contracts.artifact": ("Artifact",),
     "navi_core.contracts.converter": ("BoundConverter", "Converter", "PayloadEncoder", "Plan", "RowSpec"),
+    "navi_core.contracts.converter_metrics": ("ConverterMetric", "HistogramValue"),
     "navi_core.contracts.events": ("RequestFinished", "StateChanged"),
     "navi_core.contracts.planes": (
         "Admin",
@@ -232,6 +234,7 @@ __all__ = [
     "ConfigError",
     "ConfinementError",
     "Converter",
+    "ConverterMetric",
     "DType",
     "DataPlane",
     "DeadlineExceededError",
@@ -239,6 +242,7 @@ __all__ = [
     "DrainingError",
     "Emit",
     "ErrorCode",
+    "HistogramValue",
     "Host",
     "HostConfig",
     "HttpMatch",

@@ -111,6 +111,11 @@ class HistogramCell:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._total += value
 
+    def set(self, counts: Sequence[int], total: float) -> None:
+        """Take the counts of all buckets, and the values' sum, from somebody who observed the values."""
+        self._counts = list(counts)
+        self._total = total
+
     def snapshot(self) -> HistogramSnapshot:
         """Return a copy."""
         return HistogramSnapshot(tuple(accumulate(self._counts)), self._total)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import platform
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
 from typing import Final, TypeAlias
@@ -26,6 +26,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
+from navi_core.contracts.converter_metrics import ConverterMetric
 from navi_core.contracts.planes import ServableState
 from navi_core.errors import ErrorCode
 from navi_core.metrics.cells import (
@@ -33,6 +34,7 @@ from navi_core.metrics.cells import (
     FamilySpec,
     HistogramFamily,
     HistogramSnapshot,
+    Labels,
     ScalarFamily,
     to_metric,
 )
@@ -41,6 +43,7 @@ from navi_core.metrics.compat.navi import NaviCompat
 from navi_core.metrics.compat.proton import ProtonCompat
 from navi_core.metrics.compat.tensorflow import TensorflowCompat
 from navi_core.metrics.compat.text import write_openmetrics, write_text
+from navi_core.metrics.converter_families import ConverterSource, ConverterSources
 from navi_core.metrics.families import UNKNOWN
 from navi_core.metrics.recorders import CallCells, MetricStore, SignatureMetrics, WorkSaved
 
@@ -85,6 +88,7 @@ class Metrics:
         self._compat = [_compat_server(name, self._version) for name in dict.fromkeys(compat)]
         self._store = MetricStore()
         self._servable_gauges = self._store.scalar("navi_model_gauge")
+        self._converters = ConverterSources()
         self._signatures: dict[tuple[str, int, str], SignatureMetrics] = {}
         self._compat_models: dict[str, tuple[CompatModel, ...]] = {}
         self._states: dict[tuple[str, int], ServableState] = {}
@@ -163,6 +167,13 @@ class Metrics:
             for name, value in gauges.items():
                 self._servable_gauges.child(model, str(version), name).value = value
 
+    def set_converter(
+        self, model: str, version: int, signature: str, converter: str, source: ConverterSource
+    ) -> None:
+        """Have a loaded version's converter asked for its metrics, whenever a page is made, until it is forgotten."""
+        with self._store.lock:
+            self._converters.add(model, version, signature, converter, source)
+
     def state_changed(
         self, model: str, version: int, before: ServableState | None, after: ServableState
     ) -> None:
@@ -190,6 +201,7 @@ class Metrics:
 
     def _forget(self, model: str, version: int) -> None:
         self._states.pop((model, version), None)
+        self._converters.forget(model, version)
         for key in [key for key in self._signatures if key[:2] == (model, version)]:
             self._signatures.pop(key).detach()
         self._store.forget(model, str(version), labels=("model", "version"))
@@ -241,6 +253,15 @@ class Metrics:
                 yield to_metric(family.spec, gauges[name])
             else:
                 yield from (to_metric(spec, values) for spec, values in self._snapshots([family]))
+        yield from (
+            to_metric(spec, values) for spec, values in self._converters.families(self._converter_metrics())
+        )
+
+    def _converter_metrics(self) -> list[tuple[Labels, str, Sequence[ConverterMetric]]]:
+        """Ask every loaded version's converter; no lock is held while a plugin's code runs."""
+        with self._store.lock:
+            sources = self._converters.copy()
+        return self._converters.read(sources)
 
     def _compat_families(
         self,
@@ -249,11 +270,13 @@ class Metrics:
             return
         queued = sum(row[4] for row in self._queue_rows())
         ends = tuple(self._certificate_source().values())
+        converters = [metric for _, _, metrics in self._converter_metrics() for metric in metrics]
         for server in self._compat:
             with self._store.lock:
                 server.set_queued(queued)
                 server.set_certificate_ends(ends)
                 server.set_servable_gauges(self._servable_gauges_by_name())
+                server.set_converter_metrics(converters)
             yield server, self._snapshots(server.families())
 
     def _servable_gauges_by_name(self) -> dict[str, float]:

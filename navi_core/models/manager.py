@@ -313,6 +313,15 @@ class ServableManager:
     def _open(self, record: VersionRecord, loaded: LoadedVersion) -> None:
         record.loaded = loaded
         self._metrics.set_gauges(record.artifact.name, record.version, loaded.gauges)
+        for signature in loaded.signatures.values():
+            if signature.converter is not None:
+                self._metrics.set_converter(
+                    record.artifact.name,
+                    record.version,
+                    signature.name,
+                    loaded.converter,
+                    signature.converter.metrics,
+                )
         record.batcher = Batcher(loaded, pool=self._pool, threads=self._threads, metrics=self._metrics)
 
     def _failed(self, model: ModelRecord, record: VersionRecord, error: NaviError) -> None:

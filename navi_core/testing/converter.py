@@ -26,13 +26,16 @@ from navi_core.testing.converter_damage_cases import DamageCases
 from navi_core.testing.converter_encoder_cases import EncoderCases
 from navi_core.testing.converter_host_cases import ConverterHostCases
 from navi_core.testing.converter_memory_cases import ConverterMemoryCases
+from navi_core.testing.converter_metrics_cases import ConverterMetricsCases
 from navi_core.testing.converter_plan_cases import PlanCases
 
 __all__ = ["ConverterConformance"]
 
 
 @pytest.mark.conformance
-class ConverterConformance(PlanCases, DamageCases, ConverterHostCases, EncoderCases, ConverterMemoryCases):
+class ConverterConformance(
+    PlanCases, DamageCases, ConverterHostCases, ConverterMetricsCases, EncoderCases, ConverterMemoryCases
+):
     """The laws of :class:`navi_core.BoundConverter`. Subclass it and give the three fixtures.
 
     A converter with an encoder gives two more: ``encoder``, a :class:`navi_core.PayloadEncoder`, and ``columns``, what

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from navi_core.contracts.converter_metrics import ConverterMetric
 from navi_core.errors import ErrorCode
 from navi_core.metrics.cells import HistogramFamily, ScalarFamily
 from navi_core.metrics.compat.text import TextStyle
@@ -80,3 +81,6 @@ class CompatServer:
 
     def set_servable_gauges(self, gauges: Mapping[str, float]) -> None:
         """Take the gauges of all loaded versions, by name, the last loaded one's; called before every page."""
+
+    def set_converter_metrics(self, metrics: Sequence[ConverterMetric]) -> None:
+        """Take the metrics of all bound converters; called before every page."""

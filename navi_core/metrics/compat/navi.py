@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
+from navi_core.contracts.converter_metrics import ConverterMetric
 from navi_core.errors import ErrorCode
 from navi_core.metrics.cells import FamilySpec, HistogramCell, HistogramFamily, ScalarCell, ScalarFamily
 from navi_core.metrics.compat.base import CompatModel, CompatServer
 from navi_core.metrics.compat.text import TextStyle
+from navi_core.metrics.converter_families import combined
 
 __all__ = ["NaviCompat"]
 
@@ -26,6 +28,11 @@ RUN_TIME_MS: Final = (
     *_TAIL,
 )
 CONVERTER_TIME_US: Final = (*(float(value) for value in range(0, 7001, 500)), 20000.0)
+
+FEATURE_VALUE: Final = (*_TENS, *_TAIL, 10000.0, 100000.0)
+
+FEATURE_VALUES: Final = {"discrete": "discrete_feature_value", "continuous": "continuous_feature_value"}
+"""Navi's ``feature_id:...`` -> the histogram of a converter that is shown as that family."""
 
 CUSTOMOP_VERSION: Final = "customop_version"
 """The gauge of a servable that is shown as Navi's family of that name."""
@@ -94,6 +101,12 @@ class NaviCompat(CompatServer):
         self.converter_time = self._histogram(
             "converter_time", "Time to convert one record, in microseconds", CONVERTER_TIME_US
         )
+        self.feature_values = {
+            kind: self._histogram(
+                f"feature_id:{kind}", f"Values of {kind} features", FEATURE_VALUE, "feature_id"
+            )
+            for kind in FEATURE_VALUES
+        }
         self.navi_version.child().value = version_number(version)
 
     def families(self) -> Sequence[ScalarFamily | HistogramFamily]:
@@ -107,7 +120,7 @@ class NaviCompat(CompatServer):
     def forget(self, model: str) -> None:
         """Drop the model's label values."""
         for family in self._families:
-            if family.spec.labels:
+            if family.spec.labels == ("model_name",):
                 family.forget(model)
 
     def set_queued(self, num_requests: int) -> None:
@@ -121,6 +134,15 @@ class NaviCompat(CompatServer):
     def set_certificate_ends(self, ends: Sequence[float]) -> None:
         """Take the end of the certificate that ends first: Navi has one listener."""
         self._show(self.cert_expiry, min(ends, default=None))
+
+    def set_converter_metrics(self, metrics: Sequence[ConverterMetric]) -> None:
+        """Take the values of reported features, of all models together as in Navi, where their buckets are Navi's."""
+        for kind, name in FEATURE_VALUES.items():
+            family = self.feature_values[kind]
+            family.forget()
+            for labels, value in combined(metrics, name).items():
+                if len(labels) == 1 and len(value.counts) == len(FEATURE_VALUE) + 1:
+                    family.child(*labels).set(value.counts, value.total)
 
     def _show(self, family: ScalarFamily, value: float | None) -> None:
         """Show a value; None: leave the family out, since a zero would say something else."""
@@ -141,10 +163,10 @@ class NaviCompat(CompatServer):
         self._families.append(family)
         return family
 
-    def _histogram(self, name: str, meaning: str, bounds: tuple[float, ...]) -> HistogramFamily:
-        family = HistogramFamily(
-            FamilySpec(f":navi:{name}", "histogram", meaning, ("model_name",), bounds=bounds)
-        )
+    def _histogram(
+        self, name: str, meaning: str, bounds: tuple[float, ...], label: str = "model_name"
+    ) -> HistogramFamily:
+        family = HistogramFamily(FamilySpec(f":navi:{name}", "histogram", meaning, (label,), bounds=bounds))
         self._families.append(family)
         return family
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from navi_core.contracts.converter_metrics import ConverterMetric, HistogramValue
 from navi_core.errors import ErrorCode
-from navi_core.metrics.compat import proton, tensorflow
+from navi_core.metrics.compat import navi, proton, tensorflow
 from navi_core.metrics.compat.navi import version_number
 from navi_core.metrics.metrics import Metrics
 from navi_core.services.proton import errors as proton_errors
@@ -39,12 +40,30 @@ def bounds_of(written, entry):
     return [buckets["scale"] * buckets["growth"] ** power for power in range(buckets["count"])]
 
 
+def feature_values():
+    """Return what a converter says of reported features, in Navi's buckets."""
+    bounds = navi.FEATURE_VALUE
+    counts = [2, *[0] * (len(bounds) - 1), 1]
+    return [
+        ConverterMetric(
+            name=f"{kind}_feature_value",
+            kind="histogram",
+            meaning="Values.",
+            labels=("feature_id",),
+            bounds=bounds,
+            samples=[(("17",), HistogramValue(counts, 1e6))],
+        )
+        for kind in ("continuous", "discrete")
+    ]
+
+
 def use(metrics):
     metrics.set_gauge_source(lambda: [("m", 7, "s", 3, 2, 20, 2000), ("n", 1, "s", 0, 5, 5, 50)])
     metrics.load_finished("m", 7, 1.0, ok=True)
     metrics.load_finished("m", 8, 1.0, ok=False)
     metrics.set_gauges("m", 7, {"customop_version": 54321.0})
     metrics.set_certificate_source(lambda: {"grpc": 2e9, "http": 3e9})
+    metrics.set_converter("m", 7, "s", "mine", feature_values)
     metrics.requests_replayed("m", "/models/m/7", ErrorCode.OK, 0.004, 3)
     metrics.requests_replayed("m", "/models/m/8", ErrorCode.DATA_LOSS, 0.002, 1)
     recorder = metrics.for_signature("m", 7, "s")
@@ -135,6 +154,9 @@ def test_navi__values():
         ':navi:model_inference_time_sum{model_name="m"} 12',
         ':navi:converter_time_bucket{model_name="m",le="500"} 0',
         ':navi:converter_time_bucket{model_name="m",le="1000"} 1',
+        ':navi:feature_id:continuous_bucket{feature_id="17",le="0"} 2',
+        ':navi:feature_id:continuous_count{feature_id="17"} 3',
+        ':navi:feature_id:discrete_sum{feature_id="17"} 1000000',
     ]:
         assert expected in lines
     assert "# TYPE :navi:num_requests counter" in lines

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from navi_core.contracts.converter import BoundConverter, PayloadEncoder, Plan, RowSpec
+from navi_core.contracts.converter_metrics import ConverterMetric
 from navi_core.errors import DecodeError, ErrorCode, NaviError, RequestError
 from navi_core.signature import Signature, TensorSpec
 from navi_core.tensors import DType
@@ -40,6 +41,7 @@ class ToyBound(BoundConverter):
         outputs={},
         source="converter",
     )
+    fills = 0
 
     def plan(self, inputs):
         payloads = inputs["examples"].tolist()
@@ -64,6 +66,12 @@ class ToyBound(BoundConverter):
         for item in plan.payload:
             out["x"][start : start + item[0]] = np.frombuffer(item, "<f4", offset=1).reshape(-1, WIDTH)
             start += item[0]
+        self.fills += 1
+
+    def metrics(self):
+        return [
+            ConverterMetric(name="fills_total", kind="counter", meaning="Fills.", samples=[((), self.fills)])
+        ]
 
 
 GOOD_INPUTS = [
@@ -150,13 +158,22 @@ class _MiscountsBytes(ToyBound):
 
 
 class _KeepsStateInFill(ToyBound):
-    fills = 0
-
     def fill(self, plan, out):
         super().fill(plan, out)
-        self.fills += 1
         if self.fills > 3:
             out["x"][...] = self.fills
+
+
+class _CountsDown(ToyBound):
+    def metrics(self):
+        (metric,) = super().metrics()
+        return [dataclasses.replace(metric, samples=[((), 100 - self.fills)])]
+
+
+class _NamesItsCounterBadly(ToyBound):
+    def metrics(self):
+        (metric,) = super().metrics()
+        return [dataclasses.replace(metric, name="fills")]
 
 
 class _WritesItsInputs(ToyBound):
@@ -249,6 +266,8 @@ class _NeedsAnotherName(ToyBound):
 @pytest.mark.parametrize(
     ("wrong", "law"),
     [
+        (_CountsDown, "test_counters_never_go_down"),
+        (_NamesItsCounterBadly, "test_metrics_are_well_formed"),
         (_FillsAtMostAHundred, "test_many_payloads"),
         (_NamesTheFirstPayload, "test_a_refusal_says_which_payload_it_is_about"),
         (_BlamesTheServer, "test_a_refusal_says_which_payload_it_is_about"),
