@@ -25,6 +25,7 @@ __all__ = [
     "read_models",
     "read_text",
     "read_tls",
+    "unused_settings",
 ]
 
 _MAX_FILE_BYTES: Final = 16 * 1024 * 1024
@@ -93,6 +94,14 @@ def read_models(
     except InvalidRequestError as error:
         raise ConfigError(f"{file}: {error.message}", path=flag) from None
     return [listed_config(model.table(), known.get(model.name), defaults) for model in listed]
+
+
+def unused_settings(file: str, flag: str, text: str) -> dict[str, str]:
+    """Return what a ModelServerConfig says without effect: the setting -> why; raises ConfigError."""
+    models = _read(tf_serving.ModelServerConfig, file, flag, text).model_config_list.config
+    if any(model.HasField("logging_config") for model in models):
+        return {f"{flag}: logging_config": "requests are not logged to files"}
+    return {}
 
 
 def read_batching_parameters(file: str, flag: str) -> BatchingTable:

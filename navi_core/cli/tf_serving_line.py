@@ -90,7 +90,7 @@ def read_line(
     defaults = model_settings(said, ignored)
     config = replace(
         config,
-        models=named_models(said, config, flags.model_dir, defaults),
+        models=named_models(said, config, flags.model_dir, defaults, ignored),
         service_options=_service_options(said, config, defaults),
         **_host_fields(said, config),
     )

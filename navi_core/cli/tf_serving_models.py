@@ -9,7 +9,12 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from navi_core.cli.tf_serving_files import read_batching_parameters, read_models, read_text
+from navi_core.cli.tf_serving_files import (
+    read_batching_parameters,
+    read_models,
+    read_text,
+    unused_settings,
+)
 from navi_core.config.records import (
     BatchingSettings,
     HostConfig,
@@ -108,7 +113,11 @@ def _batching(said: Mapping[str, Any], ignored: dict[str, str]) -> BatchingSetti
 
 
 def named_models(
-    said: Mapping[str, Any], config: HostConfig, folders: Sequence[str], defaults: ModelSettings
+    said: Mapping[str, Any],
+    config: HostConfig,
+    folders: Sequence[str],
+    defaults: ModelSettings,
+    ignored: dict[str, str],
 ) -> tuple[ModelConfig, ...]:
     """Return all models, in order: configured ones, those of ``folders``, and those that the flags name.
 
@@ -122,6 +131,8 @@ def named_models(
         Those of navi's own ``--model-dir``.
     defaults
         What the flags say of every model.
+    ignored
+        Gets what has no effect, with the reason.
 
     Raises
     ------
@@ -134,7 +145,9 @@ def named_models(
         configured.setdefault(model.model_name, model)
     if said.get("model_config_file"):
         file, flag = said["model_config_file"], "--model-config-file"
-        listed = read_models(file, flag, read_text(file, flag), configured, defaults)
+        text = read_text(file, flag)
+        listed = read_models(file, flag, text, configured, defaults)
+        ignored |= unused_settings(file, flag, text)
     elif said.get("model_base_path"):
         name = said.get("model_name") or _DEFAULT_NAME
         known = configured.get(name, overlay(ModelConfig(path="."), defaults))

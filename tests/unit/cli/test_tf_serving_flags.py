@@ -394,6 +394,16 @@ def test_batching_parameters_without_effect_say_why(serve):
     }
 
 
+def test_what_models_say_without_effect_says_why(serve, tmp_path):
+    logged = MODELS.replace(
+        "name: 'b',", "name: 'b', logging_config { sampling_config { sampling_rate: 0.5 } }"
+    )
+    (tmp_path / "logged.config").write_text(logged)
+    config, ignored, _ = serve("--model_config_file=logged.config")
+    assert config.models == (A, B)
+    assert ignored == {"--model-config-file: logging_config": "requests are not logged to files"}
+
+
 # --- a line of TensorFlow Serving's, and a line of navi's with one of its flags ----------------------------
 
 
