@@ -1,26 +1,15 @@
-"""Numba's decorators, types and reads: the only module that imports Numba, and so the only policy.
+"""Numba's decorators, types and reads: with ``_disk_cache`` all that imports Numba, and so the only policy.
 
-Kernels have explicit signatures, so they are compiled, or loaded from the cache, when ``_kernels`` is
-imported: while a model loads, never on the request path. They release the GIL. ``NUMBA_DISABLE_JIT=1``
-leaves every kernel a plain Python function with the same results.
-
-The cache lies in ``$NAVI_CACHE_DIR``, else where ``$NUMBA_CACHE_DIR`` says, else under the user's cache
-directory (``$XDG_CACHE_HOME`` or ``~/.cache``); never beside the installed source, and never in a place
-that other users can write to, because Numba unpickles what it finds. Where none can be written, kernels
-are compiled anew in every process. Numba notices changes of the file that holds a kernel, not of the
-constants and reads it was compiled with, so the directory's name carries a digest of all of them.
+Kernels have explicit signatures, so they are compiled, or loaded from the cache (``kernel_cache``), when
+``_kernels`` is imported: while a model loads, never on the request path. They release the GIL.
+``NUMBA_DISABLE_JIT=1`` leaves every kernel a plain Python function with the same results.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
 import struct
 import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numba
@@ -28,6 +17,9 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from navi_dr_transform._disk_cache import compile_or_load
+from navi_dr_transform.kernel_cache import cache_directory
 
 __all__ = [
     "FLOAT_ROWS",
@@ -39,7 +31,6 @@ __all__ = [
     "PAYLOAD",
     "TENSORS",
     "answers",
-    "cache_directory",
     "inner",
     "kernel",
     "read_f64",
@@ -72,41 +63,10 @@ INT_ROWS: Final = types.Array(types.int64, 2, "C")
 TENSORS: Final = types.Tuple((FLOAT_ROWS, INT_ROWS, INT_ROWS, FLOAT_ROWS, FLOAT_ROWS, FLOAT_ROWS))
 """A layout's tensors in the order of their kinds."""
 
-_KEYED_BY: Final = (
-    "_accelerate.py",
-    "_kernels.py",
-    "_protocol.py",
-    "_tensors.py",
-    "wire.py",
-)
-
 
 def answers(count: int) -> Any:
     """Return the type of a tuple of ``count`` integers."""
     return types.UniTuple(types.int64, count)
-
-
-def cache_directory() -> Path | None:
-    """Return the directory of compiled kernels, made if need be; None where none can be written."""
-    root = os.environ.get("NAVI_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
-    if root:
-        base = Path(root)
-    else:
-        home = os.environ.get("XDG_CACHE_HOME", "")
-        try:
-            base = (Path(home) if Path(home).is_absolute() else Path.home() / ".cache") / "navi"
-        except RuntimeError:  # no home directory is known
-            return None
-    digest = hashlib.sha256()
-    for name in _KEYED_BY:
-        digest.update((Path(__file__).parent / name).read_bytes())
-    directory = base / "kernels" / f"navi_dr_transform-{digest.hexdigest()[:16]}"
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            return None if directory.stat().st_mode & stat.S_IWOTH else directory
-    except OSError:
-        return None
 
 
 _DIRECTORY: Final = cache_directory() if JIT else None
@@ -126,14 +86,7 @@ def kernel(signature: Any) -> Callable[[_F], _F]:
             # compiled code casts and wraps silently
             plain: _F = np.errstate(all="ignore")(function)
             return plain
-        # where the cache lies is a setting of the process, read when a function is decorated
-        before = _config.CACHE_DIR
-        if _DIRECTORY is not None:
-            _config.CACHE_DIR = str(_DIRECTORY)
-        try:
-            compiled: _F = numba.njit(signature, nogil=True, cache=_DIRECTORY is not None)(function)
-        finally:
-            _config.CACHE_DIR = before
+        compiled: _F = compile_or_load(function, signature, _DIRECTORY)
         return compiled
 
     return decorate

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from navi_core import hookimpl
 from navi_dr_transform.commands import demo, transform
+from navi_dr_transform.compile_command import compile_kernels
 from navi_dr_transform.converter import BprConverter
 
 if TYPE_CHECKING:
@@ -23,5 +24,5 @@ def navi_register_converters() -> Sequence[type[Converter]]:
 
 @hookimpl
 def navi_register_commands() -> Sequence[click.Command]:
-    """Register ``navi-host transform`` and ``navi-host demo``."""
-    return [transform, demo]
+    """Register ``navi-host transform``, ``navi-host compile`` and ``navi-host demo``."""
+    return [transform, compile_kernels, demo]
