@@ -109,6 +109,10 @@ if TYPE_CHECKING:
         why_not_batchable,
     )
     from navi_core.tensors import DType, dtype_of, numpy_dtype, string_array
+    from navi_core.transports.body import BodyHold, join_body, run_on_written
+    from navi_core.transports.in_flight import Ending, InFlight, RunningCall
+    from navi_core.transports.listener import bind_tcp
+    from navi_core.transports.tls import renewing_context
     from navi_core.types import Array, NamedArrays, Parameters
     from navi_core.wire.tf_serving import PredictRequest, PredictResponse
 
@@ -212,6 +216,10 @@ _MODULES: Final = {
         "why_not_batchable",
     ),
     "navi_core.tensors": ("DType", "dtype_of", "numpy_dtype", "string_array"),
+    "navi_core.transports.body": ("BodyHold", "join_body", "run_on_written"),
+    "navi_core.transports.in_flight": ("Ending", "InFlight", "RunningCall"),
+    "navi_core.transports.listener": ("bind_tcp",),
+    "navi_core.transports.tls": ("renewing_context",),
     "navi_core.types": ("Array", "NamedArrays", "Parameters"),
     "navi_core.wire.tf_serving": ("PredictRequest", "PredictResponse"),
 }
@@ -228,6 +236,7 @@ __all__ = [
     "AuthSettings",
     "BatchingSettings",
     "BodyBudget",
+    "BodyHold",
     "BoundConverter",
     "Call",
     "Clock",
@@ -241,12 +250,14 @@ __all__ = [
     "DecodeError",
     "DrainingError",
     "Emit",
+    "Ending",
     "ErrorCode",
     "HistogramValue",
     "Host",
     "HostConfig",
     "HttpMatch",
     "HttpRoute",
+    "InFlight",
     "InferenceError",
     "InferenceRequest",
     "InferenceResponse",
@@ -293,6 +304,7 @@ __all__ = [
     "RpcKind",
     "RpcMethod",
     "RunContext",
+    "RunningCall",
     "Runtime",
     "Servable",
     "ServableState",
@@ -322,6 +334,7 @@ __all__ = [
     "VersionStatus",
     "WarmupSettings",
     "WatchedModel",
+    "bind_tcp",
     "check_inputs",
     "check_outputs",
     "confined_file",
@@ -330,7 +343,10 @@ __all__ = [
     "encode_payloads",
     "format_shape",
     "hookimpl",
+    "join_body",
     "numpy_dtype",
+    "renewing_context",
+    "run_on_written",
     "string_array",
     "why_not_batchable",
 ]
