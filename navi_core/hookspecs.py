@@ -8,7 +8,7 @@ before the module is imported.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import pluggy
@@ -93,6 +93,16 @@ def navi_register_commands() -> Sequence[click.Command]:  # type: ignore[empty-b
     Called once per invocation of the command line. A command imports what it needs when it runs.
 
     :returns: click commands; a name that is taken already is refused and reported.
+    """
+
+
+@hookspec
+def navi_plugin_status() -> Mapping[str, str]:  # type: ignore[empty-body]  # a specification has no body
+    """Say how things are with what the plugin keeps outside of the host: a cache, a device, a licence.
+
+    Called by ``navi-host plugins`` alone. Quick: it imports no framework, opens no connection, makes nothing.
+
+    :returns: what it is about -> one line; ``{"kernel_cache": "warm: 2 kernels in /var/cache/navi"}``.
     """
 
 

@@ -50,7 +50,7 @@ def test_what_is_compiled_is_there_for_hosts_and_said_to_be(tmp_path):
 
 def test_a_place_that_keeps_nothing_is_an_error(tmp_path):
     (tmp_path / "file").touch()
-    ended = navi_host("compile", "--cache-dir", str(tmp_path / "file"))
+    ended = navi_host("compile", NAVI_CACHE_DIR=str(tmp_path / "file"))
     assert ended.returncode != 0
     assert "expected a directory to keep compiled kernels in" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from navi_core.cli.plugins import COLUMNS
 
 
@@ -50,6 +52,26 @@ def test_command_that_navi_host_has__is_refused_and_reported(navi_host, toy_site
     (row,) = [each for each in found if each["plugin"] == "toy_command"]
     assert (row["kind"], row["state"]) == ("plugin", "failed")
     assert row["reason"] == "navi_register_commands: navi-host has a command 'serve' of its own"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('return {"cache": "warm:\\n2 files"}', {"cache": "warm: 2 files"}),
+        ("return {}", {}),
+        ("return None", {}),
+        ("return 7", {"toy_command": "navi_plugin_status raised AttributeError: 'int' object has no attribute 'items'"}),
+        ("raise OSError('no disk')", {"toy_command": "navi_plugin_status raised OSError: no disk"}),
+    ],
+)  # fmt: skip
+def test_status__is_what_plugins_say_of_themselves(navi_host, toy_site, body, said):
+    package = toy_site.install("toy_command") / "toy_command"
+    hook = f"\n\n@hookimpl\ndef navi_plugin_status():\n    {body}\n"
+    (package / "plugin.py").write_text((package / "plugin.py").read_text() + hook)
+    found = rows(navi_host)
+    assert {row["name"]: row["reason"] for row in found if row["kind"] == "status"} == said
+    assert {row["state"] for row in found} == {"loaded"}
+    assert [row["name"] for row in found if row["kind"] == "command"] == ["toy-greet"]
 
 
 def test_table__has_the_columns_and_is_never_cut(navi_host):

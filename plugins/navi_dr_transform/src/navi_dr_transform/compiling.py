@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from navi_core import ConfigError
-from navi_dr_transform.kernel_cache import cache_state, kernel_names, loaded_kernels
+from navi_dr_transform.kernel_cache import cache_directory, cache_state, kernel_names, loaded_kernels
 
 __all__ = ["run"]
 
@@ -36,19 +36,17 @@ def run(cache_dir: Path | None, *, as_json: bool) -> None:
     if cache_dir is not None:
         # read when kernels are decorated, as in a host
         os.environ["NAVI_CACHE_DIR"] = str(cache_dir.absolute())
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        raise ConfigError("expected kernels to be compiled, got NUMBA_DISABLE_JIT in the environment")
+    if cache_directory() is None:
+        raise _nothing_kept("there is none")
     begun = time.perf_counter()
     for module in dict.fromkeys(name.rpartition(".")[0] for name in kernel_names()):
         importlib.import_module(f"navi_dr_transform.{module}")
     seconds = time.perf_counter() - begun
-    if not loaded_kernels:
-        raise ConfigError("expected kernels to be compiled, got NUMBA_DISABLE_JIT=1 in the environment")
     state = cache_state()
     if not state.is_warm:
-        place = state.directory or cache_dir or "the user's cache directory"
-        raise ConfigError(
-            f"{place}: expected a directory to keep compiled kernels in, which only its owner "
-            f"can write to; nothing was kept ({state})"
-        )
+        raise _nothing_kept(str(state))
     kernels = [
         {"name": each.name, "seconds": round(each.seconds, 3), "was_cached": each.was_cached}
         for each in loaded_kernels
@@ -69,3 +67,12 @@ def run(cache_dir: Path | None, *, as_json: bool) -> None:
     console.print(f"{seconds:.1f} s in all, imports included; in {state.directory}", soft_wrap=True)
     if cache_dir is not None:
         console.print(f"Hosts load them with NAVI_CACHE_DIR={cache_dir.absolute()}", soft_wrap=True)
+
+
+def _nothing_kept(why: str) -> ConfigError:
+    place = (
+        os.environ.get("NAVI_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR") or "the user's cache directory"
+    )
+    return ConfigError(
+        f"{place}: expected a directory to keep compiled kernels in, which its owner alone can write to; {why}"
+    )

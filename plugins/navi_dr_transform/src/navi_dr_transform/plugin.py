@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from navi_core import hookimpl
@@ -26,3 +26,11 @@ def navi_register_converters() -> Sequence[type[Converter]]:
 def navi_register_commands() -> Sequence[click.Command]:
     """Register ``navi-host transform``, ``navi-host compile`` and ``navi-host demo``."""
     return [transform, compile_kernels, demo]
+
+
+@hookimpl
+def navi_plugin_status() -> Mapping[str, str]:
+    """Say whether the kernels would be loaded or compiled."""
+    from navi_dr_transform.kernel_cache import cache_state  # noqa: PLC0415 - reads the kernels' sources
+
+    return {"kernel_cache": str(cache_state())}
