@@ -12,7 +12,12 @@ from navi_core.services.oip.errors import Asked, Failures
 from navi_core.services.oip.inference import model_ref
 from navi_core.services.oip.metadata import model_config, model_is_ready, model_metadata, server_metadata
 from navi_core.services.oip.options import OipOptions
-from navi_core.services.oip.repository import Repository, read_load_parameters, refuse_repository_name
+from navi_core.services.oip.repository import (
+    Repository,
+    check_unload_parameters,
+    read_load_parameters,
+    refuse_repository_name,
+)
 from navi_core.services.oip.statistics import model_statistics
 from navi_core.wire import oip
 from navi_core.wire.descriptors import parse_message
@@ -116,11 +121,7 @@ class ReadRpcs:
 
     async def _load(self, request: oip.RepositoryModelLoadRequest) -> Message:
         name, is_kserve = _model_of(request.repository_name, request.model_name)
-        parameters: dict[str, Any] = {}
-        for key, message in request.parameters.items():
-            choice = message.WhichOneof("parameter_choice")
-            parameters[key] = getattr(message, choice) if choice else None
-        await self._repository.load(name, read_load_parameters(name, parameters))
+        await self._repository.load(name, read_load_parameters(name, _values(request.parameters)))
         answer = oip.RepositoryModelLoadResponse()
         if is_kserve:
             answer.model_name, answer.isLoaded = name, True
@@ -128,11 +129,21 @@ class ReadRpcs:
 
     async def _unload(self, request: oip.RepositoryModelUnloadRequest) -> Message:
         name, is_kserve = _model_of(request.repository_name, request.model_name)
+        check_unload_parameters(_values(request.parameters))
         await self._repository.unload(name)
         answer = oip.RepositoryModelUnloadResponse()
         if is_kserve:
             answer.model_name, answer.isUnloaded = name, True
         return answer
+
+
+def _values(parameters: Mapping[str, oip.ModelRepositoryParameter]) -> dict[str, Any]:
+    """Return name -> value; a parameter without one is None."""
+    values: dict[str, Any] = {}
+    for name, message in parameters.items():
+        choice = message.WhichOneof("parameter_choice")
+        values[name] = getattr(message, choice) if choice else None
+    return values
 
 
 def _model_of(first: str, second: str) -> tuple[str, bool]:

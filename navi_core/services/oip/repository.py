@@ -20,7 +20,14 @@ from navi_core.errors import ErrorCode, InvalidRequestError, ModelNotFoundError,
 if TYPE_CHECKING:
     from navi_core.config.records import ModelConfig
 
-__all__ = ["IndexEntry", "LoadParameters", "Repository", "read_load_parameters", "refuse_repository_name"]
+__all__ = [
+    "IndexEntry",
+    "LoadParameters",
+    "Repository",
+    "check_unload_parameters",
+    "read_load_parameters",
+    "refuse_repository_name",
+]
 
 _FILE_PREFIX: Final = "file:"
 _FILE: Final = re.compile(r"file:(?P<version>[0-9]{1,19})/(?P<name>[^\\\0]+)")
@@ -115,6 +122,18 @@ def read_load_parameters(model: str, parameters: Mapping[str, Any]) -> LoadParam
         return LoadParameters()
     newest = max(versions)
     return LoadParameters(newest, versions[newest])
+
+
+def check_unload_parameters(parameters: Mapping[str, Any]) -> None:
+    """Look at an unload's parameters; what they may say changes nothing, as no model here depends on another.
+
+    Raises
+    ------
+    InvalidRequestError
+        ``unload_dependents`` is no boolean.
+    """
+    if type(parameters.get("unload_dependents", False)) is not bool:
+        raise InvalidRequestError("unload parameter 'unload_dependents': expected a boolean")
 
 
 def _file(name: str) -> tuple[int, str]:

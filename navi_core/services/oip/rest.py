@@ -18,7 +18,7 @@ from navi_core.services.oip.errors import Asked, Failures
 from navi_core.services.oip.inference import model_ref
 from navi_core.services.oip.metadata import model_config, model_is_ready, model_metadata, server_metadata
 from navi_core.services.oip.options import OipOptions
-from navi_core.services.oip.repository import Repository, read_load_parameters
+from navi_core.services.oip.repository import Repository, check_unload_parameters, read_load_parameters
 from navi_core.services.oip.rest_paths import target_of
 from navi_core.services.oip.statistics import model_statistics
 from navi_core.wire.message_dict import message_dict
@@ -157,7 +157,7 @@ class RestApi:
 
     async def _unload(self, call: Call) -> Response:
         name, _ = target_of(call.match)
-        _repository_parameters(call)  # only seen to be well-formed: nothing here depends on another model
+        check_unload_parameters(_repository_parameters(call))
         await self._repository.unload(name)
         return self._done(name, "unload")
 

@@ -160,6 +160,26 @@ async def test_tritons_dialect__gets_empty_answers(service, triton):
     assert await post(triton, UNLOAD.format("m"), {"parameters": {"unload_dependents": True}}) == (200, None)
 
 
+async def test_unload_dependents__must_be_a_boolean(service, triton, admin):
+    for parameters in ({"unload_dependents": {}}, {"unload_dependents": None}, {"unload_dependents": 1}):
+        for each in (service, triton):
+            status, answer = await post(each, UNLOAD.format("m"), {"parameters": parameters})
+            assert (status, answer["error"]) == (
+                400,
+                "unload parameter 'unload_dependents': expected a boolean",
+            )
+    text = "model_name: 'm' parameters { key: 'unload_dependents' value { int64_param: 1 } }"
+    response = await ask(service, "RepositoryModelUnload", text)
+    assert (response.status, response.message) == (
+        3,
+        "unload parameter 'unload_dependents': expected a boolean",
+    )
+    assert admin.calls == []
+    text = "model_name: 'm' parameters { key: 'unload_dependents' value { bool_param: true } }"
+    assert (await ask(service, "RepositoryModelUnload", text)).SerializeToString() == b""
+    assert admin.calls == [("unload", "m")]
+
+
 def test_operations__that_change_models_are_admin_ones(service):
     admin = {path.rpartition("/")[2] for path, method in service.rpc_methods().items()
              if method.operation is Operation.ADMIN}  # fmt: skip
