@@ -98,7 +98,7 @@ class World:
         """Measure and fill, as the host does, into rows that are there."""
         if case.compact:
             raise NotImplementedError
-        decoder = self.converter._decoder  # noqa: SLF001 - what the host calls; it takes rows to write to
+        decoder = self.converter.decoder
         requests = [[payload] for payload in payloads]
         outs = [dict(zip(decoder.widths, tensors, strict=True)) for tensors in out]
 
