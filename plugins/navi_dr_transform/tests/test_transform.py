@@ -8,11 +8,14 @@ import json
 import sys
 from types import SimpleNamespace
 
+import navi_dr_transform.request_files
+import navi_dr_transform.transform
 import numpy as np
 import pytest
 from navi_dr_transform import load_converter
+from navi_dr_transform.npz_file import NpzFile
+from navi_dr_transform.request_files import requests_in
 from navi_dr_transform.thrift_records import data_record, encode_request, float_tensor
-from navi_dr_transform.transform import read_requests
 
 from navi_core import DecodeError
 from navi_core.cli.main import run
@@ -124,12 +127,80 @@ def test_a_missing_mapping_file_is_one_sentence(transform, version, tmp_path):
     assert "expected the mapping file 'all_config.json'" in ran.err
 
 
+def test_many_requests_are_the_tensors_of_each(transform, version, tmp_path, monkeypatch):
+    """Chunks are joined: by number, by bytes, and one request at a time where tensors would be large."""
+    payloads = [encode_request([data_record(continuous={7: n})] * (n % 3)) for n in range(20)]
+    expected, row_ends = load_converter(version).convert(payloads)
+    file = write(tmp_path / "many", lines(*payloads))
+    for name, value in (("_MOST_REQUESTS", 3), ("_CHUNK_BYTES", 1), ("_CHUNK_TENSOR_BYTES", 1)):
+        monkeypatch.setattr(navi_dr_transform.transform, name, value)
+        ran = transform(file)
+        assert (ran.status, ran.err) == (0, "")
+        np.testing.assert_array_equal(ran.arrays["row_ends"], row_ends)
+        np.testing.assert_array_equal(ran.arrays["continuous"], expected["continuous"])
+
+
+def test_files_without_requests_give_arrays_without_rows(transform, tmp_path):
+    ran = transform(write(tmp_path / "blank", b"\n\n"))
+    assert (ran.status, ran.arrays["binary"].shape, ran.arrays["row_ends"].shape) == (0, (0, 149), (0,))
+
+
+def test_an_output_that_fails_stays_as_it_was(transform, tmp_path):
+    good = write(tmp_path / "good", FIRST)
+    assert transform(good).status == 0
+    before = (tmp_path / "out.npz").read_bytes()
+    assert transform(good, write(tmp_path / "bad", lines(SECOND[:-1]))).status == 1
+    assert (tmp_path / "out.npz").read_bytes() == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_the_models_own_options_count(transform, version, tmp_path):
+    (version.parent / "navi.toml").write_text("[converter_options]\nembedding_length = 'strict'\n")
+    ran = transform(write(tmp_path / "long", LONG))
+    assert ran.status == 1
+    assert "expected exactly as many values" in ran.err
+    (version / "navi.toml").write_text("[converter_options]\nembedding_length = 'pad'\n")
+    ran = transform(write(tmp_path / "long", LONG))
+    assert "converter_options.embedding_length: invalid enum value 'pad'" in ran.err
+    assert transform(tmp_path / "long", "--embedding-length", "truncate").status == 0
+    (version / "navi.toml").write_text("[converter_options")
+    assert "navi.toml' is no TOML" in transform(tmp_path / "long").err
+
+
 def test_what_a_file_holds():
+    def requests(content, form):
+        used = []
+        found = list(requests_in(io.BytesIO(content), form, "f", used.append))
+        assert sum(used) in (len(content), len(content) + 1)  # a last line may lack its end
+        return found
+
     text = lines(FIRST, SECOND)
-    assert read_requests(FIRST, "auto", "f") == [("f", FIRST)]
-    assert read_requests(text, "auto", "f") == [("f line 1", FIRST), ("f line 2", SECOND)]
-    assert read_requests(text, "raw", "f") == [("f", text)]
-    assert read_requests(b"", "auto", "f") == []
-    assert read_requests(b"", "raw", "f") == [("f", b"")]
+    assert requests(FIRST, "auto") == [("f", FIRST)]
+    assert requests(text, "auto") == [("f line 1", FIRST), ("f line 2", SECOND)]
+    assert requests(text, "raw") == [("f", text)]
+    assert requests(b"", "auto") == []
+    assert requests(b"", "raw") == [("f", b"")]
     with pytest.raises(DecodeError, match="f line 1: expected base64"):
-        read_requests(FIRST, "base64", "f")
+        requests(FIRST, "base64")
+
+
+def test_lines_are_found_whatever_the_blocks(monkeypatch):
+    monkeypatch.setattr(navi_dr_transform.request_files, "_HEAD_BYTES", 5)
+    monkeypatch.setattr(navi_dr_transform.request_files, "_BLOCK_BYTES", 7)
+    text = lines(FIRST, SECOND, FIRST) + b"\r\n"
+    found = [payload for _, payload in requests_in(io.BytesIO(text), "auto", "f")]
+    assert found == [FIRST, SECOND, FIRST]
+
+
+def test_strings_of_any_length_are_two_arrays(tmp_path):
+    first = np.array([[b"a", b""], [b"\0\0", b"long"]], dtype=object)
+    second = np.array([[b"", b"xyz"]], dtype=object)
+    with NpzFile(tmp_path / "o.npz") as npz:
+        for array in (first, second):
+            npz.append({"text": array})
+    arrays = np.load(tmp_path / "o.npz")
+    whole, ends = arrays["text.bytes"].tobytes(), arrays["text.ends"]
+    starts = np.concatenate([[0], ends.ravel()[:-1]])
+    found = [whole[start:end] for start, end in zip(starts, ends.ravel(), strict=True)]
+    assert ends.shape == (3, 2)
+    assert found == [*first.ravel(), *second.ravel()]

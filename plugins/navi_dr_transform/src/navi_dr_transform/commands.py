@@ -18,14 +18,21 @@ _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
     "--version-dir",
     required=True,
     type=_DIRECTORY,
-    help="The directory with all_config.json and the segdense file.",
+    help="The version's directory: the mapping files, and a navi.toml if there is one.",
 )
 @click.option(
     "--output",
     "-o",
-    required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the tensors go (.npz).",
+)
+@click.option("--explain", is_flag=True, help="Convert nothing: show what became of one request, by name.")
+@click.option(
+    "--number",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Which of the files' requests to explain.",
 )
 @click.option(
     "--format",
@@ -35,32 +42,45 @@ _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
     show_default=True,
     help="raw: a file is one request; base64: a line is one; auto: looks at the bytes.",
 )
-@click.option("--layout", default="home", show_default=True, help="Which tensors a request becomes.")
+@click.option(
+    "--layout", help="Which tensors a request becomes: home, segdense; else what navi.toml says, else home."
+)
 @click.option(
     "--embedding-length",
     type=click.Choice(["truncate", "strict"]),
-    default="truncate",
-    show_default=True,
-    help="What to do with embeddings that are longer than their tensor is wide.",
+    help="What to do with embeddings that are longer than their tensor is wide; else what navi.toml says, else truncate.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Say what was written as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Say what was written, or explain, as JSON.")
 def transform(
     files: tuple[Path, ...],
     version_dir: Path,
-    output: Path,
+    output: Path | None,
+    explain: bool,
+    number: int,
     form: str,
-    layout: str,
-    embedding_length: str,
+    layout: str | None,
+    embedding_length: str | None,
     as_json: bool,
 ) -> None:
     """Turn thrift BatchPredictionRequests into dense tensors, as a model gets them.
 
     FILES hold requests, raw or as lines of base64; - reads standard input. The output has one array for
-    each tensor of the layout and row_ends, the row after each request's last.
+    each tensor of the layout and row_ends, the row after each request's last. With --explain there is no
+    output, but tables of one request's features: which matched, which are unknown, and which columns stayed
+    default.
     """
-    from navi_dr_transform.transform import run  # noqa: PLC0415 - imports numba: only when it runs
+    from navi_dr_transform.transform import run, run_explain  # noqa: PLC0415 - imports numba: only when it runs
 
-    run(files, version_dir, output, form, layout, embedding_length, as_json=as_json)
+    said = {"layout": layout, "embedding_length": embedding_length}
+    options = {name: value for name, value in said.items() if value is not None}
+    if explain:
+        if output is not None:
+            raise click.UsageError("--explain writes no tensors: expected no --output beside it")
+        run_explain(files, version_dir, number, form, options, as_json=as_json)
+    elif output is None:
+        raise click.UsageError("expected --output, where the tensors go, or --explain")
+    else:
+        run(files, version_dir, output, form, options, as_json=as_json)
 
 
 @click.command()

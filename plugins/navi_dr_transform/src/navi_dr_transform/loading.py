@@ -26,11 +26,14 @@ class RequestConverter:
         Makes the tensors.
     resolved
         The layout, and the features that fill it.
+    form
+        What one payload is: ``batch``, ``prediction`` or ``record``.
     """
 
-    def __init__(self, decoder: Decoder, resolved: ResolvedLayout) -> None:
+    def __init__(self, decoder: Decoder, resolved: ResolvedLayout, form: str = "batch") -> None:
         self.decoder = decoder
         self.resolved = resolved
+        self.form = form
 
     def convert(
         self, payloads: Sequence[bytes], *, max_size_bytes: int = 4 << 30
