@@ -3,6 +3,7 @@
 Every case is verified first: all give the same bits. Then bursts take turns, ``--rounds`` times.
 
     python benchmarks/dr_transform [--quick] [--case 64x500]... [--clock wall|processor] [--list]
+    python benchmarks/dr_transform --json FILE; python benchmarks/dr_transform --docs --earlier FILE
     python benchmarks/dr_transform --verify 10000
 """
 
@@ -10,16 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 from cases import ALL, QUICK, find
-from contenders import CPP, CPP_VIRTUAL, MEMCPY, NAVI, PYTHON, THRIFTPY, World
-from measuring import CLOCKS, measure
+from contenders import World
+from measuring import CLOCKS, last_cache_bytes, measure
+from report import TERMINAL_HEAD, summary, terminal_row, write_docs
 from verifying import verify_many
-
-ORDER = (NAVI, CPP, CPP_VIRTUAL, PYTHON, THRIFTPY, MEMCPY)
 
 
 def main() -> None:
@@ -39,50 +42,67 @@ def main() -> None:
         help="only compare the tensors of N generated requests of every form",
     )
     parser.add_argument("--json", type=Path, help="where all figures go")
+    parser.add_argument("--docs", action="store_true", help="put the table and the plot into docs/")
+    parser.add_argument(
+        "--earlier", type=Path, help="the JSON of another run, whose ratios the table shows too"
+    )
     arguments = parser.parse_args()
-    cases = [case for pattern in arguments.case or [] for case in find(pattern)]
+    if arguments.list:
+        print("\n".join(case.name for case in ALL))
+        return
     if arguments.verify:
         begun = time.perf_counter()
         rows = verify_many(World(cpp=False), arguments.verify, arguments.seed)
         passed = time.perf_counter() - begun
         print(f"{arguments.verify} requests, {rows} records: equal tensors ({passed:.0f} s)")
         return
+    cases = [case for pattern in arguments.case or [] for case in find(pattern)]
     if arguments.case and not cases:
         sys.exit(f"no case begins with {' or '.join(arguments.case)}: see --list")
-    cases = cases or (QUICK if arguments.quick else ALL)
-    if arguments.list:
-        print("\n".join(case.name for case in ALL))
-        return
+    run = measure_all(cases or (QUICK if arguments.quick else ALL), arguments)
+    print(summary(run))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(run, indent=1) + "\n")
+    if arguments.docs:
+        earlier = json.loads(arguments.earlier.read_text()) if arguments.earlier else None
+        print("written:", *write_docs(run, earlier))
+
+
+def measure_all(cases, arguments):
+    """Print a line for each case as it is measured, and return everything."""
     world = World(python=not arguments.only_fast)
     for name, reason in world.left_out.items():
         print(f"{name} is left out: {reason}", file=sys.stderr)
-    print(
-        f"{'case':32}" + "".join(f"{name[:20]:>21}" for name in ORDER) + "   x C++  x memcpy   (us a record)"
-    )
+    print(TERMINAL_HEAD)
+    rounds = arguments.rounds or (7 if arguments.quick else 25)
+    burst_ms = arguments.burst_ms or (8 if arguments.quick else 20)
     results = []
     for case in cases:
-        result = measure(
-            case,
-            world,
-            rounds=arguments.rounds or (7 if arguments.quick else 25),
-            burst_ms=arguments.burst_ms or (8 if arguments.quick else 20),
-            clock=CLOCKS[arguments.clock],
-            seed=arguments.seed,
+        clock = CLOCKS[arguments.clock]
+        results.append(
+            measure(case, world, rounds=rounds, burst_ms=burst_ms, clock=clock, seed=arguments.seed)
         )
-        results.append(result)
-        taken = result["ns_per_record"]
-        shown = "".join(
-            f"{taken[name]['median'] / 1e3:>12.2f} ({taken[name]['least'] / 1e3:6.2f})"
-            if name in taken
-            else f"{'-':>21}"
-            for name in ORDER
-        )
-        cpp = "-" if result["times_cpp"] is None else f"{result['times_cpp']:.1f}"
-        print(f"{case.name:32}{shown} {cpp:>7} {result['times_memcpy']:>9.2f}", flush=True)
-    if arguments.json:
-        about = {"versions": world.versions, "left_out": world.left_out, "clock": arguments.clock}
-        about["measured"] = time.strftime("%Y-%m-%d")
-        arguments.json.write_text(json.dumps({**about, "results": results}, indent=1))
+        print(terminal_row(results[-1]), flush=True)
+    return {
+        "measured": time.strftime("%Y-%m-%d"),
+        "clock": arguments.clock,
+        "rounds": rounds,
+        "machine": machine(),
+        "versions": world.versions,
+        "left_out": world.left_out,
+        "results": results,
+    }
+
+
+def machine():
+    """Return what the figures belong to."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    numba, numpy = (version(name) for name in ("numba", "numpy"))
+    return (
+        f"{os.cpu_count()} cores of {model or platform.processor()}, {last_cache_bytes() >> 20} MiB of last cache, "
+        f"Python {platform.python_version()}, Numba {numba}, NumPy {numpy}"
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class World:
                 try:
                     make(False)
                     self._decoders[name] = make
+                    self.versions[name] = version("thrift" if name == PYTHON else "thriftpy2")
                 except ImportError as error:
                     self.left_out[name] = f"it cannot be imported: {error}"
 
@@ -82,7 +84,7 @@ class World:
         self, case: Case, payloads: Sequence[bytes], out: Sequence[Sequence[np.ndarray]]
     ) -> dict[str, Call]:
         """Return name -> call; all write into the same rows."""
-        calls = {NAVI: self._navi(case, payloads, out)}
+        calls = {NAVI: self._navi(payloads, out)}
         if self._baseline is not None:
             baseline = self._baseline
             pointers = [Baseline.pointers(tensors) for tensors in out]
@@ -94,10 +96,8 @@ class World:
         calls[MEMCPY] = _memcpy(payloads, out)
         return calls
 
-    def _navi(self, case: Case, payloads: Sequence[bytes], out: Sequence[Sequence[np.ndarray]]) -> Call:
+    def _navi(self, payloads: Sequence[bytes], out: Sequence[Sequence[np.ndarray]]) -> Call:
         """Measure and fill, as the host does, into rows that are there."""
-        if case.compact:
-            raise NotImplementedError
         decoder = self.converter.decoder
         requests = [[payload] for payload in payloads]
         outs = [dict(zip(decoder.widths, tensors, strict=True)) for tensors in out]
