@@ -197,7 +197,8 @@ def conformance(session: nox.Session) -> None:
 def clients(session: nox.Session) -> None:
     """Point clients that others wrote at a running host."""
     _run(session, "pytest", "tests/clients", "tests/docs/test_readme.py", *session.posargs)
-    # These cannot be imported into one process, and need an older protobuf than the shared environment has.
+    # These cannot be imported into one process with others, need an older protobuf than the shared environment has,
+    # or bring a server framework that nothing else needs.
     for group in CORE["dependency-groups"]:
         _, separator, package = group.partition("clients-")
         if separator:

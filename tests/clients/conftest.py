@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ class Server:
     grpc: str
     http: str
     models: Mapping[str, Path]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def needs(self, model: str) -> None:
         """Skip the test if the model is not here."""
@@ -74,6 +75,31 @@ def managed(tmp_path_factory) -> Iterator[Server]:
         path.write_bytes(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
     with _serving(tmp_path_factory.mktemp("managed"), models, "--admin") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory) -> Iterator[Server]:
+    """A host whose operations need a token; ``mul_1``, and ``spare`` to be loaded and unloaded."""
+    with _guarded(tmp_path_factory.mktemp("guarded"), "kserve") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def guarded_triton(tmp_path_factory) -> Iterator[Server]:
+    """The same, in Triton's dialect."""
+    with _guarded(tmp_path_factory.mktemp("guarded_triton"), "triton") as server:
+        yield server
+
+
+@contextmanager
+def _guarded(folder: Path, dialect: str) -> Iterator[Server]:
+    (folder / "tokens").write_text("a-token\n")
+    (folder / "host.toml").write_text(f'[service_options.oip]\ncompat = "{dialect}"\n')
+    tokens = ("--admin-token-file", str(folder / "tokens"), "--infer-token-file", str(folder / "tokens"))
+    path = _model_files()["mul_1"]
+    flags = ("--config", str(folder / "host.toml"), "--admin", *tokens)
+    with _serving(folder, {"mul_1": path, "spare": path}, *flags) as server:
+        yield replace(server, headers={"Authorization": "Bearer a-token"})
 
 
 @contextmanager
