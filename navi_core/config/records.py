@@ -215,8 +215,9 @@ class ModelConfig(ModelSettings, frozen=True, kw_only=True):
     Attributes
     ----------
     path
-        The directory that holds the version directories; or a single file, which is version 1 and is loaded
-        once.
+        The directory that holds the version directories; or a single file, which is version 1. A version directory
+        stays as it is once it is complete; a single file may be replaced (by a rename, so that it is whole at any
+        time), and what is new is loaded beside what serves, and takes over in one step.
     name
         None: the last part of ``path``; of a single file, without its suffix.
     versions

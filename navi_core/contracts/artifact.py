@@ -25,6 +25,9 @@ class Artifact:
         A directory, or a single file.
     files
         Relative file name -> contents, for a model that came over the wire.
+    revision
+        What tells contents of one place apart, where they may be replaced (a single file's may): an artifact with
+        another one is loaded anew, in place of the version that serves. Empty: what is there stays as it is.
 
     Raises
     ------
@@ -36,6 +39,7 @@ class Artifact:
     version: int
     path: Path | None = None
     files: Mapping[str, bytes] | None = None
+    revision: str = ""
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.files is None):

@@ -7,7 +7,9 @@ neither a jump of the wall clock nor mtimes in the past or future matter. Only t
 model asks the wall clock: a directory whose newest mtime is older than ``stable_ms`` counts at once, so
 that a restart does not wait.
 
-Once complete stays complete: what was loaded is not loaded again because a file was touched.
+Once complete stays complete: what was loaded is not loaded again because a file was touched. A model that is a
+single file is looked at for as long as it is watched, since it has no version number to change: what replaces it is
+complete by the same rule, and another revision of its version.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ class Entry(NamedTuple):
     mtime_ns: int
     """Since the epoch, by the clock of whoever wrote it."""
     is_file: bool = True
+    inode: int = 0
+    """Of a model that is a single file; it tells one that was moved into its place. 0: not looked at."""
 
 
 Tree: TypeAlias = frozenset[Entry]

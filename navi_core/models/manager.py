@@ -4,6 +4,9 @@ Sources say which versions of a model are *aspired*; :func:`~navi_core.models.ve
 do next; this file does it: loads on threads of their own, moves traffic in one step, unloads when the last
 handle came back. All of it runs on the event loop except the loads and closes themselves.
 
+Where the contents of a version are replaced (a model that is a single file), the new ones are loaded beside those that
+serve: :mod:`navi_core.models.renewal`.
+
 A failed load ends that life of the version with its error; a new life begins after a back-off, as long as the
 version is wanted. The versions that serve are not touched by it.
 """
@@ -11,14 +14,11 @@ version is wanted. The versions that serve are not touched by it.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Executor
-from typing import Final
 
 import structlog
 
-from navi_core.background import run_in_daemon_thread
 from navi_core.batching.batcher import Batcher
 from navi_core.batching.buffers import BufferPool
 from navi_core.config.records import HostConfig, ModelConfig
@@ -33,10 +33,10 @@ from navi_core.errors import (
 from navi_core.messages import ModelRef
 from navi_core.metrics.metrics import Metrics
 from navi_core.models.lifecycle import Event, advance
-from navi_core.models.loading import load_version
 from navi_core.models.records import ModelRecord, VersionRecord
-from navi_core.models.replay import Replay
+from navi_core.models.renewal import Renewals, backoff_s
 from navi_core.models.served import LoadedVersion
+from navi_core.models.version_loader import VersionLoader
 from navi_core.models.version_policy import Load, Unload, VersionSnapshot, next_action
 from navi_core.plugins.observers import Observers
 from navi_core.plugins.registry import Registry
@@ -44,8 +44,6 @@ from navi_core.plugins.registry import Registry
 __all__ = ["ServableManager", "VersionRecord"]
 
 log = structlog.get_logger(__name__)
-
-_MAX_BACKOFF_S: Final = 300.0
 
 
 class ServableManager:
@@ -78,19 +76,24 @@ class ServableManager:
         observers: Observers,
         max_concurrent_batches: int,
     ) -> None:
-        self._registry = registry
         self._config = config
         self._pool = pool
         self._threads = threads
         self._metrics = metrics
         self._observers = observers
-        self._max_concurrent_batches = max_concurrent_batches
+        self._loader = VersionLoader(registry, config, metrics, max_concurrent_batches=max_concurrent_batches)
         self._models: dict[str, ModelRecord] = {}
         self._callbacks: dict[object, Callable[[], None]] = {}
-        self._loads = asyncio.Semaphore(config.load_threads)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._is_closing = False
+        self._renewals = Renewals(
+            loader=self._loader,
+            swap=self._swap,
+            spawn=self._spawn,
+            interval_s=config.load_retry_interval_s,
+            max_retries=config.max_load_retries,
+        )
 
     # --- what is configured ----------------------------------------------------------------------
 
@@ -151,6 +154,20 @@ class ServableManager:
             if record.state is ServableState.START:
                 self._advance(model, record, Event.DROPPED)
         self._step(model)
+        self._renew(model)
+
+    def _renew(self, model: ModelRecord) -> None:
+        """Begin to load anew what is not any more what it was loaded from."""
+        for version, artifact in model.aspired.items():
+            record = model.versions.get(version)
+            if record is None or record.artifact.revision == artifact.revision or self._is_closing:
+                continue
+            if record.state is ServableState.START:
+                record.artifact = artifact
+            elif record.state is ServableState.AVAILABLE and model.config.transition == "resource":
+                self._retire(model, record)  # its next life begins when this one has ended
+            elif record.state is ServableState.AVAILABLE:
+                self._renewals.begin(model, record)
 
     @staticmethod
     def _is_new_life(record: VersionRecord, artifact: Artifact) -> bool:
@@ -264,51 +281,15 @@ class ServableManager:
 
     async def _load(self, model: ModelRecord, record: VersionRecord) -> None:
         """Load one version and make it available, or end its life."""
-        started = time.monotonic()
         try:
-            async with self._loads:
-                started = time.monotonic()
-                loaded = await self._load_in_thread(model, record.artifact)
+            loaded = await self._loader.load(model.config, record.artifact)
         except NaviError as error:
-            self._metrics.load_finished(model.name, record.version, time.monotonic() - started, ok=False)
             self._failed(model, record, error)
         else:
-            seconds = time.monotonic() - started
-            self._metrics.load_finished(model.name, record.version, seconds, ok=True)
             self._open(record, loaded)
-            log.info(
-                "servable_loaded",
-                model=model.name,
-                version=record.version,
-                runtime=loaded.runtime,
-                converter=loaded.converter or None,
-                seconds=round(seconds, 3),
-                notes=list(loaded.notes) or None,
-            )
             self._advance(model, record, Event.LOAD_SUCCEEDED)
         self._step(model)
-
-    async def _load_in_thread(self, model: ModelRecord, artifact: Artifact) -> LoadedVersion:
-        config = self._config
-
-        def replayed(done: Replay) -> None:
-            self._metrics.requests_replayed(
-                artifact.name, done.path, done.code, done.seconds, done.num_records
-            )
-
-        def load() -> LoadedVersion:
-            return load_version(
-                self._registry,
-                artifact,
-                model.config,
-                runtime_tables=config.runtimes,
-                converter_tables=config.converters,
-                max_model_bytes=model.config.max_model_bytes,
-                max_concurrent_batches=self._max_concurrent_batches,
-                on_replayed=replayed,
-            )
-
-        return await run_in_daemon_thread(load, name=f"navi-load-{artifact.name}-{artifact.version}")
+        self._renew(model)
 
     def _open(self, record: VersionRecord, loaded: LoadedVersion) -> None:
         record.loaded = loaded
@@ -330,7 +311,7 @@ class ServableManager:
         attempts = record.attempts + 1
         limit = self._config.max_load_retries
         retries_left = (limit is None or attempts <= limit) and record.version in model.aspired
-        delay_s = min(self._config.load_retry_interval_s * 2 ** min(attempts - 1, 16), _MAX_BACKOFF_S)
+        delay_s = backoff_s(self._config.load_retry_interval_s, attempts)
         log.error(
             "servable_load_failed",
             model=model.name,
@@ -363,18 +344,16 @@ class ServableManager:
         loaded, batcher = record.loaded, record.batcher
         record.loaded = record.batcher = None
         await batcher.close()
-        try:
-            await run_in_daemon_thread(
-                loaded.servable.close, name=f"navi-close-{model.name}-{record.version}"
-            )
-        except Exception:
-            log.exception("servable_close_failed", model=model.name, version=record.version)
+        await self._loader.close(loaded)
         self._advance(model, record, Event.UNLOAD_FINISHED)
         if record in model.retiring:
             model.retiring.discard(record)
         else:
             self._metrics.forget(model.name, record.version)
         log.info("servable_unloaded", model=model.name, version=record.version)
+        wanted = model.aspired.get(record.version)
+        if wanted is not None and model.versions.get(record.version) is record and not self._is_closing:
+            self._born(model, wanted)  # it was wanted again, or anew, while it went
         self._step(model)
 
     async def replace(self, artifact: Artifact) -> None:
@@ -388,20 +367,25 @@ class ServableManager:
             It cannot be loaded; what served goes on serving.
         """
         model = self._model(artifact.name)
-        async with self._loads:
-            loaded = await self._load_in_thread(model, artifact)
+        loaded = await self._loader.load(model.config, artifact)
+        model.aspired = {artifact.version: artifact}
+        self._swap(model, artifact, loaded)
+
+    def _swap(self, model: ModelRecord, artifact: Artifact, loaded: LoadedVersion) -> None:
+        """Serve what was loaded; a version of its number, and those that nobody wants, go once they are idle."""
         old = [record for record in model.versions.values() if record.state is ServableState.AVAILABLE]
         same = model.versions.pop(artifact.version, None)
         record = self._born(model, artifact)
         self._advance(model, record, Event.LOAD_STARTED)
         self._open(record, loaded)
-        model.aspired = {artifact.version: artifact}
         self._advance(model, record, Event.LOAD_SUCCEEDED)
         for each in old:
             if each is same:
                 model.retiring.add(each)
-            self._retire(model, each)
+            if each is same or each.version not in model.aspired:
+                self._retire(model, each)
         self._step(model)
+        self._renew(model)
 
     def _advance(self, model: ModelRecord, record: VersionRecord, event: Event) -> None:
         before = record.state

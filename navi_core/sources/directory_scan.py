@@ -4,7 +4,8 @@
 one) counts. Inside a version, links to files count as the files, links to directories are not entered: a
 link back to a parent, or to the whole disk, costs nothing.
 
-A model may be a single file instead of a directory: that is its version 1, and its only one.
+A model may be a single file instead of a directory: that is its version 1, and its only one. It is looked at every
+time, because it may be replaced.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def scan_model(path: Path, rule: CompletenessRule, known: Collection[str]) -> Mo
         with os.scandir(path) as listing:
             children.extend(listing)
     except NotADirectoryError:
-        return _file_listing(path, rule, known)
+        return _file_listing(path, rule)
     except OSError as error:
         return ModelListing(problem=_words(error))
     versions: list[VersionDirectory] = []
@@ -142,7 +143,7 @@ def scan_tree(path: Path) -> Tree:
     return frozenset(entries)
 
 
-def _file_listing(path: Path, rule: CompletenessRule, known: Collection[str]) -> ModelListing:
+def _file_listing(path: Path, rule: CompletenessRule) -> ModelListing:
     """Describe a single file as the one version of its model."""
     try:
         found = path.stat()
@@ -152,7 +153,7 @@ def _file_listing(path: Path, rule: CompletenessRule, known: Collection[str]) ->
         return ModelListing(problem="neither a directory nor a file")
     if rule.kind == "marker":
         return ModelListing(problem=f"a single file, which cannot hold the marker '{rule.marker}'")
-    tree = None if path.name in known else frozenset({_entry(path.name, found)})
+    tree = frozenset({_entry(path.name, found)._replace(inode=found.st_ino)})
     version = VersionDirectory(name=path.name, version=SINGLE_FILE_VERSION, tree=tree)
     return ModelListing(versions=(version,), is_file=True)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.source import WatchedModel
-from navi_core.models.completeness import CompletenessRule, Observation, next_look, observe
+from navi_core.models.completeness import CompletenessRule, Observation, Tree, next_look, observe
 from navi_core.models.version_policy import choose, parse_version
 from navi_core.sources.directory_scan import ModelListing, VersionDirectory
 
@@ -53,6 +53,7 @@ class ModelWatch:
         self.path = path
         self._set_model(model)
         self._observations: dict[str, Observation] = {}
+        self._file: Tree | None = None
         self._was_looked_at = False
         self._is_moving = False
 
@@ -71,6 +72,7 @@ class ModelWatch:
         if path != self.path:
             self.path = path
             self._observations.clear()
+            self._file = None
             self._is_moving = self._is_moving or self._was_looked_at
             self._was_looked_at = False
         elif self.rule != rule_before:
@@ -95,7 +97,10 @@ class ModelWatch:
         is_first, self._was_looked_at = not self._was_looked_at, True
         if listing.problem:
             return self._unlisted(listing.problem, keeps=not is_first or self._is_moving)
+        if listing.is_file:
+            self._forget_replaced(listing.versions[0])
         self._observe(listing, began=began, ended=ended, wall_ns=wall_ns if is_first else None)
+        is_settling = listing.is_file and self._is_settling(listing.versions[0])
         problems = [
             f"version directory '{each.name}': {each.problem}" for each in listing.versions if each.problem
         ]
@@ -107,10 +112,10 @@ class ModelWatch:
             problems += [f"version {version} is wanted but not there" for version in missing]
         dues = [due for one in self._observations.values() if (due := next_look(one, self.rule)) is not None]
         # A pin that moves to a version which is not there, or not yet whole, must not take the model down; nor must
-        # a move to a directory that is still being filled.
+        # a move to a directory that is still being filled, or a file that is being replaced.
         is_pinned = self.model.choice.kind == "specific"
-        keeps = not chosen and (
-            (is_pinned and not is_first) or (self._is_moving and (is_pinned or bool(dues)))
+        keeps = is_settling or (
+            not chosen and ((is_pinned and not is_first) or (self._is_moving and (is_pinned or bool(dues))))
         )
         self._is_moving = self._is_moving and keeps
         if not listing.versions:
@@ -123,6 +128,7 @@ class ModelWatch:
                     name=self.model.name,
                     version=version,
                     path=self.path if listing.is_file else self.path / names[version],
+                    revision=_revision(self._file) if listing.is_file else "",
                 )
                 for version in chosen
             ),
@@ -130,6 +136,18 @@ class ModelWatch:
             problems=tuple(problems),
             waiting=tuple(each.name for each in listing.versions if not self._is_complete(each)),
         )
+
+    def _forget_replaced(self, file: VersionDirectory) -> None:
+        """Have a file that is not the one that came to rest before come to rest itself."""
+        before = self._observations.get(file.name)
+        if before is not None and before.complete and file.tree != self._file:
+            del self._observations[file.name]
+
+    def _is_settling(self, file: VersionDirectory) -> bool:
+        """Tell whether a file was replaced by one that has not come to rest yet; remembers one that has."""
+        if self._is_complete(file):
+            self._file = file.tree
+        return self._file is not None and self._file != file.tree
 
     def _unlisted(self, problem: str, *, keeps: bool) -> Verdict:
         """Keep what there is: storage that is away for a while must not take the models with it."""
@@ -160,6 +178,11 @@ class ModelWatch:
         if parse_version(self.path.name) is not None:
             text += f" (is '{self.path.parent}' meant?)"
         return text
+
+
+def _revision(file: Tree | None) -> str:
+    """Return what tells the contents of a file apart without reading them."""
+    return " ".join(f"{each.mtime_ns}-{each.size_bytes}-{each.inode}" for each in file or ())
 
 
 def _by_version(directories: Sequence[VersionDirectory], problems: list[str]) -> Mapping[int, str]:

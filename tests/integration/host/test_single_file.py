@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -35,6 +36,34 @@ def host_of(*models, **config):
 async def test_it_is_version_1_and_named_after_the_file(file):
     async with host_of(ModelConfig(path=str(file))) as host:
         assert (await host.predict("affine", {"x": [[1, 2]]}, version=1))["y"].tolist() == [[3.0, 6.0]]
+
+
+async def test_a_file_that_is_replaced_takes_over_and_one_that_is_broken_does_not(file):
+    model = ModelConfig(path=str(file), name="m", stable_ms=50)
+
+    async def answers(expected):
+        async with asyncio.timeout(10):
+            while (answer := await host.predict("m", {"x": [[1, 2]]}, version=1))["y"].tolist() != expected:
+                assert answer["y"].tolist() in ([[3.0, 6.0]], [[5.0, 10.0]])
+                await asyncio.sleep(0.005)
+
+    def put(text):
+        new = file.with_suffix(".new")
+        new.write_text(text)
+        new.replace(file)
+
+    async with host_of(model, poll_interval_s=0.01) as host:
+        await answers([[3.0, 6.0]])
+        put('{"scale": 5.0}')
+        await answers([[5.0, 10.0]])
+        put("{")
+        await asyncio.sleep(0.2)
+        await answers([[5.0, 10.0]])
+        put('{"scale": 3.0}')
+        await answers([[3.0, 6.0]])
+        file.unlink()
+        await asyncio.sleep(0.1)
+        await answers([[3.0, 6.0]])
 
 
 async def test_a_navi_toml_beside_it_says_nothing_about_it(file):

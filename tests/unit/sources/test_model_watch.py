@@ -68,6 +68,62 @@ def test_judge__a_single_file_that_is_being_written_waits(watch):
     assert (versions(verdict), verdict.next_look, verdict.waiting) == ([], 3.0, ("m",))
 
 
+def file(**kwargs):
+    return replace(listing(directory("m", version=1, **kwargs)), is_file=True)
+
+
+def test_judge__a_replaced_single_file_is_another_revision_once_it_came_to_rest(watch):
+    [first] = look(watch, file(age_s=3600), 1.0).aspired
+    [again] = look(watch, file(age_s=3600), 2.0).aspired
+    assert again == first
+
+    settling = look(watch, file(size=2, age_s=3600), 10.0)
+    assert (settling.aspired, settling.next_look, settling.waiting) == (None, 12.0, ("m",))
+    assert look(watch, file(size=3, age_s=3600), 12.0).next_look == 14.0
+
+    [second] = look(watch, file(size=3, age_s=3600), 14.0).aspired
+    assert (second.version, second.path) == (1, PATH)
+    assert second.revision != first.revision
+    assert look(watch, file(size=3, age_s=3600), 15.0).aspired == (second,)
+
+
+@pytest.mark.parametrize("change", [{"size": 2}, {"age_s": 3000}, {"inode": 5}])
+def test_judge__size_time_or_inode_tell_a_replaced_file(watch, change):
+    inode = change.pop("inode", 4)
+    watch.judge(_of_inode(file(age_s=3600), 4), began=1.0, ended=1.0, wall_ns=WALL_NS)
+    found = _of_inode(file(**{"age_s": 3600, **change}), inode)
+    assert look(watch, found, 2.0).aspired is None
+    assert versions(look(watch, found, 4.0)) == [1]
+
+
+def _of_inode(found, inode):
+    [version] = found.versions
+    tree = frozenset(entry._replace(inode=inode) for entry in version.tree)
+    return replace(found, versions=(replace(version, tree=tree),))
+
+
+def test_judge__a_file_that_never_rests_again_does_not_take_the_model_down(watch):
+    look(watch, file(age_s=3600), 1.0)
+    for step in range(5):
+        verdict = look(watch, file(size=step + 2), 10.0 + step)
+        assert verdict.aspired is None
+        assert verdict.next_look == 12.0 + step
+
+
+def test_judge__a_file_that_went_for_a_while_is_kept_and_is_the_same_if_it_comes_back(watch):
+    [first] = look(watch, file(age_s=3600), 1.0).aspired
+    assert look(watch, ModelListing(problem="no such file or directory"), 2.0).aspired is None
+    assert look(watch, file(age_s=3600), 3.0).aspired == (first,)
+    assert look(watch, file(size=9), 4.0).aspired is None
+    [second] = look(watch, file(size=9), 6.0).aspired
+    assert second.revision != first.revision
+
+
+def test_judge__version_directories_have_no_revision(watch):
+    [artifact] = look(watch, listing(old("1")), 1.0).aspired
+    assert artifact.revision == ""
+
+
 def test_judge__later_ones_wait_however_old_they_claim_to_be(watch):
     look(watch, listing(old("1")), 1.0)
     verdict = look(watch, listing(old("1"), old("2")), 10.0)
