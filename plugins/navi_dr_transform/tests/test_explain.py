@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import json
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from navi_dr_transform import wire
 from navi_dr_transform._generated.data.ttypes import CompactDataRecord, DataRecord
 from navi_dr_transform._generated.prediction_service.ttypes import BatchPredictionRequest, PredictionRequest
+from navi_dr_transform.decoder import Decoder
 from navi_dr_transform.explain import explain
 from navi_dr_transform.feature_map import FeatureMap, Place
-from navi_dr_transform.layout import Layout, LayoutTensor, Source
+from navi_dr_transform.layout import HOME, Layout, LayoutTensor, Source
 from navi_dr_transform.plain_records import Feature, read_records
 from navi_dr_transform.resolved import ResolvedLayout
 from navi_dr_transform.thrift_records import data_record, encode_request, float_tensor
@@ -91,6 +95,37 @@ def test_tensors_that_are_not_made_match_nothing():
     found = explain([features((Source.CONTINUOUS, 1))], [], RESOLVED, {1: 2})
     assert [each.reason for each in found.unknown] == ["its tensor is not made"]
     assert {each.tensor for each in found.defaults} == {"sparse"}
+
+
+IDS = st.sampled_from([7, 8, -9, 5, 6, 20, 21, 99, -2])
+RECORDS = st.builds(
+    data_record,
+    continuous=st.none() | st.dictionaries(IDS, st.floats(1, 2), max_size=4),
+    binary=st.none() | st.sets(IDS, max_size=4),
+    discrete=st.none() | st.dictionaries(IDS, st.integers(1, 9), max_size=4),
+    tensors=st.none()
+    | st.dictionaries(st.sampled_from([-2, -3, -4, 7]), st.just(float_tensor([1.0] * 5)), max_size=2),
+)
+
+
+@settings(max_examples=60)
+@given(records=st.lists(RECORDS, max_size=3), common=st.none() | RECORDS)
+def test_what_is_matched_is_what_the_tensors_hold(features, widths, records, common):
+    payload = encode_request(records, common)
+    decoder = Decoder(HOME, features, widths, exact_embeddings=False)
+    measured = decoder.measure([payload])
+    out = decoder.allocate(measured.num_rows)
+    decoder.fill(measured, out)
+    found = explain(*read_records(payload, "batch"), ResolvedLayout(HOME, features, {}), decoder.widths)
+    filled = {}
+    for index, array in out.items():
+        tensor = HOME.tensors[index]
+        differs = ~np.isnan(array) if tensor.source is Source.CONTINUOUS else array != 0
+        for column, rows in enumerate(differs.sum(axis=0).tolist()):
+            if rows:
+                filled[tensor.name, None if tensor.source is Source.TENSOR else column] = rows
+    if records:
+        assert {(each.tensor, each.column): each.num_rows for each in found.matched} == filled
 
 
 RECORD = {
