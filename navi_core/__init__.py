@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from navi_core.confined_files import ConfinementError, confined_file, confined_path
     from navi_core.contracts.artifact import Artifact
+    from navi_core.contracts.client import Endpoint, Prediction, RemoteClient, RemoteVersion
     from navi_core.contracts.converter import BoundConverter, Converter, PayloadEncoder, Plan, RowSpec
     from navi_core.contracts.converter_metrics import ConverterMetric, HistogramValue
     from navi_core.contracts.events import RequestFinished, StateChanged
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
         PluginLoadError,
         PluginNotFoundError,
         QueueFullError,
+        RemoteError,
         RequestCancelledError,
         RequestError,
         RequestTooLargeError,
@@ -133,6 +135,7 @@ _MODULES: Final = {
     ),
     "navi_core.confined_files": ("ConfinementError", "confined_file", "confined_path"),
     "navi_core.contracts.artifact": ("Artifact",),
+    "navi_core.contracts.client": ("Endpoint", "Prediction", "RemoteClient", "RemoteVersion"),
     "navi_core.contracts.converter": ("BoundConverter", "Converter", "PayloadEncoder", "Plan", "RowSpec"),
     "navi_core.contracts.converter_metrics": ("ConverterMetric", "HistogramValue"),
     "navi_core.contracts.events": ("RequestFinished", "StateChanged"),
@@ -193,6 +196,7 @@ _MODULES: Final = {
         "PluginLoadError",
         "PluginNotFoundError",
         "QueueFullError",
+        "RemoteError",
         "RequestCancelledError",
         "RequestError",
         "RequestTooLargeError",
@@ -251,6 +255,7 @@ __all__ = [
     "DrainingError",
     "Emit",
     "Ending",
+    "Endpoint",
     "ErrorCode",
     "HistogramValue",
     "Host",
@@ -293,7 +298,11 @@ __all__ = [
     "PluginNotFoundError",
     "PredictRequest",
     "PredictResponse",
+    "Prediction",
     "QueueFullError",
+    "RemoteClient",
+    "RemoteError",
+    "RemoteVersion",
     "RequestCancelledError",
     "RequestError",
     "RequestFinished",

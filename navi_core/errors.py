@@ -36,6 +36,7 @@ The tree::
     ├── DeadlineExceededError
     ├── RequestCancelledError
     ├── InferenceError
+    ├── RemoteError
     └── LifecycleError
 
 Text style: ``<what failed>: expected <x>, got <y> (<where>)``, lower case, no full stop, never the
@@ -72,6 +73,7 @@ __all__ = [
     "PluginLoadError",
     "PluginNotFoundError",
     "QueueFullError",
+    "RemoteError",
     "RequestCancelledError",
     "RequestError",
     "RequestTooLargeError",
@@ -487,6 +489,12 @@ class InferenceError(NaviError):
         super().__init__(message, **kwargs)
         self.model = model
         self.out_of_memory = out_of_memory
+
+
+class RemoteError(NaviError):
+    """Another server that was asked answered with an error, or not at all; the code is its own."""
+
+    default_code = ErrorCode.UNKNOWN
 
 
 class LifecycleError(NaviError):

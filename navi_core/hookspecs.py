@@ -16,6 +16,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from navi_core.contracts.client import RemoteClient
     from navi_core.contracts.converter import Converter
     from navi_core.contracts.events import RequestFinished, StateChanged
     from navi_core.contracts.runtime import Runtime
@@ -83,6 +84,16 @@ def navi_register_sources() -> Sequence[type[ModelSource]]:  # type: ignore[empt
     Called once per host, before the configuration is applied.
 
     :returns: classes that implement :class:`navi_core.ModelSource`.
+    """
+
+
+@hookspec
+def navi_register_clients() -> Sequence[type[RemoteClient]]:  # type: ignore[empty-body]  # a specification has no body
+    """Register clients: classes that ask running servers, for ``navi-host predict`` and ``models``.
+
+    Called once per host, before the configuration is applied.
+
+    :returns: classes that implement :class:`navi_core.RemoteClient`; importing them imports no client library.
     """
 
 

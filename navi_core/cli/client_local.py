@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from navi_core.cli.endpoint import ModelVersion, Prediction, Target
 from navi_core.config.records import HostConfig
+from navi_core.contracts.client import Prediction
 from navi_core.host import Host
 from navi_core.messages import ModelRef
 from navi_core.models.loading import artifact_at
@@ -65,34 +65,22 @@ class LocalModel:
         finally:
             self._runner.close()
 
-    def models(self, names: Sequence[str]) -> Sequence[ModelVersion]:
-        """Return the versions of the model."""
-        return [
-            ModelVersion(name, status.version, status.state, status.error_message)
-            for name in names or (self._artifact.name,)
-            for status in self._host.plane.status(name)
-        ]
-
-    def signatures(self, target: Target) -> Mapping[str, Signature]:
+    def signatures(self, model: ModelRef) -> Mapping[str, Signature]:
         """Return the signatures of the version that a request would go to."""
-        with self._host.plane.acquire(_ref(target)) as handle:
+        with self._host.plane.acquire(model) as handle:
             return dict(handle.signatures)
 
-    def predict(self, target: Target, inputs: NamedArrays) -> Prediction:
+    def predict(self, model: ModelRef, inputs: NamedArrays, signature: str) -> Prediction:
         """Run one request."""
-        with self._host.plane.acquire(_ref(target)) as handle:
+        with self._host.plane.acquire(model) as handle:
             version = handle.version
         outputs = self._runner.run(
             self._host.predict(
-                target.model,
+                model.name,
                 inputs,
                 version=version,
-                signature=target.signature,
+                signature=signature,
                 timeout_s=self._timeout_s,
             )
         )
         return Prediction(outputs, version)
-
-
-def _ref(target: Target) -> ModelRef:
-    return ModelRef(target.model, target.version, target.label)

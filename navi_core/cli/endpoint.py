@@ -1,201 +1,111 @@
-"""Where a running host is: the ``--url`` of client commands, and the client that speaks to it."""
+"""Where a running server is, and how it is asked: the options of client commands, and the client that they mean."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final
 
 import click
 
-from navi_core.errors import ConfigError
-from navi_core.signature import Signature
-from navi_core.types import Array, NamedArrays
+from navi_core.contracts.client import Endpoint, RemoteClient
+from navi_core.errors import ConfigError, PluginNotFoundError
+from navi_core.plugins.registry import Registry
 
-__all__ = [
-    "Client",
-    "Endpoint",
-    "ModelVersion",
-    "Prediction",
-    "Target",
-    "endpoint_options",
-    "parse_url",
-    "read_endpoint",
-]
+__all__ = ["connect", "endpoint_options", "read_endpoint"]
 
-Protocols: TypeAlias = Literal["grpc", "http"]
-
-DEFAULT_PORTS: Final[dict[Protocols, int]] = {"grpc": 8500, "http": 8501}
-_SCHEMES: Final[dict[str, tuple[Protocols, bool]]] = {
-    "grpc": ("grpc", False),
-    "grpcs": ("grpc", True),
-    "http": ("http", False),
-    "https": ("http", True),
-}
+DEFAULT_PROTOCOL: Final = "tf-serving"
+_DEFAULT_HOST: Final = "127.0.0.1"
+_UNSAID_SCHEME: Final = "grpc"
 _URL: Final = re.compile(
-    r"(?:(?P<scheme>[a-z]+)://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/:@?#\[\]]+)(?::(?P<port>[0-9]{1,9}))?/?"
+    r"(?:(?:(?P<protocol>[a-z][a-z0-9_-]*)\+)?(?P<scheme>[a-z][a-z0-9]*)://)?"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/:@?#\[\]]+)(?::(?P<port>[0-9]{1,9}))?/?"
 )
 _MAX_PORT: Final = 65535
 _MAX_TOKEN_BYTES: Final = 4096
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """One listener of a running host.
-
-    Parameters
-    ----------
-    protocol
-        Which client to use.
-    host, port
-        Where it listens.
-    tls
-        Whether the connection is encrypted.
-    ca, certificate, key
-        PEM files: who signed the server's certificate, and who we are.
-    timeout_s
-        How long an answer may take.
-    token
-        Sent with every request as a bearer token; None: none is.
-    """
-
-    protocol: Protocols
-    host: str
-    port: int
-    tls: bool = False
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    timeout_s: float = 30.0
-    token: str | None = field(default=None, repr=False)
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """What every request is sent with: gRPC's metadata, HTTP's headers."""
-        return {} if self.token is None else {"authorization": f"Bearer {self.token}"}
-
-    @property
-    def address(self) -> str:
-        """``host:port``."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a request is for: a model, perhaps one version of it, and a signature."""
-
-    model: str
-    version: int | None = None
-    label: str | None = None
-    signature: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelVersion:
-    """One version's state.
-
-    Parameters
-    ----------
-    model, version
-        Which; a model that has no version yet has one entry without a number.
-    state
-        The state's name.
-    error
-        Why it ended, where it ended badly.
-    labels
-        The version labels that point here, where the protocol says them.
-    """
-
-    model: str
-    version: int | None
-    state: str
-    error: str = ""
-    labels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One answer; ``version`` is None where the protocol does not say it."""
-
-    outputs: Mapping[str, Array]
-    version: int | None
-
-
-class Client(Protocol):
-    """What commands ask of a running host, or of a model that they loaded themselves."""
-
-    def models(self, names: Sequence[str]) -> Sequence[ModelVersion]:
-        """Return the versions of these models; of all when none is named."""
-        ...
-
-    def signatures(self, target: Target) -> Mapping[str, Signature]:
-        """Return the signatures of the version that a request would go to."""
-        ...
-
-    def predict(self, target: Target, inputs: NamedArrays) -> Prediction:
-        """Send one request."""
-        ...
-
-
-def parse_url(text: str, **rest: Any) -> Endpoint:
-    """Return the endpoint of a ``--url``: ``host:port`` is gRPC.
-
-    Raises
-    ------
-    ConfigError
-        It is no URL of a scheme that navi speaks.
-    """
-    match = _URL.fullmatch(text)
-    if match is None:
-        raise ConfigError(f"expected HOST:PORT or SCHEME://HOST:PORT, got '{text}'", path="--url")
-    scheme = match["scheme"] or "grpc"
-    if scheme not in _SCHEMES:
-        known = ", ".join(f"{each}://" for each in _SCHEMES)
-        raise ConfigError(f"expected one of {known}, got '{scheme}://'", path="--url")
-    protocol, tls = _SCHEMES[scheme]
-    port = DEFAULT_PORTS[protocol] if match["port"] is None else int(match["port"])
-    if port > _MAX_PORT:
-        raise ConfigError(f"expected a port of at most {_MAX_PORT}, got {port}", path="--url")
-    host = match["host"].strip("[]")
-    return Endpoint(protocol=protocol, host=host, port=port, tls=tls, **rest)
-
-
 def endpoint_options(default_url: str) -> list[click.Option]:
-    """Return the options that say where the host is; :func:`read_endpoint` reads them."""
+    """Return the options that say where the server is; :func:`connect` reads them.
+
+    Parameters
+    ----------
+    default_url
+        What the help says of ``--url``.
+    """
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
     return [
         click.Option(
             ["--url"],
-            default=default_url,
-            show_default=True,
             metavar="URL",
-            help="HOST:PORT or grpc://HOST:PORT for gRPC, http://HOST:PORT for REST; grpcs:// and https:// with TLS.",
+            help="HOST:PORT or grpc://HOST:PORT for gRPC, http://HOST:PORT for REST; grpcs:// and https:// with TLS. "
+            f"[default: {default_url}]",
         ),
         click.Option(
-            ["--timeout", "timeout_s"],
-            type=click.FloatRange(min=0, min_open=True, max=1e6),
-            default=30.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="How long an answer may take.",
+            ["--protocol"],
+            metavar="NAME",
+            help="What the server speaks: tf-serving, oip (Triton, KServe...) or proton, as far as clients are "
+            f"installed; or in the URL: oip+grpc://HOST. [default: {DEFAULT_PROTOCOL}]",
         ),
-        click.Option(["--tls-ca"], type=file, metavar="FILE", help="PEM: who signed the host's certificate."),
-        click.Option(["--tls-cert"], type=file, metavar="FILE", help="PEM: our certificate, for mutual TLS."),
-        click.Option(["--tls-key"], type=file, metavar="FILE", help="PEM: its key."),
+        click.Option(
+            ["--timeout-ms"],
+            type=click.IntRange(min=1, max=10**9),
+            default=30_000,
+            show_default=True,
+            metavar="MS",
+            help="How long an answer may take, with all retries.",
+        ),
+        click.Option(
+            ["--retries"],
+            type=click.IntRange(min=0, max=100),
+            metavar="N",
+            help="Send a request again so often after RESOURCE_EXHAUSTED or UNKNOWN. [default: 2 over gRPC]",
+        ),
+        click.Option(
+            ["--ca-file"], type=file, metavar="FILE", help="PEM: who signed the server's certificate."
+        ),
+        click.Option(
+            ["--cert-file"], type=file, metavar="FILE", help="PEM: our certificate, for mutual TLS."
+        ),
+        click.Option(["--key-file"], type=file, metavar="FILE", help="PEM: its key."),
         click.Option(
             ["--token-file"],
             type=file,
             metavar="FILE",
-            help="The bearer token that the host asks for, on a line.",
+            help="The bearer token that the server asks for, on a line.",
         ),
     ]
 
 
-def read_endpoint(values: Mapping[str, Any]) -> Endpoint:
-    """Return the endpoint that the options say.
+def connect(values: Mapping[str, Any], registry: Registry, schemes: Sequence[str]) -> RemoteClient:
+    """Return a client for the server that the options say.
+
+    Parameters
+    ----------
+    values
+        Of the options.
+    registry
+        Whose clients there are.
+    schemes
+        Without ``--url``: ask over the first of these for which there is a client.
+
+    Raises
+    ------
+    PluginNotFoundError, PluginConflictError
+        No client speaks the protocol over the URL's scheme.
+    ConfigError, UnsupportedError, OSError
+        See :func:`read_endpoint` and :meth:`navi_core.RemoteClient.connect`.
+    """
+    client, endpoint = read_endpoint(values, registry, schemes)
+    return client.connect(endpoint)
+
+
+def read_endpoint(
+    values: Mapping[str, Any], registry: Registry, schemes: Sequence[str]
+) -> tuple[type[RemoteClient], Endpoint]:
+    """Return the client and the endpoint that the options say; see :func:`connect`.
 
     Raises
     ------
@@ -204,19 +114,57 @@ def read_endpoint(values: Mapping[str, Any]) -> Endpoint:
     OSError
         The token's file cannot be read.
     """
-    if (values["tls_cert"] is None) != (values["tls_key"] is None):
-        raise ConfigError("expected both or neither", path="--tls-cert and --tls-key")
-    endpoint = parse_url(
-        values["url"],
-        ca=values["tls_ca"],
-        certificate=values["tls_cert"],
-        key=values["tls_key"],
-        timeout_s=values["timeout_s"],
-        token=_token(values["token_file"]),
-    )
-    if (endpoint.ca or endpoint.certificate) and not endpoint.tls:
+    if (values["cert_file"] is None) != (values["key_file"] is None):
+        raise ConfigError("expected both or neither", path="--cert-file and --key-file")
+    text: str | None = values["url"]
+    match = _URL.fullmatch(_DEFAULT_HOST if text is None else text)
+    if match is None:
+        raise ConfigError(f"expected HOST:PORT or SCHEME://HOST:PORT, got '{text}'", path="--url")
+    protocol = _protocol(match["protocol"], values["protocol"])
+    if text is None:
+        known = [scheme for scheme in schemes if f"{protocol}+{scheme}" in registry.clients()]
+        scheme = (known or schemes)[0]
+    else:
+        scheme = match["scheme"] or _UNSAID_SCHEME
+    client, tls = _find(registry, protocol, scheme)
+    port = client.default_port if match["port"] is None else int(match["port"])
+    if port > _MAX_PORT:
+        raise ConfigError(f"expected a port of at most {_MAX_PORT}, got {port}", path="--url")
+    if (values["ca_file"] or values["cert_file"]) and not tls:
         raise ConfigError("expected grpcs:// or https:// with TLS files", path="--url")
-    return endpoint
+    return client, Endpoint(
+        host=match["host"].strip("[]"),
+        port=port,
+        tls=tls,
+        ca_file=values["ca_file"],
+        cert_file=values["cert_file"],
+        key_file=values["key_file"],
+        token=_token(values["token_file"]),
+        timeout_s=values["timeout_ms"] / 1000,
+        max_retries=values["retries"],
+    )
+
+
+def _protocol(of_url: str | None, said: str | None) -> str:
+    names = {name.replace("_", "-") for name in (of_url, said) if name is not None}
+    if len(names) > 1:
+        raise ConfigError(f"expected the protocol of the URL, '{of_url}', got '{said}'", path="--protocol")
+    return names.pop() if names else DEFAULT_PROTOCOL
+
+
+def _find(registry: Registry, protocol: str, scheme: str) -> tuple[type[RemoteClient], bool]:
+    """Return the client, and whether the scheme means TLS."""
+    plain = scheme.removesuffix("s")
+    name = f"{protocol}+{scheme}"
+    if name not in registry.clients() and f"{protocol}+{plain}" in registry.clients():
+        return registry.client(f"{protocol}+{plain}"), True
+    try:
+        return registry.client(name), False
+    except PluginNotFoundError as error:
+        raise PluginNotFoundError(
+            f"{error.message}: pip install 'navi-core[client]' brings those over gRPC, and 'navi-host plugins' says "
+            "what is wrong with one that is installed"
+        ) from error
 
 
 def _token(path: Path | None) -> str | None:

@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from navi_core.cli.connect import connect
-from navi_core.cli.endpoint import endpoint_options, read_endpoint
+from navi_core.cli.endpoint import connect, endpoint_options
 from navi_core.cli.show import json_option, print_json, print_table
 from navi_core.cli.state import CliState
 
@@ -17,10 +16,9 @@ __all__ = ["make_command"]
 
 def make_command(state: CliState) -> click.Command:
     """Return the command."""
-    del state
 
     def models(name: tuple[str, ...], as_json: bool, **values: Any) -> None:
-        with connect(read_endpoint(values)) as client:
+        with connect(values, state.registry, ("http", "grpc")) as client:
             rows = [asdict(each) for each in client.models(name)]
         if as_json:
             print_json(rows)
@@ -34,7 +32,7 @@ def make_command(state: CliState) -> click.Command:
         callback=models,
         params=[
             click.Argument(["name"], nargs=-1, required=False),
-            *endpoint_options("http://127.0.0.1:8501"),
+            *endpoint_options("http://127.0.0.1:8501, or gRPC for other protocols"),
             json_option(),
         ],
         help="List models, versions and states of a running host: the models named, or all of them over http://.",

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
-from navi_core.cli.connect import connect
-from navi_core.cli.endpoint import Client, Target, endpoint_options, read_endpoint
+from navi_core.cli.endpoint import connect, endpoint_options
 from navi_core.cli.failures import CommandError
-from navi_core.cli.json_values import to_json_value
-from navi_core.cli.predict_inputs import read_arrays, read_json, read_payloads
+from navi_core.cli.predict_inputs import read_inputs
 from navi_core.cli.show import print_json
 from navi_core.cli.state import CliState
 from navi_core.errors import ConfigError, SignatureNotFoundError
-from navi_core.signature import DEFAULT_SIGNATURE, Signature
+from navi_core.messages import ModelRef
+from navi_core.signature import DEFAULT_SIGNATURE
 from navi_core.tensors import DType, dtype_of, string_array
 from navi_core.types import Array, NamedArrays
+from navi_core.wire.plain_json import to_json_value
+
+if TYPE_CHECKING:
+    from navi_core.cli.client_local import LocalModel
+    from navi_core.contracts.client import RemoteClient
 
 __all__ = ["make_command", "save_arrays"]
 
@@ -43,18 +47,17 @@ def make_command(state: CliState) -> click.Command:
             if local is None:
                 raise ConfigError("missing, expected the name of a model", path="MODEL")
             model = _name_of(local)
-        target = Target(model, version, label, signature)
+        ref = ModelRef(model, version, label)
         with _open(state, values, model) as client:
-            known = client.signatures(target)
-            name = signature or DEFAULT_SIGNATURE
-            if name not in known:
-                raise SignatureNotFoundError(name, model=model, known=tuple(known))
-            answer = client.predict(target, _inputs(values, known[name]))
+            known = client.signatures(ref)
+            if signature not in known:
+                raise SignatureNotFoundError(signature, model=model, known=tuple(known))
+            answer = client.predict(ref, read_inputs(values, known[signature], state), signature)
         if output is not None:
             save_arrays(output, answer.outputs)
             return
         outputs = {each: to_json_value(array) for each, array in answer.outputs.items()}
-        print_json({"model": model, "version": answer.version, "signature": name, "outputs": outputs})
+        print_json({"model": model, "version": answer.version, "signature": signature, "outputs": outputs})
 
     return click.Command(
         "predict",
@@ -62,7 +65,8 @@ def make_command(state: CliState) -> click.Command:
         params=_options(),
         help=(
             "Send one request to MODEL and print the answer as JSON. The inputs come from --json, from --input "
-            "files or from --payload files; without any of them, JSON is read from stdin."
+            "files or from --payload files; without any of them, JSON is read from stdin. With --encode, they are "
+            "rows, from which an installed converter makes payloads."
         ),
     )
 
@@ -80,7 +84,8 @@ def _options() -> list[click.Parameter]:
             ["--input", "arrays"],
             multiple=True,
             metavar="[NAME=]FILE",
-            help="An input from FILE.npy, or all inputs from FILE.npz.",
+            help="An input from FILE.npy, or all inputs from FILE.npz; with --encode, rows from FILE.json, FILE.csv "
+            "or FILE.npz.",
         ),
         click.Option(
             ["--payload", "payloads"],
@@ -88,9 +93,15 @@ def _options() -> list[click.Parameter]:
             metavar="FILE",
             help="The bytes of FILE as one element of the model's string input.",
         ),
+        click.Option(
+            ["--encode"], metavar="CONVERTER", help="Make payloads of the rows with this converter's encoder."
+        ),
+        click.Option(
+            ["--encode-options"], type=file, metavar="FILE.toml", help="The converter's options: its table."
+        ),
         click.Option(["--version"], type=click.IntRange(min=0), help="The version; default: the newest."),
         click.Option(["--label"], help="The version with this label."),
-        click.Option(["--signature"], default="", metavar="NAME", help="Default: serving_default."),
+        click.Option(["--signature"], default=DEFAULT_SIGNATURE, show_default=True, metavar="NAME"),
         click.Option(["--output"], type=file, metavar="FILE.npz", help="Write the outputs to FILE instead."),
         click.Option(
             ["--local"],
@@ -98,7 +109,7 @@ def _options() -> list[click.Parameter]:
             metavar="PATH",
             help="Load the model from PATH (a model or version directory, or a file) instead of asking a host.",
         ),
-        *endpoint_options("127.0.0.1:8500"),
+        *endpoint_options("127.0.0.1:8500, or http://127.0.0.1:8501 where no client speaks gRPC"),
     ]
 
 
@@ -108,34 +119,15 @@ def _name_of(path: Path) -> str:
     return artifact_at(path).name
 
 
-def _open(state: CliState, values: Mapping[str, Any], model: str) -> AbstractContextManager[Client]:
+def _open(
+    state: CliState, values: Mapping[str, Any], model: str
+) -> AbstractContextManager[RemoteClient | LocalModel]:
     local: Path | None = values["local"]
     if local is None:
-        return connect(read_endpoint(values))
+        return connect(values, state.registry, ("grpc", "http"))
     from navi_core.cli.client_local import LocalModel  # noqa: PLC0415 - see above
 
-    return LocalModel(local, state.registry, name=model, timeout_s=values["timeout_s"])
-
-
-def _inputs(values: Mapping[str, Any], signature: Signature) -> NamedArrays:
-    """Return the tensors of one request; files may be combined, JSON stands alone.
-
-    Raises
-    ------
-    ConfigError
-        JSON beside files, an input twice, or a file that cannot be read.
-    """
-    arrays, payloads, text = values["arrays"], values["payloads"], values["json_text"]
-    if not arrays and not payloads:
-        return read_json("-" if text is None else text, signature)
-    if text is not None:
-        raise ConfigError("expected no --input and --payload beside it", path="--json")
-    from_arrays = read_arrays(arrays, signature)
-    from_payloads = read_payloads(payloads, signature) if payloads else {}
-    for name in from_payloads:
-        if name in from_arrays:
-            raise ConfigError(f"expected each input once, got '{name}' again", path="--payload")
-    return {**from_arrays, **from_payloads}
+    return LocalModel(local, state.registry, name=model, timeout_s=values["timeout_ms"] / 1000)
 
 
 def save_arrays(path: Path, arrays: NamedArrays) -> None:

@@ -1,20 +1,77 @@
-"""The inputs of one request, from JSON, .npy, .npz and payload files."""
+"""The inputs of one request, from JSON, .npy, .npz and payload files, or from rows by a converter's encoder."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from navi_core.cli.record_files import parse_json_records, read_options, read_records
 from navi_core.errors import ConfigError
+from navi_core.payloads import encode_payloads
 from navi_core.signature import Signature, TensorSpec
 from navi_core.tensors import DType
 from navi_core.types import Array
 from navi_core.wire.tensor_json import decode_json_request
 
-__all__ = ["read_arrays", "read_json", "read_payloads"]
+if TYPE_CHECKING:
+    from navi_core.cli.state import CliState
+
+__all__ = ["read_arrays", "read_inputs", "read_json", "read_payloads"]
+
+
+def read_inputs(values: Mapping[str, Any], signature: Signature, state: CliState) -> dict[str, Array]:
+    """Return the tensors of one request; files may be combined, JSON stands alone.
+
+    Parameters
+    ----------
+    values
+        Of the options.
+    signature
+        Gives the inputs' names and types.
+    state
+        Its registry knows the converters.
+
+    Raises
+    ------
+    ConfigError
+        JSON beside files, an input twice, or a file that cannot be read.
+    NaviError
+        What is read is no request, or cannot be encoded.
+    """
+    arrays, payloads, text = values["arrays"], values["payloads"], values["json_text"]
+    if values["encode"] is not None:
+        return _encoded(values, signature, state)
+    if values["encode_options"] is not None:
+        raise ConfigError("expected --encode beside it", path="--encode-options")
+    if not arrays and not payloads:
+        return read_json("-" if text is None else text, signature)
+    if text is not None:
+        raise ConfigError("expected no --input and --payload beside it", path="--json")
+    from_arrays = read_arrays(arrays, signature)
+    from_payloads = read_payloads(payloads, signature) if payloads else {}
+    for name in from_payloads:
+        if name in from_arrays:
+            raise ConfigError(f"expected each input once, got '{name}' again", path="--payload")
+    return {**from_arrays, **from_payloads}
+
+
+def _encoded(values: Mapping[str, Any], signature: Signature, state: CliState) -> dict[str, Array]:
+    arrays, text = values["arrays"], values["json_text"]
+    if values["payloads"] or len(arrays) > 1 or (arrays and text is not None):
+        raise ConfigError("expected rows from one --input or from --json", path="--encode")
+    if arrays:
+        records = read_records(Path(arrays[0]))
+    else:
+        records = parse_json_records(_content("-" if text is None else text), "--json")
+    table = read_options(values["encode_options"]) if values["encode_options"] is not None else {}
+    inputs = encode_payloads(values["encode"], records, options=table, registry=state.registry)
+    [(name, encoded)] = inputs.items()
+    # the model's own configuration may call the input otherwise
+    return {name if name in signature.inputs else _only_string_input(signature, "--encode"): encoded}
 
 
 def read_json(text: str, signature: Signature) -> dict[str, Array]:
@@ -128,14 +185,19 @@ def read_payloads(words: Sequence[str], signature: Signature) -> dict[str, Array
     ConfigError
         A file cannot be read, or the signature has no string input, or several.
     """
-    names = [name for name, spec in signature.inputs.items() if spec.dtype is DType.STRING]
-    if len(names) != 1:
-        listed = ", ".join(names) or "none"
-        raise ConfigError(f"expected a model with one string input, got {listed}", path="--payload")
+    name = _only_string_input(signature, "--payload")
     payloads = np.empty(len(words), dtype=object)
     for index, word in enumerate(words):
         try:
             payloads[index] = Path(word).read_bytes()
         except OSError as error:
             raise ConfigError(f"{word} cannot be read: {error.strerror}", path="--payload") from None
-    return {names[0]: payloads}
+    return {name: payloads}
+
+
+def _only_string_input(signature: Signature, option: str) -> str:
+    names = [name for name, spec in signature.inputs.items() if spec.dtype is DType.STRING]
+    if len(names) != 1:
+        listed = ", ".join(names) or "none"
+        raise ConfigError(f"expected a model with one string input, got {listed}", path=option)
+    return names[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from navi_core.contracts.client import RemoteClient
 from navi_core.contracts.converter import Converter
 from navi_core.contracts.service import Service
 from navi_core.contracts.source import ModelSource
@@ -15,6 +16,7 @@ from navi_core.contracts.transport import Transport
 from navi_core.hookspecs import hookimpl
 
 __all__ = [
+    "navi_register_clients",
     "navi_register_converters",
     "navi_register_services",
     "navi_register_sources",
@@ -69,3 +71,11 @@ def navi_register_sources() -> Sequence[type[ModelSource]]:
     from navi_core.sources.filesystem import FilesystemSource  # noqa: PLC0415 - imported when asked for
 
     return [FilesystemSource]
+
+
+@hookimpl
+def navi_register_clients() -> Sequence[type[RemoteClient]]:
+    """Register the client that asks over HTTP with what Python brings."""
+    from navi_core.clients.tf_serving_http import TfServingHttpClient  # noqa: PLC0415 - imported when asked for
+
+    return [TfServingHttpClient]

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from navi_core.contracts.client import RemoteClient
 from navi_core.contracts.converter import Converter
 from navi_core.contracts.runtime import Runtime
 from navi_core.contracts.serve_flags import ServeFlag
@@ -22,6 +23,7 @@ __all__ = ["COMMAND_HOOK", "KINDS", "Kind", "problem_of_class", "problem_of_name
 COMMAND_HOOK: Final = "navi_register_commands"
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
+_CLIENT: Final = re.compile(r"[a-z][a-z0-9-]*\+[a-z][a-z0-9]*")
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)?")
 _NO_CONVERTER: Final = "none"  # the configuration's word for: convert nothing
 
@@ -111,15 +113,25 @@ def _converter(item: Any) -> Iterator[str]:
     yield from _flags(item)
 
 
+def _port(item: Any) -> Iterator[str]:
+    port = getattr(item, "default_port", None)
+    if type(port) is not int or not 0 <= port <= 65535:
+        yield f"default_port: expected 0 to 65535, got {port!r}"
+
+
+def _client(item: Any) -> Iterator[str]:
+    if _CLIENT.fullmatch(item.name) is None:
+        yield f"name: expected PROTOCOL+SCHEME, such as 'oip+grpc', in lower case, got '{item.name}'"
+    yield from _port(item)
+
+
 def _transport(item: Any) -> Iterator[str]:
     carries = getattr(item, "carries", None)
     if not isinstance(carries, frozenset) or not carries or carries - {"rpc", "http"}:
         yield f"carries: expected a frozenset of 'rpc' and 'http', got {carries!r}"
     if item.hosting not in ("in_host", "hosts_us"):
         yield f"hosting: expected 'in_host' or 'hosts_us', got {item.hosting!r}"
-    port = getattr(item, "default_port", None)
-    if type(port) is not int or not 0 <= port <= 65535:
-        yield f"default_port: expected 0 to 65535, got {port!r}"
+    yield from _port(item)
     yield from _options(item)
 
 
@@ -147,5 +159,6 @@ KINDS: Final = {
         Kind("transport", "navi_register_transports", Transport, _transport),
         Kind("service", "navi_register_services", Service, _service),
         Kind("source", "navi_register_sources", ModelSource, _source),
+        Kind("client", "navi_register_clients", RemoteClient, _client),
     )
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import structlog
 
 from navi_core.contracts.artifact import Artifact
+from navi_core.contracts.client import RemoteClient
 from navi_core.contracts.converter import Converter
 from navi_core.contracts.runtime import Runtime
 from navi_core.contracts.service import Service
@@ -187,6 +188,15 @@ class Registry:
     def sources(self) -> Mapping[str, type[ModelSource]]:
         """Return name -> source class."""
         return self._shelves["source"].usable()
+
+    def client(self, name: str) -> type[RemoteClient]:
+        """Return the client class of that name; raises like :meth:`runtime`."""
+        found: type[RemoteClient] = self._shelves["client"].get(name)
+        return found
+
+    def clients(self) -> Mapping[str, type[RemoteClient]]:
+        """Return name -> client class."""
+        return self._shelves["client"].usable()
 
     def sources_by_scheme(self) -> Mapping[str, type[ModelSource]]:
         """Return URL scheme -> source class; the empty scheme is a plain path."""

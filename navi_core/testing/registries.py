@@ -38,6 +38,10 @@ class _Chosen:
     def navi_register_sources(self) -> Sequence[type[Any]]:
         return self._classes["sources"]
 
+    @hookimpl
+    def navi_register_clients(self) -> Sequence[type[Any]]:
+        return self._classes["clients"]
+
 
 def registry_of(
     *,
@@ -46,6 +50,7 @@ def registry_of(
     transports: Sequence[type[Any]] = (),
     services: Sequence[type[Any]] = (),
     sources: Sequence[type[Any]] = (),
+    clients: Sequence[type[Any]] = (),
     observers: Sequence[object] = (),
     installed: Sequence[str] = (),
 ) -> Registry:
@@ -53,7 +58,7 @@ def registry_of(
 
     Parameters
     ----------
-    runtimes, converters, transports, services, sources
+    runtimes, converters, transports, services, sources, clients
         Classes to register.
     observers
         Objects with observer hooks.
@@ -67,6 +72,7 @@ def registry_of(
         "transports": transports,
         "services": services,
         "sources": sources,
+        "clients": clients,
     }
     plugins.register(PluginRecord(name="chosen", distribution="chosen", version="0"), _Chosen(chosen))
     for index, observer in enumerate(observers):

@@ -176,6 +176,17 @@ ISLANDS: dict[str, tuple[str, ...]] = {
         "hookspecs",
         "wire",
     ),
+    "clients": (
+        "errors",
+        "types",
+        "clock",
+        "tensors",
+        "signature",
+        "messages",
+        "contracts",
+        "hookspecs",
+        "wire",
+    ),
     "converters": (
         "errors",
         "types",
@@ -192,7 +203,7 @@ ISLANDS: dict[str, tuple[str, ...]] = {
 registration names them; nothing else does."""
 
 MAY_IMPORT_ISLANDS = {
-    "plugins.builtin": ("services", "transports", "converters"),
+    "plugins.builtin": ("clients", "services", "transports", "converters"),
     "cli": ("wire",),  # the commands that are clients of a running host
     "models.batching_file": ("wire",),  # another server's parameters
     "models.replay": ("wire",),  # recorded requests are in a protocol's own form
@@ -335,7 +346,7 @@ def _cycle(edges: dict[str, set[str]]) -> list[str]:
 EVERYWHERE = {"click", "ml_dtypes", "msgspec", "numpy", "packaging", "pluggy", "rich", "structlog", "google"}
 ONLY_IN = {
     "orjson": ("wire",),
-    "grpc": ("transports", "cli", "testing"),
+    "grpc": ("transports", "testing"),
     "aiohttp": ("transports", "cli", "testing", "host"),
     "multidict": ("transports", "testing"),
     "yarl": ("testing",),

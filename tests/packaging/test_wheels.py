@@ -97,7 +97,7 @@ def test_a_wheel_installs_alone_and_is_listed(wheel_of, fresh, folder):
     [folder for folder in PLUGINS if "navi-core" not in (folder / "pyproject.toml").read_text()],
     ids=lambda folder: folder.name,
 )
-def test_a_package_that_is_no_plugin_installs_and_runs_without_the_core(wheel_of, fresh, folder):
+def test_a_package_that_does_not_require_the_core_installs_and_runs_without_it(wheel_of, fresh, folder):
     binaries = fresh(wheel_of(folder))
     run(binaries / "python", "-m", "pip", "check")
     assert "navi-core" not in installed(binaries)

@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ import structlog
 
 from navi_core.cli.main import run
 from navi_core.cli.state import CliState
-from navi_core.plugins.discovery import discover
+from navi_core.plugins.discovery import discover, installed_entry_points
 from navi_core.plugins.registry import Registry
 
 WAIT_S = 30.0
@@ -99,8 +100,13 @@ def command(toy_site, environ, capfd, monkeypatch):
     root = logging.getLogger()
     handlers, level, showwarning = list(root.handlers), root.level, warnings.showwarning
 
+    def entry_points() -> list[EntryPoint]:
+        return [point for point in installed_entry_points() if point.name == "core"] + [
+            *toy_site.entry_points()
+        ]
+
     def registry() -> Registry:
-        return Registry(discover(entry_points=toy_site.entry_points, environ={}, core_version="0.1.0"))
+        return Registry(discover(entry_points=entry_points, environ={}, core_version="0.1.0"))
 
     def invoke(*args: str, stdin: str = "") -> subprocess.CompletedProcess:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))

@@ -27,7 +27,7 @@ def served(serve, toy_model, csv_model):
     return served
 
 
-@pytest.fixture(params=["grpc", "http", "local"])
+@pytest.fixture(params=["http", "local"])
 def where(request, serve, toy_model, csv_model):
     """Return, for a model's name, the words that say where ``predict`` finds it."""
     folders = {"scaled": toy_model("scaled", 3), "lines": csv_model}
@@ -35,7 +35,7 @@ def where(request, serve, toy_model, csv_model):
         return lambda name: [name, "--local", str(folders[name])]
     served = serve(*(word for folder in folders.values() for word in ("-m", str(folder))))
     served.wait_for("ready")
-    return lambda name: [name, "--url", getattr(served, request.param)]
+    return lambda name: [name, "--url", served.http]
 
 
 # --- models -------------------------------------------------------------------------------------
@@ -50,9 +50,8 @@ def test_models__all_of_them_over_rest(served, command):
     ]
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_models__named_ones_as_a_table(served, command, protocol):
-    done = command("models", "scaled", "--url", getattr(served, protocol))
+def test_models__named_ones_as_a_table(served, command):
+    done = command("models", "scaled", "--url", served.http)
     assert done.returncode == 0, done.stderr
     assert [line.split() for line in done.stdout.splitlines()] == [
         ["model", "version", "state"],
@@ -60,37 +59,34 @@ def test_models__named_ones_as_a_table(served, command, protocol):
     ]
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_models__an_unknown_one_is_one_sentence(served, command, protocol):
-    done = command("models", "nobody", "--url", getattr(served, protocol))
+def test_models__an_unknown_one_is_one_sentence(served, command):
+    done = command("models", "nobody", "--url", served.http)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("navi-host: 127.0.0.1:")
     assert "Could not find any versions of model nobody" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_models__grpc_cannot_list(served, command):
-    done = command("models", "--url", served.grpc)
-    assert (done.returncode, done.stderr) == (
-        1,
-        "navi-host: the gRPC protocol cannot list models: name some, or ask over http://\n",
-    )
-
-
-@pytest.mark.parametrize("scheme", ["grpc", "http"])
-def test_models__nobody_listens(command, scheme):
+def test_models__nobody_listens(command):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    done = command("models", "m", "--url", f"{scheme}://127.0.0.1:{port}", "--timeout", "5")
+    done = command("models", "m", "--url", f"http://127.0.0.1:{port}", "--timeout-ms", "5000")
     assert done.returncode == 1
     assert done.stderr.startswith(f"navi-host: 127.0.0.1:{port} ")
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("name", ["models", "predict"])
+def test_a_protocol_that_no_client_speaks_is_one_sentence(command, name):
+    done = command(name, "m", "--url", "oip+grpc://127.0.0.1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("navi-host: no client is called 'oip+grpc' (installed: 'tf-serving+http')")
+
+
 def test_models__somebody_listens_and_never_answers(command):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        done = command("models", "m", "--url", f"http://127.0.0.1:{port}", "--timeout", "0.5")
+        done = command("models", "m", "--url", f"http://127.0.0.1:{port}", "--timeout-ms", "500")
     assert (done.returncode, done.stderr) == (1, f"navi-host: 127.0.0.1:{port} cannot be asked: timed out\n")
 
 
@@ -163,23 +159,17 @@ def test_predict__wrong_is_one_sentence(where, command):
         assert "Traceback" not in done.stderr
 
 
-def test_predict__version_over_grpc_is_the_one_that_answered(served, command):
-    done = command("predict", "scaled", "--url", served.grpc, "--version", "3", "--json", "[1]")
-    assert json.loads(done.stdout)["version"] == 3
-
-
 def test_predict__a_token_for_a_host_that_asks_for_one(serve, toy_model, command, tmp_path):
     token = tmp_path / "token"
     token.write_text("app-1\n")
     served = serve("-m", str(toy_model("scaled", 3)), "--infer-token-file", str(token))
     served.wait_for("ready")
-    for url in (served.grpc, served.http):
-        ask = ("predict", "scaled", "--json", '{"x": [1.0]}', "--url", url)
-        done = command(*ask, "--token-file", str(token))
-        assert done.returncode == 0, done.stderr
-        done = command(*ask)
-        assert done.returncode == 1
-        assert "token" in done.stderr
+    ask = ("predict", "scaled", "--json", '{"x": [1.0]}', "--url", served.http)
+    done = command(*ask, "--token-file", str(token))
+    assert done.returncode == 0, done.stderr
+    done = command(*ask)
+    assert done.returncode == 1
+    assert "token" in done.stderr
 
 
 def test_predict__local_takes_its_name_from_the_path(command, toy_model):
@@ -277,20 +267,12 @@ def certificates(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("scheme", ["grpcs", "https"])
-def test_ssl_dir__answers_only_who_shows_a_certificate(serve, toy_model, command, certificates, scheme):
+def test_ssl_dir__answers_only_who_shows_a_certificate(serve, toy_model, command, certificates):
     served = serve("-m", str(toy_model("scaled")), "--ssl-dir", str(certificates))
     served.wait_for("ready")
-    port = served.port("grpc" if scheme == "grpcs" else "http")
-    where = [
-        "--url",
-        f"{scheme}://127.0.0.1:{port}",
-        "--timeout",
-        "10",
-        "--tls-ca",
-        str(certificates / "server.chain"),
-    ]
-    ours = ["--tls-cert", str(certificates / "client.crt"), "--tls-key", str(certificates / "client.key")]
+    where = ["--url", f"https://127.0.0.1:{served.port('http')}", "--timeout-ms", "10000"]
+    where += ["--ca-file", str(certificates / "server.chain")]
+    ours = ["--cert-file", str(certificates / "client.crt"), "--key-file", str(certificates / "client.key")]
     done = command("predict", "scaled", *where, *ours, "--json", "[1]")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["outputs"] == {"y": [2.0]}

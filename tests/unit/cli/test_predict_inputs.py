@@ -12,11 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from navi_core.cli.json_values import to_json_value
-from navi_core.cli.predict_inputs import read_arrays, read_json, read_payloads
-from navi_core.errors import ConfigError, InvalidRequestError, NaviError
+from navi_core.cli.predict_inputs import read_arrays, read_inputs, read_json, read_payloads
+from navi_core.cli.state import CliState
+from navi_core.errors import ConfigError, InvalidRequestError, NaviError, RequestError
 from navi_core.signature import Signature, TensorSpec
 from navi_core.tensors import DType, numpy_dtype
+from navi_core.testing.registries import registry_of
+from navi_core.wire.plain_json import to_json_value
+from navi_core.wire.tf_serving import Example
 
 
 def signature(**dtypes: DType) -> Signature:
@@ -133,6 +136,124 @@ def test_read_payloads__wrong(tmp_path):
         with pytest.raises(ConfigError) as caught:
             read_payloads([str(tmp_path / path)], spec)
         assert text in str(caught.value)
+
+
+# --- rows by an encoder ---------------------------------------------------------------------------
+
+EXAMPLES = signature(examples=DType.STRING)
+OPTIONS = {
+    "json_text": None,
+    "arrays": (),
+    "payloads": (),
+    "encode": "tf_example",
+    "encode_options": None,
+}
+
+
+def ages(inputs):
+    """Return what each example says of an age."""
+    [payloads] = inputs.values()
+    found = [Example.FromString(payload).features.feature["age"] for payload in payloads]
+    return [(each.WhichOneof("kind"), *getattr(each, each.WhichOneof("kind")).value) for each in found]
+
+
+@pytest.fixture
+def encoded():
+    registry = registry_of()
+
+    def encoded(spec=EXAMPLES, **values):
+        return read_inputs({**OPTIONS, **values}, spec, CliState(lambda: registry))
+
+    return encoded
+
+
+ROWS = {
+    "rows.json": (b'[{"age": 31}, {"age": 40}]', [("int64_list", 31), ("int64_list", 40)]),
+    "columns.json": (b'{"age": [31, 0.5]}', [("float_list", 31), ("float_list", 0.5)]),
+    "bytes.json": (b'[{"age": {"b64": "/wA="}}]', [("bytes_list", b"\xff\x00")]),
+    "ints.csv": (b"age,x\r\n31,a\r\n-4,b\r\n", [("int64_list", 31), ("int64_list", -4)]),
+    "floats.CSV": (b"\xef\xbb\xbfage\n1\n.5\n", [("float_list", 1), ("float_list", 0.5)]),
+    "strings.csv": (b'age\n"a,\nb"\n1\n', [("bytes_list", b"a,\nb"), ("bytes_list", b"1")]),
+    "large.csv": (b"age\n12345678901234567890\n", [("float_list", 12345678901234567890)]),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "expected"), [(k, *v) for k, v in ROWS.items()], ids=ROWS)
+def test_encode__rows_from_a_file(encoded, tmp_path, name, content, expected):
+    (tmp_path / name).write_bytes(content)
+    got = ages(encoded(arrays=(str(tmp_path / name),)))
+    assert got == [
+        (kind, pytest.approx(value) if kind == "float_list" else value) for kind, value in expected
+    ]
+
+
+def test_encode__columns_from_npz_and_what_a_cell_lacks(encoded, tmp_path):
+    np.savez(tmp_path / "a.npz", age=np.array([7, 8]))
+    assert ages(encoded(arrays=(str(tmp_path / "a.npz"),))) == [("int64_list", 7), ("int64_list", 8)]
+    (tmp_path / "a.csv").write_text("age,name\n,x\n\n5,\n")
+    first, second = encoded(arrays=(str(tmp_path / "a.csv"),))["examples"]
+    assert set(Example.FromString(first).features.feature) == {"name"}
+    assert set(Example.FromString(second).features.feature) == {"age"}
+
+
+def test_encode__rows_from_text_with_options_under_the_models_own_name(encoded, tmp_path):
+    options = tmp_path / "options.toml"
+    options.write_text("[features.age]\ndtype = 'float32'\n")
+    inputs = encoded(signature(e=DType.STRING), json_text='[{"age": 31}]', encode_options=options)
+    assert list(inputs) == ["e"]
+    assert ages(inputs) == [("float_list", 31)]
+
+
+def test_encode__wrong(encoded, tmp_path):
+    files = {
+        "a.txt": b"",
+        "a.json": b"{",
+        "n.json": b"3",
+        "b.json": b'[{"a": {"b64": "?"}}]',
+        "a.csv": b"a,a\n1,2\n",
+        "b.csv": b"a,b\n1\n",
+        "c.csv": b"",
+        "d.csv": b"a\n\xff\n",
+        "e.csv": b'a\n"x',
+        "a.npz": b"PK",
+        "a.toml": b"[",
+        "b.toml": b"x = 1",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with (tmp_path / "b.npz").open("wb") as stream:
+        np.save(stream, np.ones(2))
+    rows = '[{"a": 1}]'
+    for values, text in (
+        ({"arrays": (str(tmp_path / "a.txt"),)}, "a.txt: expected a file called .json, .csv, .npz"),
+        ({"arrays": (str(tmp_path / "no.json"),)}, "no.json cannot be read: No such file or directory"),
+        ({"arrays": (str(tmp_path / "a.json"),)}, "a.json: expected JSON: "),
+        ({"arrays": (str(tmp_path / "n.json"),)}, "expected a list of objects, or an object of lists"),
+        ({"arrays": (str(tmp_path / "b.json"),)}, 'expected base64 in {"b64": ...}'),
+        (
+            {"arrays": (str(tmp_path / "a.csv"),)},
+            "expected names in the first line, each once, got ['a', 'a']",
+        ),
+        ({"arrays": (str(tmp_path / "b.csv"),)}, "expected 2 cells, got 1 (line 2)"),
+        ({"arrays": (str(tmp_path / "c.csv"),)}, "expected names in the first line, each once, got []"),
+        ({"arrays": (str(tmp_path / "d.csv"),)}, "cannot be read as .csv: 'utf-8' codec"),
+        ({"arrays": (str(tmp_path / "e.csv"),)}, "cannot be read as .csv: unexpected end of data"),
+        ({"arrays": (str(tmp_path / "a.npz"),)}, "cannot be read as .npz: "),
+        ({"arrays": (str(tmp_path / "b.npz"),)}, "expected columns with names, got one array"),
+        ({"arrays": ("a.json", "b.json")}, "--encode: expected rows from one --input or from --json"),
+        ({"arrays": ("a.json",), "json_text": rows}, "--encode: expected rows from one --input"),
+        ({"payloads": ("a",)}, "--encode: expected rows from one --input or from --json"),
+        ({"json_text": rows, "encode_options": tmp_path / "a.toml"}, "--encode-options: "),
+        ({"json_text": rows, "encode_options": tmp_path / "b.toml"}, "converters.tf_example"),
+        ({"json_text": rows, "spec": ONE}, "--encode: expected a model with one string input, got none"),
+        ({"json_text": "[" * 100_000}, "--json: expected JSON: "),
+        ({"encode": None, "encode_options": tmp_path / "a.toml"}, "expected --encode beside it"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            encoded(**values)
+        assert text in str(caught.value), values
+    with pytest.raises(RequestError, match="column 'a': expected numbers or strings"):
+        encoded(json_text='[{"a": {"b": 1}}]')
 
 
 # --- values as JSON -------------------------------------------------------------------------------

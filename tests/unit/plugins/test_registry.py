@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from navi_core.contracts.artifact import Artifact
+from navi_core.contracts.client import RemoteClient
 from navi_core.contracts.converter import Converter
 from navi_core.contracts.events import RequestFinished, StateChanged
 from navi_core.contracts.planes import ServableState
@@ -316,6 +317,35 @@ def test_a_transport_must_say_what_it_carries_and_where(registry_of, attributes,
     cls = type("Smoke", (Transport,), {"name": "smoke", **methods, **attributes})
     registry = registry_of(bad={"navi_register_transports": lambda: [cls]})
     assert words in record_of(registry, "bad").reason
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"name": "oip"}, "name: expected PROTOCOL+SCHEME, such as 'oip+grpc'"),
+        ({"name": "Oip+grpc"}, "name: expected PROTOCOL+SCHEME"),
+        ({"name": "oip+grpc"}, "default_port: expected"),
+        ({"name": "oip+grpc", "default_port": -1}, "got -1"),
+    ],
+)
+def test_a_client_must_say_what_it_speaks(registry_of, attributes, words):
+    methods = dict.fromkeys(RemoteClient.__abstractmethods__, lambda *_: None)
+    cls = type("Silent", (RemoteClient,), {**methods, **attributes})
+    registry = registry_of(bad={"navi_register_clients": lambda: [cls]})
+    assert words in record_of(registry, "bad").reason
+    assert registry.clients() == {}
+
+
+def test_a_client_is_found_by_its_name(registry_of):
+    methods = dict.fromkeys(RemoteClient.__abstractmethods__, lambda *_: None)
+    cls = type("Speaks", (RemoteClient,), {**methods, "name": "oip+grpc", "default_port": 8001})
+    registry = registry_of(good={"navi_register_clients": lambda: [cls]})
+    assert registry.client("oip+grpc") is cls
+    assert record_of(registry, "good").provides == [("client", "oip+grpc")]
+    with pytest.raises(
+        PluginNotFoundError, match=r"no client is called 'oip\+http' \(installed: 'oip\+grpc'\)"
+    ):
+        registry.client("oip+http")
 
 
 @pytest.mark.parametrize("answer", [None, 7])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from navi_core.cli.failures import CommandError
+from navi_core.errors import ErrorCode, RemoteError
 from navi_core.signature import Signature, TensorSpec
 from navi_core.wire.tf_dtypes import BY_NUMBER
 
@@ -20,7 +20,7 @@ def read_signatures(message: SignatureDefMap) -> dict[str, Signature]:
 
     Raises
     ------
-    CommandError
+    RemoteError
         A tensor has an element type that navi does not know.
     """
     return {name: _signature(definition) for name, definition in message.signature_def.items()}
@@ -42,7 +42,7 @@ def _spec(name: str, info: TensorInfo) -> TensorSpec:
     kind = BY_NUMBER.get(info.dtype)
     if kind is None:
         msg = f"tensor '{name}' has element type number {info.dtype}, which is unknown here"
-        raise CommandError(msg)
+        raise RemoteError(msg, code=ErrorCode.INTERNAL)
     shape = None
     if not info.tensor_shape.unknown_rank:
         shape = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)

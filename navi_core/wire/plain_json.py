@@ -1,4 +1,4 @@
-"""Arrays as JSON values: what commands print, and what the REST client sends."""
+"""Arrays as plain JSON values: what commands print, and what the HTTP client sends."""
 
 from __future__ import annotations
 
