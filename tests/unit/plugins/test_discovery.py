@@ -196,7 +196,9 @@ def test_a_hook_that_resembles_nothing_lists_the_hooks(monkeypatch):
     [record] = discover(
         entry_points=lambda: [EntryPoint("odd", "toy_odd", "navi")], environ={}, core_version="0.1.0"
     ).records
-    assert record.reason.startswith("there is no hook 'zzz': the hooks are navi_plugin_status, navi_register_")
+    assert record.reason.startswith(
+        "there is no hook 'zzz': the hooks are navi_plugin_status, navi_register_"
+    )
 
 
 def test_one_module_behind_two_entry_points_is_registered_once(toy_site):
