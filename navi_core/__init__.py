@@ -100,7 +100,21 @@ if TYPE_CHECKING:
     from navi_core.hookspecs import hookimpl
     from navi_core.host import Host
     from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
+    from navi_core.onnx_external_data import (
+        ExternalDataError,
+        ExternalTensor,
+        check_external_data,
+        read_onnx_tensor,
+    )
     from navi_core.payloads import encode_payloads
+    from navi_core.protobuf_wire import (
+        FileBytes,
+        FileFormatError,
+        protobuf_fields,
+        protobuf_messages,
+        protobuf_text,
+        protobuf_varints,
+    )
     from navi_core.signature import (
         DEFAULT_SIGNATURE,
         Signature,
@@ -209,7 +223,21 @@ _MODULES: Final = {
     "navi_core.hookspecs": ("hookimpl",),
     "navi_core.host": ("Host",),
     "navi_core.messages": ("InferenceRequest", "InferenceResponse", "ModelRef"),
+    "navi_core.onnx_external_data": (
+        "ExternalDataError",
+        "ExternalTensor",
+        "check_external_data",
+        "read_onnx_tensor",
+    ),
     "navi_core.payloads": ("encode_payloads",),
+    "navi_core.protobuf_wire": (
+        "FileBytes",
+        "FileFormatError",
+        "protobuf_fields",
+        "protobuf_messages",
+        "protobuf_text",
+        "protobuf_varints",
+    ),
     "navi_core.signature": (
         "DEFAULT_SIGNATURE",
         "Signature",
@@ -257,6 +285,10 @@ __all__ = [
     "Ending",
     "Endpoint",
     "ErrorCode",
+    "ExternalDataError",
+    "ExternalTensor",
+    "FileBytes",
+    "FileFormatError",
     "HistogramValue",
     "Host",
     "HostConfig",
@@ -344,6 +376,7 @@ __all__ = [
     "WarmupSettings",
     "WatchedModel",
     "bind_tcp",
+    "check_external_data",
     "check_inputs",
     "check_outputs",
     "confined_file",
@@ -354,6 +387,11 @@ __all__ = [
     "hookimpl",
     "join_body",
     "numpy_dtype",
+    "protobuf_fields",
+    "protobuf_messages",
+    "protobuf_text",
+    "protobuf_varints",
+    "read_onnx_tensor",
     "renewing_context",
     "run_on_written",
     "string_array",

@@ -10,11 +10,11 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from navi_onnx.model_file import ExternalTensor, ModelFormatError, read_model_facts
+from navi_onnx.model_file import read_model_facts
 from navi_onnx.testing import build, identity_model, mlp_model, optional_input_model, zipmap_model
 from onnx import TensorProto, helper, numpy_helper
 
-from navi_core import DType
+from navi_core import DType, ExternalTensor, FileFormatError
 
 
 def external(name="w", **entries):
@@ -146,7 +146,7 @@ def test_facts__of_deeply_nested_graphs_are_refused():
     for _ in range(150):
         attribute = b"\x32" + _sized(graph)  # g
         graph = b"\x0a" + _sized(b"\x2a" + _sized(attribute))  # node { attribute }
-    with pytest.raises(ModelFormatError, match="nested"):
+    with pytest.raises(FileFormatError, match="nested"):
         read_model_facts(b"\x3a" + _sized(graph))
 
 
@@ -160,7 +160,7 @@ def _sized(data):
 
 @pytest.mark.parametrize("data", [b"", b"\x08\x0a", b"\x08", b"garbage", b"\x3a\x05\x0a", b"\x00\x00"])
 def test_facts__of_no_model_are_refused(data):
-    with pytest.raises(ModelFormatError):
+    with pytest.raises(FileFormatError):
         read_model_facts(data)
 
 
@@ -173,7 +173,7 @@ def test_facts__every_truncation_is_read_or_refused(model):
     for cut in range(len(model)):
         try:
             read_model_facts(model[:cut])
-        except ModelFormatError:
+        except FileFormatError:
             refused += 1
     assert refused > len(model) // 2
 
@@ -184,12 +184,12 @@ def test_facts__damaged_bytes_are_read_or_refused(model, data):
     damaged = bytearray(model)
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(model) - 1))] = data.draw(st.integers(0, 255))
-    with suppress(ModelFormatError):
+    with suppress(FileFormatError):
         read_model_facts(bytes(damaged))
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
 def test_facts__random_bytes_are_read_or_refused(data):
-    with suppress(ModelFormatError):
+    with suppress(FileFormatError):
         read_model_facts(data)

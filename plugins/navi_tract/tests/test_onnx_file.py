@@ -9,10 +9,12 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from navi_tract.onnx_file import Declared, ExternalTensor, read_onnx_file, without_shapes_within
+from navi_tract.onnx_file import read_onnx_file, without_shapes_within
+from navi_tract.onnx_graph import Declared
 from navi_tract.testing import build, pair_model
-from navi_tract.wire_format import FileFormatError
 from onnx import TensorProto, helper, numpy_helper
+
+from navi_core import ExternalTensor, FileFormatError
 
 FLOAT = TensorProto.FLOAT
 

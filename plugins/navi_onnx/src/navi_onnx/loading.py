@@ -7,10 +7,18 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from navi_core import Artifact, LoadOptions, ModelLoadError, Servable
+from navi_core import (
+    Artifact,
+    ExternalDataError,
+    FileBytes,
+    FileFormatError,
+    LoadOptions,
+    ModelLoadError,
+    Servable,
+    check_external_data,
+)
 from navi_onnx.errors import clean_text
-from navi_onnx.external_data import ExternalDataError, check_external_data
-from navi_onnx.model_file import Buffer, ModelFacts, ModelFormatError, read_model_facts
+from navi_onnx.model_file import ModelFacts, read_model_facts
 from navi_onnx.options import OnnxOptions
 from navi_onnx.servable import OnnxServable
 from navi_onnx.session import SessionError, open_session, run_options
@@ -49,7 +57,7 @@ def load_servable(artifact: Artifact, load: LoadOptions, model_file: str) -> Ser
         settings = run_options(options)
     except (ExternalDataError, SessionError, SignatureError) as error:
         raise _load_error(artifact, name, str(error)) from error
-    except ModelFormatError as error:
+    except FileFormatError as error:
         raise _load_error(artifact, name, f"expected an ONNX model, but {error}") from error
     except OSError as error:
         why = os.strerror(error.errno).lower() if error.errno else "no such file or directory"
@@ -79,6 +87,6 @@ def _facts(artifact: Artifact, path: Path | None, model_file: str) -> ModelFacts
         stream = stack.enter_context(path.open("rb"))
         if not os.fstat(stream.fileno()).st_size:
             msg = "it is empty"
-            raise ModelFormatError(msg)
-        data: Buffer = stack.enter_context(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+            raise FileFormatError(msg)
+        data: FileBytes = stack.enter_context(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
         return read_model_facts(data)

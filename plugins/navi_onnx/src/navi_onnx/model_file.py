@@ -11,51 +11,30 @@ versions can be read. Every length is checked against the bytes that enclose it.
 
 from __future__ import annotations
 
-import mmap
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["ClassLabels", "ExternalTensor", "ModelFacts", "ModelFormatError", "read_model_facts"]
+from navi_core import (
+    ExternalTensor,
+    FileBytes,
+    FileFormatError,
+    protobuf_fields,
+    protobuf_messages,
+    protobuf_text,
+    protobuf_varints,
+    read_onnx_tensor,
+)
 
-Buffer = bytes | mmap.mmap
+__all__ = ["ClassLabels", "ModelFacts", "read_model_facts"]
+
 ClassLabels = tuple[int, ...] | tuple[bytes, ...]
 
-_VARINT: Final = 0
-_FIXED64: Final = 1
-_BYTES: Final = 2
-_FIXED32: Final = 5
 _MAX_DEPTH: Final = 100  # protobuf's own limit of nesting
-_EXTERNAL: Final = 1  # TensorProto.DataLocation.EXTERNAL
 
 # A tree ensemble holds millions of numbers as single fields of its attributes (floats 7, ints 8):
 # whole runs are skipped at once, in portions, since matching holds the GIL.
 _ATTRIBUTE_NUMBERS: Final = re.compile(rb"(?:\x3d.{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f]){1,10000}+", re.DOTALL)
-
-
-class ModelFormatError(ValueError):
-    """The bytes are no ONNX model; the text says where."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalTensor:
-    """A tensor whose elements are in another file.
-
-    Parameters
-    ----------
-    name
-        The tensor's name; may be empty.
-    location
-        The file, relative to the model's directory; None: not said.
-    offset, length
-        The texts of these entries; empty: not said.
-    """
-
-    name: str
-    location: str | None
-    offset: str = ""
-    length: str = ""
 
 
 @dataclass(slots=True)
@@ -80,16 +59,16 @@ class ModelFacts:
     has_graph: bool = False
 
 
-def read_model_facts(data: Buffer) -> ModelFacts:
+def read_model_facts(data: FileBytes) -> ModelFacts:
     """Walk a serialized ``ModelProto``.
 
     Raises
     ------
-    ModelFormatError
+    FileFormatError
         The bytes are no protobuf message, or hold no graph.
     """
     facts = ModelFacts()
-    for number, value in _fields(data, 0, len(data)):
+    for number, value, _ in protobuf_fields(data, 0, len(data)):
         if not isinstance(value, slice):
             continue
         if number == 7:  # graph
@@ -98,20 +77,20 @@ def read_model_facts(data: Buffer) -> ModelFacts:
         elif number == 25:  # functions
             _function(data, value, facts)
         elif number == 20:  # training_info
-            for part, graph in _messages(data, value):
+            for part, graph in protobuf_messages(data, value):
                 if part in (1, 2):  # initialization, algorithm
                     _graph(data, graph, facts, 1)
     if not facts.has_graph:
         msg = "it holds no graph"
-        raise ModelFormatError(msg)
+        raise FileFormatError(msg)
     return facts
 
 
 # --- messages -------------------------------------------------------------------------------------
 
 
-def _graph(data: Buffer, span: slice, facts: ModelFacts, depth: int, *, main: bool = False) -> None:
-    for number, value in _messages(data, span):
+def _graph(data: FileBytes, span: slice, facts: ModelFacts, depth: int, *, main: bool = False) -> None:
+    for number, value in protobuf_messages(data, span):
         if number == 1:
             _node(data, value, facts, depth, main=main)
         elif number == 5:  # initializer
@@ -122,21 +101,21 @@ def _graph(data: Buffer, span: slice, facts: ModelFacts, depth: int, *, main: bo
             _value_info(data, value, facts)
 
 
-def _function(data: Buffer, span: slice, facts: ModelFacts) -> None:
-    for number, value in _messages(data, span):
+def _function(data: FileBytes, span: slice, facts: ModelFacts) -> None:
+    for number, value in protobuf_messages(data, span):
         if number == 7:  # node
             _node(data, value, facts, 1)
         elif number == 11:  # attribute_proto
             _attribute(data, value, facts, 1)
 
 
-def _node(data: Buffer, span: slice, facts: ModelFacts, depth: int, *, main: bool = False) -> None:
+def _node(data: FileBytes, span: slice, facts: ModelFacts, depth: int, *, main: bool = False) -> None:
     outputs: list[str] = []
     op_type = domain = b""
     attributes: list[slice] = []
-    for number, value in _messages(data, span):
+    for number, value in protobuf_messages(data, span):
         if number == 2:
-            outputs.append(_text(data[value]))
+            outputs.append(protobuf_text(data, value))
         elif number == 4:
             op_type = data[value]
         elif number == 7:
@@ -148,14 +127,14 @@ def _node(data: Buffer, span: slice, facts: ModelFacts, depth: int, *, main: boo
         facts.class_labels[outputs[0]] = _class_labels(data, attributes)
 
 
-def _class_labels(data: Buffer, attributes: list[slice]) -> ClassLabels:
+def _class_labels(data: FileBytes, attributes: list[slice]) -> ClassLabels:
     for attribute in attributes:
         name = b""
         ints: list[int] = []
         strings: list[bytes] = []
-        for number, value in _fields(data, attribute.start, attribute.stop):
+        for number, value, _ in protobuf_fields(data, attribute.start, attribute.stop):
             if number == 8:  # ints: one by one, or packed
-                ints.extend(_varints(data, value) if isinstance(value, slice) else (value,))
+                ints.extend(protobuf_varints(data, value) if isinstance(value, slice) else (value,))
             elif isinstance(value, slice) and number == 1:
                 name = data[value]
             elif isinstance(value, slice) and number == 9:
@@ -167,11 +146,13 @@ def _class_labels(data: Buffer, attributes: list[slice]) -> ClassLabels:
     return ()
 
 
-def _attribute(data: Buffer, span: slice, facts: ModelFacts, depth: int) -> None:
+def _attribute(data: FileBytes, span: slice, facts: ModelFacts, depth: int) -> None:
     if depth >= _MAX_DEPTH:
         msg = f"graphs are nested more than {_MAX_DEPTH} deep"
-        raise ModelFormatError(msg)
-    for number, value in _messages(data, span, _ATTRIBUTE_NUMBERS):
+        raise FileFormatError(msg)
+    for number, value, _ in protobuf_fields(data, span.start, span.stop, _ATTRIBUTE_NUMBERS):
+        if not isinstance(value, slice):
+            continue
         if number in (5, 10):  # t, tensors
             _tensor(data, value, facts)
         elif number in (6, 11):  # g, graphs
@@ -180,119 +161,27 @@ def _attribute(data: Buffer, span: slice, facts: ModelFacts, depth: int) -> None
             _sparse_tensor(data, value, facts)
 
 
-def _sparse_tensor(data: Buffer, span: slice, facts: ModelFacts) -> None:
-    for number, value in _messages(data, span):
+def _sparse_tensor(data: FileBytes, span: slice, facts: ModelFacts) -> None:
+    for number, value in protobuf_messages(data, span):
         if number in (1, 2):  # values, indices
             _tensor(data, value, facts)
 
 
-def _tensor(data: Buffer, span: slice, facts: ModelFacts) -> None:
-    name = ""
-    entries: dict[str, str] = {}
-    is_external = False
-    for number, value in _fields(data, span.start, span.stop):
-        if isinstance(value, slice):
-            if number == 8:
-                name = _text(data[value])
-            elif number == 13:  # external_data: key and value
-                is_external = True
-                pair = {part: _text(data[text]) for part, text in _messages(data, value)}
-                entries[pair.get(1, "")] = pair.get(2, "")
-        elif number == 14:  # data_location
-            is_external = is_external or value == _EXTERNAL
-    if is_external:
-        facts.external.append(
-            ExternalTensor(
-                name, entries.get("location"), entries.get("offset", ""), entries.get("length", "")
-            )
-        )
+def _tensor(data: FileBytes, span: slice, facts: ModelFacts) -> None:
+    _, external = read_onnx_tensor(data, span)
+    if external is not None:
+        facts.external.append(external)
 
 
-def _value_info(data: Buffer, span: slice, facts: ModelFacts) -> None:
+def _value_info(data: FileBytes, span: slice, facts: ModelFacts) -> None:
     name = ""
     has_shape = False
-    for number, value in _messages(data, span):
+    for number, value in protobuf_messages(data, span):
         if number == 1:
-            name = _text(data[value])
+            name = protobuf_text(data, value)
         elif number == 2:  # type
-            for kind, tensor_type in _messages(data, value):
+            for kind, tensor_type in protobuf_messages(data, value):
                 if kind == 1:  # tensor_type: elem_type, shape
-                    has_shape |= any(part == 2 for part, _ in _messages(data, tensor_type))
+                    has_shape |= any(part == 2 for part, _ in protobuf_messages(data, tensor_type))
     if not has_shape:
         facts.unranked.add(name)
-
-
-# --- wire format ----------------------------------------------------------------------------------
-
-
-def _messages(
-    data: Buffer, span: slice, skip: re.Pattern[bytes] | None = None
-) -> Iterator[tuple[int, slice]]:
-    """Yield the length-delimited fields of a message: number and the bytes' place."""
-    for number, value in _fields(data, span.start, span.stop, skip):
-        if isinstance(value, slice):
-            yield number, value
-
-
-def _fields(
-    data: Buffer, start: int, end: int, skip: re.Pattern[bytes] | None = None
-) -> Iterator[tuple[int, int | slice]]:
-    """Yield field number, and an integer or the place of the bytes.
-
-    Numbers of fixed size are left out, and so is whatever ``skip`` matches where a field begins.
-    """
-    position = start
-    while position < end:
-        if skip is not None and (skipped := skip.match(data, position, end)):
-            position = skipped.end()
-            continue
-        tag, position = _varint(data, position, end)
-        number, wire_type = tag >> 3, tag & 7
-        if not number:
-            msg = f"field number 0 at byte {position}"
-            raise ModelFormatError(msg)
-        if wire_type == _VARINT:
-            value, position = _varint(data, position, end)
-            yield number, value
-        elif wire_type == _BYTES:
-            length, position = _varint(data, position, end)
-            if length > end - position:
-                msg = f"a field of {length} bytes at byte {position}, where {end - position} are left"
-                raise ModelFormatError(msg)
-            yield number, slice(position, position + length)
-            position += length
-        elif wire_type in (_FIXED64, _FIXED32):
-            position += 8 if wire_type == _FIXED64 else 4
-            if position > end:
-                msg = f"a number is cut short at byte {end}"
-                raise ModelFormatError(msg)
-        else:
-            msg = f"wire type {wire_type} at byte {position}"
-            raise ModelFormatError(msg)
-
-
-def _varint(data: Buffer, position: int, end: int) -> tuple[int, int]:
-    value = shift = 0
-    while position < end:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, position
-        shift += 7
-        if shift >= 70:
-            msg = f"a number of more than ten bytes at byte {position}"
-            raise ModelFormatError(msg)
-    msg = f"a number is cut short at byte {end}"
-    raise ModelFormatError(msg)
-
-
-def _varints(data: Buffer, span: slice) -> Iterator[int]:
-    position: int = span.start
-    while position < span.stop:
-        value, position = _varint(data, position, span.stop)
-        yield value
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from navi_tract.onnx_file import Graph, Node, OnnxFile
+from navi_tract.onnx_graph import Graph, Node, OnnxFile
 
 __all__ = ["nnef_hazards", "onnx_hazards"]
 

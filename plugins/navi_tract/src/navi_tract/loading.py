@@ -9,10 +9,17 @@ from typing import Any
 
 import tract
 
-from navi_core import Artifact, LoadOptions, ModelLoadError, Servable, TensorMismatchError
+from navi_core import (
+    Artifact,
+    ExternalDataError,
+    FileFormatError,
+    LoadOptions,
+    ModelLoadError,
+    Servable,
+    TensorMismatchError,
+)
 from navi_tract import planning
 from navi_tract.errors import load_text, panic_text
-from navi_tract.external_data import ExternalDataError
 from navi_tract.options import TractOptions
 from navi_tract.plans import Plan, PlanError, Plans, check_report, job_of, make_plan, rehearsed
 from navi_tract.rehearsal import Report, rehearse
@@ -21,7 +28,6 @@ from navi_tract.servable import TractServable
 from navi_tract.shapes import InputShapes, PlannedInput, replace_symbols
 from navi_tract.signature import Described, SignatureError, describe, nnef_inputs, onnx_inputs
 from navi_tract.source import ModelSource, open_source
-from navi_tract.wire_format import FileFormatError
 
 __all__ = ["load_servable"]
 

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from navi_tract.external_data import check_regular_file
-from navi_tract.wire_format import FileFormatError
+from navi_core import ConfinementError, ExternalDataError, FileFormatError, confined_file
 
 __all__ = ["graph_text", "output_names"]
 
@@ -34,8 +33,11 @@ def graph_text(path: Path, *, allow_hard_links: bool) -> str:
     if path.is_dir():
         for entry in sorted(path.rglob("*")):
             if not entry.is_dir():
-                name = f"{entry.relative_to(path).as_posix()!r}"
-                check_regular_file(entry, path, name, allow_hard_links=allow_hard_links)
+                try:
+                    confined_file(entry, path, allow_hard_links=allow_hard_links)
+                except ConfinementError as error:
+                    msg = f"{entry.relative_to(path).as_posix()!r}: {error}"
+                    raise ExternalDataError(msg) from error
         graph = path / _GRAPH
         return _text([_bounded(graph.stat().st_size, graph.read_bytes)]) if graph.is_file() else _text([])
     try:

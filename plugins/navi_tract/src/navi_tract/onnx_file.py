@@ -10,25 +10,23 @@ Field numbers: onnx/onnx.proto (ONNX 1.23, IR version 13). Unknown fields are sk
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Final
 
-from navi_tract.wire_format import Buffer, FileFormatError, fields, messages, text
+from navi_core import (
+    FileBytes,
+    FileFormatError,
+    protobuf_fields,
+    protobuf_messages,
+    protobuf_text,
+    read_onnx_tensor,
+)
+from navi_tract.onnx_graph import Declared, Graph, Node, OnnxFile
 
-__all__ = [
-    "Declared",
-    "ExternalTensor",
-    "Graph",
-    "Node",
-    "OnnxFile",
-    "read_onnx_file",
-    "without_shapes_within",
-]
+__all__ = ["read_onnx_file", "without_shapes_within"]
 
 _MAX_DEPTH: Final = 100  # protobuf's own limit of nesting
 _NO_NAMES: Final = frozenset({"", "?", "-1", "None"})
 """What exporters call sizes that they know nothing of, and that need not be equal."""
-_EXTERNAL: Final = 1  # TensorProto.DataLocation.EXTERNAL
 _VALUE_INFO_TAG: Final = 13 << 3 | 2
 _RESERVED_TAG: Final = 9 << 3 | 2
 
@@ -37,114 +35,7 @@ _RESERVED_TAG: Final = 9 << 3 | 2
 _ATTRIBUTE_NUMBERS: Final = re.compile(rb"(?:\x3d.{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f]){1,10000}+", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """A graph input or output as the file declares it.
-
-    Parameters
-    ----------
-    name
-        The tensor's name.
-    elem_type
-        Number in ``TensorProto.DataType``; 0: it is no tensor, or not said.
-    dims
-        Sizes, symbols, None for any size; None: unknown rank.
-    """
-
-    name: str
-    elem_type: int
-    dims: tuple[int | str | None, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalTensor:
-    """A tensor whose elements are in another file.
-
-    Parameters
-    ----------
-    name
-        The tensor's name; may be empty.
-    location
-        The file, relative to the model's directory; None: not said.
-    offset, length
-        The texts of these entries; empty: not said.
-    """
-
-    name: str
-    location: str | None
-    offset: str = ""
-    length: str = ""
-
-
-@dataclass(slots=True)
-class Node:
-    """One operator.
-
-    Parameters
-    ----------
-    op_type, name
-        What it is, and what it is called.
-    inputs, outputs
-        Tensor names; empty where an optional one is left out.
-    to
-        A Cast's element type.
-    graphs
-        Graphs in its attributes.
-    """
-
-    op_type: str = ""
-    name: str = ""
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-    to: int = 0
-    graphs: list[Graph] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Graph:
-    """A graph: the main one, or one in an attribute.
-
-    Parameters
-    ----------
-    inputs, outputs
-        As declared, in order.
-    initializers
-        Names of constants.
-    nodes
-        In order.
-    """
-
-    inputs: list[Declared] = field(default_factory=list)
-    outputs: list[Declared] = field(default_factory=list)
-    initializers: set[str] = field(default_factory=set)
-    nodes: list[Node] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class OnnxFile:
-    """What was found.
-
-    Parameters
-    ----------
-    graph
-        The main graph.
-    external
-        Every tensor with external data: initialisers, attributes, subgraphs.
-    inner_shapes
-        Where the file declares a tensor inside a graph with a size that is not a number: the fields' tags.
-    """
-
-    graph: Graph = field(default_factory=Graph)
-    external: list[ExternalTensor] = field(default_factory=list)
-    inner_shapes: list[int] = field(default_factory=list)
-
-    @property
-    def inputs(self) -> list[Declared]:
-        """The inputs that a request brings: tract takes those with a default as constants."""
-        return [each for each in self.graph.inputs if each.name not in self.graph.initializers]
-
-
-def read_onnx_file(data: Buffer) -> OnnxFile:
+def read_onnx_file(data: FileBytes) -> OnnxFile:
     """Walk a serialized ``ModelProto``.
 
     Raises
@@ -154,7 +45,7 @@ def read_onnx_file(data: Buffer) -> OnnxFile:
     """
     found = OnnxFile()
     has_graph = False
-    for number, value, begin in fields(data, 0, len(data)):
+    for number, value, begin in protobuf_fields(data, 0, len(data)):
         if not isinstance(value, slice):
             continue
         if number == 7:  # graph
@@ -164,7 +55,7 @@ def read_onnx_file(data: Buffer) -> OnnxFile:
             has_graph = True
             found.graph = _graph(data, value, found, 0)
         elif number == 25:  # functions
-            for part, node in messages(data, value):
+            for part, node in protobuf_messages(data, value):
                 if part == 7:
                     _node(data, node, found, 1)
     if not has_graph:
@@ -173,7 +64,7 @@ def read_onnx_file(data: Buffer) -> OnnxFile:
     return found
 
 
-def without_shapes_within(data: Buffer, file: OnnxFile) -> bytearray:
+def without_shapes_within(data: FileBytes, file: OnnxFile) -> bytearray:
     """Return a copy of the model without the inner shapes that are not all numbers.
 
     Exporters name the sizes of inner tensors as they please. tract insists that these names agree with
@@ -191,12 +82,12 @@ def without_shapes_within(data: Buffer, file: OnnxFile) -> bytearray:
 # --- messages -------------------------------------------------------------------------------------
 
 
-def _graph(data: Buffer, span: slice, found: OnnxFile, depth: int) -> Graph:
+def _graph(data: FileBytes, span: slice, found: OnnxFile, depth: int) -> Graph:
     if depth >= _MAX_DEPTH:
         msg = f"graphs are nested more than {_MAX_DEPTH} deep"
         raise FileFormatError(msg)
     graph = Graph()
-    for number, value, begin in fields(data, span.start, span.stop):
+    for number, value, begin in protobuf_fields(data, span.start, span.stop):
         if not isinstance(value, slice):
             continue
         if number == 1:
@@ -217,29 +108,29 @@ def _graph(data: Buffer, span: slice, found: OnnxFile, depth: int) -> Graph:
     return graph
 
 
-def _node(data: Buffer, span: slice, found: OnnxFile, depth: int) -> Node:
+def _node(data: FileBytes, span: slice, found: OnnxFile, depth: int) -> Node:
     node = Node()
-    for number, value in messages(data, span):
+    for number, value in protobuf_messages(data, span):
         if number == 1:
-            node.inputs.append(text(data, value))
+            node.inputs.append(protobuf_text(data, value))
         elif number == 2:
-            node.outputs.append(text(data, value))
+            node.outputs.append(protobuf_text(data, value))
         elif number == 3:
-            node.name = text(data, value)
+            node.name = protobuf_text(data, value)
         elif number == 4:
-            node.op_type = text(data, value)
+            node.op_type = protobuf_text(data, value)
         elif number == 5:
             _attribute(data, value, node, found, depth)
     return node
 
 
-def _attribute(data: Buffer, span: slice, node: Node, found: OnnxFile, depth: int) -> None:
+def _attribute(data: FileBytes, span: slice, node: Node, found: OnnxFile, depth: int) -> None:
     name, integer = "", 0
-    for number, value, _ in fields(data, span.start, span.stop, _ATTRIBUTE_NUMBERS):
+    for number, value, _ in protobuf_fields(data, span.start, span.stop, _ATTRIBUTE_NUMBERS):
         if not isinstance(value, slice):
             integer = value if number == 3 else integer
         elif number == 1:
-            name = text(data, value)
+            name = protobuf_text(data, value)
         elif number in (5, 10):  # t, tensors
             _tensor(data, value, found)
         elif number in (6, 11):  # g, graphs
@@ -250,58 +141,46 @@ def _attribute(data: Buffer, span: slice, node: Node, found: OnnxFile, depth: in
         node.to = integer
 
 
-def _sparse_tensor(data: Buffer, span: slice, found: OnnxFile) -> list[str]:
+def _sparse_tensor(data: FileBytes, span: slice, found: OnnxFile) -> list[str]:
     """Return the names of values and indices."""
-    return [_tensor(data, value, found) for number, value in messages(data, span) if number in (1, 2)]
+    return [
+        _tensor(data, value, found) for number, value in protobuf_messages(data, span) if number in (1, 2)
+    ]
 
 
-def _tensor(data: Buffer, span: slice, found: OnnxFile) -> str:
+def _tensor(data: FileBytes, span: slice, found: OnnxFile) -> str:
     """Return the tensor's name, and note where its elements are if not here."""
-    name = ""
-    entries: dict[str, str] = {}
-    is_external = False
-    for number, value, _ in fields(data, span.start, span.stop):
-        if isinstance(value, slice):
-            if number == 8:
-                name = text(data, value)
-            elif number == 13:  # external_data: key and value
-                is_external = True
-                pair = {part: text(data, each) for part, each in messages(data, value)}
-                entries[pair.get(1, "")] = pair.get(2, "")
-        elif number == 14:  # data_location
-            is_external = is_external or value == _EXTERNAL
-    if is_external:
-        found.external.append(
-            ExternalTensor(
-                name, entries.get("location"), entries.get("offset", ""), entries.get("length", "")
-            )
-        )
+    name, external = read_onnx_tensor(data, span)
+    if external is not None:
+        found.external.append(external)
     return name
 
 
-def _declared(data: Buffer, span: slice) -> Declared:
+def _declared(data: FileBytes, span: slice) -> Declared:
     name, elem_type = "", 0
     dims: tuple[int | str | None, ...] | None = None
-    for number, value in messages(data, span):
+    for number, value in protobuf_messages(data, span):
         if number == 1:
-            name = text(data, value)
+            name = protobuf_text(data, value)
         elif number == 2:  # type
-            for kind, tensor_type in messages(data, value):
+            for kind, tensor_type in protobuf_messages(data, value):
                 if kind != 1:  # a sequence, a map, an optional
                     continue
-                for part, shape, _ in fields(data, tensor_type.start, tensor_type.stop):
+                for part, shape, _ in protobuf_fields(data, tensor_type.start, tensor_type.stop):
                     if part == 1 and isinstance(shape, int):
                         elem_type = shape
                     elif part == 2 and isinstance(shape, slice):
-                        dims = tuple(_dim(data, dim) for each, dim in messages(data, shape) if each == 1)
+                        dims = tuple(
+                            _dim(data, dim) for each, dim in protobuf_messages(data, shape) if each == 1
+                        )
     return Declared(name, elem_type, dims)
 
 
-def _dim(data: Buffer, span: slice) -> int | str | None:
-    for number, value, _ in fields(data, span.start, span.stop):
+def _dim(data: FileBytes, span: slice) -> int | str | None:
+    for number, value, _ in protobuf_fields(data, span.start, span.stop):
         if number == 1 and isinstance(value, int):
             return value if value < 1 << 63 else None  # a negative size means none
         if number == 2 and isinstance(value, slice):
-            name = text(data, value)
+            name = protobuf_text(data, value)
             return None if name in _NO_NAMES else name
     return None

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from navi_core import DEFAULT_SIGNATURE, DType, LoadOptions, Signature, TensorSpec, why_not_batchable
 from navi_tract.nnef_file import output_names
-from navi_tract.onnx_file import Declared
+from navi_tract.onnx_graph import Declared
 from navi_tract.shapes import Dims, PlannedInput, name_dims, replace_symbols
 from navi_tract.source import ModelSource
 

@@ -16,13 +16,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from navi_core import Artifact
-from navi_tract.external_data import check_external_data
+from navi_core import Artifact, FileFormatError, check_external_data
 from navi_tract.hazards import nnef_hazards, onnx_hazards
 from navi_tract.nnef_file import graph_text
-from navi_tract.onnx_file import OnnxFile, read_onnx_file, without_shapes_within
+from navi_tract.onnx_file import read_onnx_file, without_shapes_within
+from navi_tract.onnx_graph import OnnxFile
 from navi_tract.runtime import NNEF_GRAPH, main_file
-from navi_tract.wire_format import FileFormatError
 
 __all__ = ["ModelSource", "SourceChangedError", "open_source"]
 
