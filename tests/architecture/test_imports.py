@@ -83,7 +83,10 @@ SPLIT = ("batching", "models", "plugins")
 
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     # A folder itself is a leaf: its __init__ holds nothing.
-    ("leaves", ("errors", "types", "clock", "confined_files", "onnx_external_data", "protobuf_wire", *SPLIT)),
+    (
+        "leaves",
+        ("errors", "types", "clock", "confined_files", "onnx_external_data", "protobuf_wire", *SPLIT),
+    ),
     ("values", ("columns", "tensors", "signature", "messages", "config")),
     ("contracts", ("contracts", "hookspecs")),
     (
