@@ -160,17 +160,30 @@ class HostDataPlane:
             return await handle.infer(request)
 
     def refused(
-        self, ref: ModelRef | None, error: NaviError, *, service: str, transport: str, method: str
+        self,
+        ref: ModelRef | None,
+        error: NaviError,
+        *,
+        service: str,
+        transport: str,
+        method: str,
+        signature: str | None = None,
     ) -> None:
-        """Count a request that was refused on its way here; its model is a label only if it has loaded."""
+        """Count a request that was refused on its way here.
+
+        Its model is a label only if it has loaded, its signature only if the model has it.
+        """
         version: int | None = None
+        known = UNKNOWN
+        name = "" if signature is None else signature or DEFAULT_SIGNATURE
         if ref is not None:
             with suppress(NaviError), self.acquire(ref) as handle:
                 version = handle.version
+                known = name if name in handle.signatures else UNKNOWN
         if ref is None or version is None:
             self._metrics.unresolved_request(service, transport, method, error.code, error.reason, 0.0)
         else:
-            self._metrics.for_signature(ref.name, version, UNKNOWN).request_finished(
+            self._metrics.for_signature(ref.name, version, known).request_finished(
                 service, transport, method, error.code, error.reason, 0.0, 0
             )
         if self._observers.any_request_finished:
@@ -178,7 +191,7 @@ class HostDataPlane:
                 RequestFinished(
                     model=ref.name if ref is not None else "",
                     version=version or 0,
-                    signature="",
+                    signature=name,
                     service=service,
                     transport=transport,
                     method=method,

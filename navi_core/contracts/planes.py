@@ -207,7 +207,14 @@ class DataPlane(Protocol):
         ...
 
     def refused(
-        self, ref: ModelRef | None, error: NaviError, *, service: str, transport: str, method: str
+        self,
+        ref: ModelRef | None,
+        error: NaviError,
+        *,
+        service: str,
+        transport: str,
+        method: str,
+        signature: str | None = None,
     ) -> None:
         """Count an inference request that its service refuses before it hands it to an ``infer``.
 
@@ -221,6 +228,8 @@ class DataPlane(Protocol):
             What the client is told.
         service, transport, method
             Who asked, as in :class:`~navi_core.messages.InferenceRequest`.
+        signature
+            The signature that was asked for; empty: the default one; None: that is not known.
         """
         ...
 

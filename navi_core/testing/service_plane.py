@@ -131,10 +131,17 @@ class ProbePlane:
         return release
 
     def refused(
-        self, ref: ModelRef | None, error: NaviError, *, service: str, transport: str, method: str
+        self,
+        ref: ModelRef | None,
+        error: NaviError,
+        *,
+        service: str,
+        transport: str,
+        method: str,
+        signature: str | None = None,
     ) -> None:
         """Count a request that the service refused."""
-        del ref, error, service, transport, method
+        del ref, error, service, transport, method, signature
         self.num_refused += 1
 
     def models(self) -> Sequence[str]:

@@ -165,6 +165,7 @@ class Inference:
             handle = self._plane.acquire(asked.ref)
         except NaviError as error:
             raise self._refused(error, asked, call, method) from None
+        signature: str | None = None
         with handle:
             try:
                 signature, asked.signature = served_signature(handle.signatures, handle.model)
@@ -182,7 +183,7 @@ class Inference:
                     method=method,
                 )
             except NaviError as error:
-                raise self._refused(error, asked, call, method) from None
+                raise self._refused(error, asked, call, method, signature) from None
             try:
                 response = await handle.infer(prepared)
             except NaviError as error:
@@ -214,8 +215,17 @@ class Inference:
             response.release()
             raise FailedRequest(error, asked) from None
 
-    def _refused(self, error: NaviError, asked: Asked, call: Call, method: str) -> FailedRequest:
-        self._plane.refused(asked.ref, error, service=self._service, transport=call.transport, method=method)
+    def _refused(
+        self, error: NaviError, asked: Asked, call: Call, method: str, signature: str | None = None
+    ) -> FailedRequest:
+        self._plane.refused(
+            asked.ref,
+            error,
+            service=self._service,
+            transport=call.transport,
+            method=method,
+            signature=signature,
+        )
         return FailedRequest(error, asked)
 
 

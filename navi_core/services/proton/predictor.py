@@ -56,7 +56,7 @@ class Predictor:
                 input_name = _only_input(handle.model, signature)
                 output_name = _first_output(handle.model, signature)
             except NaviError as error:
-                self.refuse(error, call, method=method, ref=ref)
+                self.refuse(error, call, method=method, ref=ref, signature=DEFAULT_SIGNATURE)
                 raise
             request = InferenceRequest(
                 inputs={input_name: parsed.array},
@@ -70,9 +70,24 @@ class Predictor:
             answer = await handle.infer(request)
         return answer.outputs[output_name], answer
 
-    def refuse(self, error: NaviError, call: Call, *, method: str, ref: ModelRef | None = None) -> None:
+    def refuse(
+        self,
+        error: NaviError,
+        call: Call,
+        *,
+        method: str,
+        ref: ModelRef | None = None,
+        signature: str | None = None,
+    ) -> None:
         """Count a request that is refused before it is run."""
-        self._plane.refused(ref, error, service=self._service, transport=call.transport, method=method)
+        self._plane.refused(
+            ref,
+            error,
+            service=self._service,
+            transport=call.transport,
+            method=method,
+            signature=signature,
+        )
 
 
 def _default_signature(handle: ModelHandle) -> Signature:

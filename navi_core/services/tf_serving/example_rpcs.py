@@ -67,8 +67,22 @@ class _ExampleHandler:
         self._service = service
         self._check_method_names = check_method_names
 
-    def _refuse(self, error: NaviError, ref: ModelRef | None, call: Call, rpc: str) -> Response:
-        self._plane.refused(ref, error, service=self._service, transport=call.transport, method=rpc)
+    def _refuse(
+        self,
+        error: NaviError,
+        ref: ModelRef | None,
+        call: Call,
+        rpc: str,
+        signature: str | None = None,
+    ) -> Response:
+        self._plane.refused(
+            ref,
+            error,
+            service=self._service,
+            transport=call.transport,
+            method=rpc,
+            signature=signature,
+        )
         return self._failures.rpc(error, ref)
 
     def _request(
@@ -123,7 +137,7 @@ class ExampleRpc(_ExampleHandler):
                 )
                 examples = serialized_examples(message.input)
             except NaviError as error:
-                return self._refuse(error, ref, call, method.rpc)
+                return self._refuse(error, ref, call, method.rpc, spec.signature_name)
             try:
                 answer = await handle.infer(self._request(signature, examples, call, method.rpc))
                 try:

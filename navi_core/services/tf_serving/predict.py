@@ -90,10 +90,9 @@ class PredictRpc:
                 if self._check_method_names:
                     _check_method_name(handle, required_spec(parsed.model_spec).signature_name)
                 request = self._decode(parsed, call)
-            except DecodeError as error:
-                return self._refuse(tensor_parsing_error(error), ref, call)
             except NaviError as error:
-                return self._refuse(error, ref, call)
+                refusal = tensor_parsing_error(error) if isinstance(error, DecodeError) else error
+                return self._refuse(refusal, ref, call, required_spec(parsed.model_spec).signature_name)
             try:
                 answer = await handle.infer(request)
             except NaviError as error:
@@ -113,8 +112,17 @@ class PredictRpc:
             method=_METHOD,
         )
 
-    def _refuse(self, error: NaviError, ref: ModelRef | None, call: Call) -> Response:
-        self._plane.refused(ref, error, service=self._service, transport=call.transport, method=_METHOD)
+    def _refuse(
+        self, error: NaviError, ref: ModelRef | None, call: Call, signature: str | None = None
+    ) -> Response:
+        self._plane.refused(
+            ref,
+            error,
+            service=self._service,
+            transport=call.transport,
+            method=_METHOD,
+            signature=signature,
+        )
         return self._failures.rpc(error, ref)
 
     def _answers_content(self, handle: ModelHandle, parsed: ParsedPredictRequest) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
@@ -36,6 +37,13 @@ Encode = Callable[[InferenceResponse], bytes]
 
 _METHODS: Final = {"classify": ExampleMethod.CLASSIFY, "regress": ExampleMethod.REGRESS}
 """Verb -> what it asks for; ``predict`` is the third."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What a call asked for beside its path, as far as it was understood; ``signature`` as sent, None: not known."""
+
+    signature: str | None = None
 
 
 class RestInference:
@@ -96,18 +104,19 @@ class RestInference:
         NaviError
             The request is refused, which is counted here, or it failed.
         """
+        asked = _Asked()
         with ExitStack() as handles:
             try:
                 decode = self._decode_tensors if verb == "predict" else self._decode_examples
-                handle, request, encode = await decode(call, verb, ref, handles)
+                handle, request, encode = await decode(call, verb, ref, handles, asked)
             except NaviError as error:
-                self._refused(ref, error, call, verb)
+                self._refused(ref, error, call, verb, asked)
                 raise
             except Exception:
                 raise
             except BaseException:  # the client went while its body was read
                 gone = NaviError("the client has gone", code=ErrorCode.CANCELLED)
-                self._refused(ref, gone, call, verb)
+                self._refused(ref, gone, call, verb, asked)
                 raise
             answer = await handle.infer(request)
             try:
@@ -120,11 +129,18 @@ class RestInference:
         """Do what takes long elsewhere than on the loop."""
         return await self._run_off_loop(work) if size_bytes >= OFF_LOOP_BYTES else work()
 
-    def _refused(self, ref: ModelRef, error: NaviError, call: Call, verb: str) -> None:
-        self._plane.refused(ref, error, service=self._service, transport=call.transport, method=verb)
+    def _refused(self, ref: ModelRef, error: NaviError, call: Call, verb: str, asked: _Asked) -> None:
+        self._plane.refused(
+            ref,
+            error,
+            service=self._service,
+            transport=call.transport,
+            method=verb,
+            signature=asked.signature,
+        )
 
     async def _decode_tensors(
-        self, call: Call, verb: str, ref: ModelRef, handles: ExitStack
+        self, call: Call, verb: str, ref: ModelRef, handles: ExitStack, asked: _Asked
     ) -> tuple[ModelHandle, InferenceRequest, Encode]:
         """Return the model's handle, entered in ``handles``, the request, and what makes the answer.
 
@@ -133,6 +149,7 @@ class RestInference:
         """
         size_bytes = len(call.body)
         parsed = await self._run(size_bytes, partial(parse_json_request, call.body))
+        asked.signature = parsed.signature
         handle = handles.enter_context(self._plane.acquire(ref))
         name = parsed.signature or DEFAULT_SIGNATURE
         served = handle.signatures.get(name)
@@ -147,10 +164,11 @@ class RestInference:
         return handle, request, encode
 
     async def _decode_examples(
-        self, call: Call, verb: str, ref: ModelRef, handles: ExitStack
+        self, call: Call, verb: str, ref: ModelRef, handles: ExitStack, asked: _Asked
     ) -> tuple[ModelHandle, InferenceRequest, Encode]:
         method = _METHODS[verb]
         decoded = await self._run(len(call.body), partial(decode_json_examples, call.body))
+        asked.signature = decoded.signature
         handle = handles.enter_context(self._plane.acquire(ref))
         signature = find_signature(
             handle.signatures, decoded.signature, method, check_method_name=self._check_method_names

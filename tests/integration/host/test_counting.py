@@ -83,7 +83,7 @@ LOADED = ("m", "7", "_unknown_")
         (predict_body(), ("m", "7", "serving_default", "grpc", "OK")),
         (predict_body(size=3), ("m", "7", "serving_default", "grpc", "INVALID_ARGUMENT")),
         (predict_body(signature="s"), (*LOADED, "grpc", "INVALID_ARGUMENT")),
-        (predict_body(dtype=20), (*LOADED, "grpc", "INVALID_ARGUMENT")),
+        (predict_body(dtype=20), ("m", "7", "serving_default", "grpc", "INVALID_ARGUMENT")),
         (predict_body("nobody"), (*NOBODY, "grpc", "NOT_FOUND")),
         (predict_body("nobody", dtype=20), (*NOBODY, "grpc", "NOT_FOUND")),
         (b"\xff", (*NOBODY, "grpc", "INVALID_ARGUMENT")),
@@ -109,7 +109,11 @@ async def test_grpc(host, observer, body, key):
     [
         ("m:predict", b'{"instances": [[1, 2]]}', ("m", "7", "serving_default", "http", "OK")),
         ("m:predict", b"{", (*LOADED, "http", "INVALID_ARGUMENT")),
-        ("m:predict", b'{"instances": [["a"]]}', (*LOADED, "http", "INVALID_ARGUMENT")),
+        (
+            "m:predict",
+            b'{"instances": [["a"]]}',
+            ("m", "7", "serving_default", "http", "INVALID_ARGUMENT"),
+        ),
         (
             "m:predict",
             b'{"signature_name": "s", "instances": [[1, 2]]}',

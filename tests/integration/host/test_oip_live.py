@@ -189,6 +189,21 @@ async def test_paths__that_are_none_get_an_error_of_the_protocols_form(host, ver
         assert set(json.loads(await response.read())) == {"error"}
 
 
+async def test_refused_requests__are_counted_under_their_signature(host, channel):
+    short = request(1)
+    short.raw_input_contents[0] = b"1234"
+    with pytest.raises(grpc.RpcError):
+        await call(channel, "ModelInfer", short)
+    with pytest.raises(grpc.RpcError):
+        await call(channel, "ModelInfer", request(1, outputs=[{"name": "nothing"}]))
+    async with aiohttp.ClientSession() as session:
+        page = await metrics_page(host, session)
+    counted = [line for line in page.splitlines() if line.startswith("navi_requests_total")]
+    assert len(counted) == 1
+    assert 'signature="serving_default"' in counted[0]
+    assert counted[0].endswith(" 2.0")
+
+
 # --- streams ------------------------------------------------------------------------------------------------
 
 

@@ -176,7 +176,13 @@ async def test_predict__what_is_refused_on_the_way_is_reported(service, plane, b
     [(asked, error, call)] = plane.refusals
     assert asked == ref
     assert response.status == GRPC_STATUS[error.code] != 0
-    assert call == {"service": "tf_serving", "transport": "grpc", "method": "Predict"}
+    signature = "" if ref == ModelRef("m") else None
+    assert call == {
+        "service": "tf_serving",
+        "transport": "grpc",
+        "method": "Predict",
+        "signature": signature,
+    }
     assert plane.requests == []
 
 
