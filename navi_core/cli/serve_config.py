@@ -160,8 +160,8 @@ _HOST_FIELDS: Final = {
 _IGNORED: Final = {
     "num_worker_threads": "one event loop moves all bytes, and models run on --max-blocking-threads threads",
     "customops_lib": "no installed runtime takes it",
-    "onnx_report_discrete_feature_ids": "the values of features are not measured",
-    "onnx_report_continuous_feature_ids": "the values of features are not measured",
+    "onnx_report_discrete_feature_ids": "no installed converter takes it",
+    "onnx_report_continuous_feature_ids": "no installed converter takes it",
 }
 """Flags of Navi's that set nothing here -> why. A plugin may offer a flag of the same name."""
 

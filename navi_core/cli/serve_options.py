@@ -192,11 +192,14 @@ def own_options() -> list[click.Option]:
             type=_COUNT_OR_ZERO,
             help="Run so many of a version's recorded requests at most before it serves. [default: all]",
         ),
-        _option(
-            "--onnx-report-discrete-feature-ids", multiple=True, metavar="ID,...", help="* Has no effect."
-        ),
-        _option(
-            "--onnx-report-continuous-feature-ids", multiple=True, metavar="ID,...", help="* Has no effect."
+        *(
+            _option(
+                f"--onnx-report-{kind}-feature-ids",
+                multiple=True,
+                metavar="ID,...",
+                help="* Has no effect without a converter that takes it.",
+            )
+            for kind in ("discrete", "continuous")
         ),
     ]
 
