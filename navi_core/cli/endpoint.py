@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -96,9 +97,11 @@ def connect(values: Mapping[str, Any], registry: Registry, schemes: Sequence[str
     PluginNotFoundError, PluginConflictError
         No client speaks the protocol over the URL's scheme.
     ConfigError, UnsupportedError, OSError
-        See :func:`read_endpoint` and :meth:`navi_core.RemoteClient.connect`.
+        The files are no certificates and keys; or see :func:`read_endpoint` and :meth:`navi_core.RemoteClient.connect`.
     """
     client, endpoint = read_endpoint(values, registry, schemes)
+    if endpoint.tls:
+        _check_files(endpoint)
     return client.connect(endpoint)
 
 
@@ -165,6 +168,22 @@ def _find(registry: Registry, protocol: str, scheme: str) -> tuple[type[RemoteCl
             f"{error.message}: pip install 'navi-core[client]' brings those over gRPC, and 'navi-host plugins' says "
             "what is wrong with one that is installed"
         ) from error
+
+
+def _check_files(endpoint: Endpoint) -> None:
+    """Refuse files that are no certificates and keys: TLS libraries say so late, or ask on the terminal for a password."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    file = endpoint.ca_file
+    try:
+        if file is not None:
+            context.load_verify_locations(file)
+        if endpoint.cert_file is not None:
+            file = endpoint.cert_file
+            context.load_cert_chain(file, endpoint.key_file, password=lambda: b"")
+    except ssl.SSLError as error:
+        beside = f" and {endpoint.key_file}" if file is endpoint.cert_file else ""
+        what = "a certificate and its key, not encrypted" if beside else "certificates"
+        raise ConfigError(f"{file}{beside}: expected {what}, in PEM: {error}", path="TLS files") from None
 
 
 def _token(path: Path | None) -> str | None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from navi_core.clients.signature_defs import read_signatures
 from navi_core.contracts.client import Endpoint, Prediction, RemoteClient, RemoteVersion
-from navi_core.errors import ConfigError, ErrorCode, RemoteError, RequestError, UnsupportedError
+from navi_core.errors import ErrorCode, RemoteError, RequestError, UnsupportedError
 from navi_core.messages import ModelRef
 from navi_core.signature import DEFAULT_SIGNATURE, Signature
 from navi_core.types import NamedArrays
@@ -192,21 +192,10 @@ class TfServingHttpClient(RemoteClient):
 
 
 def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=endpoint.ca_file)
-        if endpoint.cert_file is not None:
-            context.load_cert_chain(endpoint.cert_file, endpoint.key_file, password=_no_password)
-    except ssl.SSLError as error:
-        files = [str(file) for file in (endpoint.ca_file, endpoint.cert_file, endpoint.key_file) if file]
-        raise ConfigError(
-            f"{', '.join(files)}: expected certificates and a key in PEM that go together: {error}"
-        ) from None
+    context = ssl.create_default_context(cafile=endpoint.ca_file)
+    if endpoint.cert_file is not None:
+        context.load_cert_chain(endpoint.cert_file, endpoint.key_file)
     return context
-
-
-def _no_password() -> str:
-    """Answer OpenSSL, which would ask on the terminal for an encrypted key's password."""
-    return ""
 
 
 def _left_s(deadline: float) -> float:

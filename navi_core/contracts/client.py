@@ -27,7 +27,7 @@ class Endpoint:
     tls
         Whether the connection is encrypted.
     ca_file, cert_file, key_file
-        PEM files: who signed the server's certificate, and who we are; None: whom the system trusts, and nobody.
+        PEM files, looked at before: who signed the server's certificate, and who we are; None: whom the system trusts, and nobody.
     token
         Sent with every request as a bearer token; None: none is.
     timeout_s
@@ -110,8 +110,6 @@ class RemoteClient(ABC):
         ------
         OSError
             A file of the endpoint cannot be read.
-        ConfigError
-            A file of the endpoint cannot be used.
         UnsupportedError
             It cannot do what the endpoint asks for.
         """

@@ -285,3 +285,21 @@ def test_a_token(navi_host, tmp_path):
         assert navi_host(*ask, "--token-file", str(tmp_path / "token"))[0] == 0
         status, _, err = navi_host(*ask)
     assert (status, "UNAUTHENTICATED" in err) == (1, True)
+
+
+@pytest.mark.integration
+def test_mutual_tls(fake_with, navi_host, certificates):
+    pair = (certificates.local_key.read_bytes(), certificates.local_pem.read_bytes())
+    server = fake_with(
+        grpc.ssl_server_credentials([pair], certificates.ca_pem.read_bytes(), require_client_auth=True)
+    )
+    status = tf_serving.ModelVersionStatus(version=3, state=tf_serving.ModelVersionStatus.AVAILABLE)
+    server.answers = [tf_serving.GetModelStatusResponse(model_version_status=[status]).SerializeToString()]
+    ask = ("models", "m", "--url", f"grpcs://{server.address}", "--ca-file", str(certificates.ca_pem))
+    ours = ("--cert-file", str(certificates.client_pem), "--key-file", str(certificates.client_key))
+    status, out, err = navi_host(*ask, *ours, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)[0]["version"] == 3
+    status, out, err = navi_host(*ask, "--timeout-ms", "10000")
+    assert (status, out) == (1, "")
+    assert "UNAVAILABLE" in err

@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from types import SimpleNamespace
-
 import grpc
 import pytest
 from navi_client import AsyncClient, Client, ClientError, Code, Tls
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """Return paths: an authority, and a server's and a client's pair signed by it; the server is called ranker."""
-    if shutil.which("openssl") is None:
-        pytest.skip("the openssl program makes the certificates, and is not here")
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*words):
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    for name in ("ca", "other"):
-        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
-                "-keyout", f"{name}.key", "-out", f"{name}.pem")  # fmt: skip
-    for name in ("server", "client"):
-        (folder / f"{name}.ext").write_text("subjectAltName=DNS:ranker\n")
-        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
-                "-keyout", f"{name}.key", "-out", f"{name}.csr")  # fmt: skip
-        openssl("x509", "-req", "-days", "2", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-                "-CAcreateserial", "-extfile", f"{name}.ext", "-out", f"{name}.pem")  # fmt: skip
-    return SimpleNamespace(**{path.name.replace(".", "_"): path for path in folder.iterdir()})
 
 
 def server_credentials(certificates, *, mutual):

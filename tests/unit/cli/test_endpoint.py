@@ -162,11 +162,17 @@ def test_tls_files_go_together(read, tmp_path):
         read(url="a", **files)
 
 
-def test_tls_files_that_are_none(registry, tmp_path):
+@pytest.mark.parametrize("url", ["https://a", "grpcs://a"])
+def test_tls_files_that_are_none(registry, tmp_path, url):
     pem = tmp_path / "x.pem"
     pem.write_text("no certificate")
-    with pytest.raises(ConfigError, match=r"x\.pem: expected certificates and a key in PEM"):
-        connect({**VALUES, "url": "https://a", "ca_file": pem}, registry, PREDICT)
+    values = {**VALUES, "url": url}
+    with pytest.raises(ConfigError, match=r"TLS files: \S+x\.pem: expected certificates, in PEM"):
+        connect({**values, "ca_file": pem}, registry, PREDICT)
+    with pytest.raises(
+        ConfigError, match=r"x\.pem and \S+x\.pem: expected a certificate and its key, not encrypted"
+    ):
+        connect({**values, "cert_file": pem, "key_file": pem}, registry, PREDICT)
 
 
 def test_a_token_is_read_from_its_file_and_shown_to_nobody(read, tmp_path):
