@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from navi_core.columns import as_columns
 from navi_core.converters.tf_example.converter import TfExampleConverter
@@ -73,6 +75,34 @@ def test_the_options_say_what_a_feature_holds():
         {"age": ("float_list", [31]), "n": ("int64_list", [2])}
     ]
     assert TfExampleConverter().encoder(TfExampleOptions(input_name="e")).input_name == "e"
+
+
+VALUES = {
+    "int64_list": st.integers(-(2**63), 2**63 - 1),
+    "float_list": st.floats(width=32, allow_nan=False),
+    "bytes_list": st.binary(max_size=6),
+}
+
+
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_any_rows__are_read_back_by_protobuf(data):
+    kinds = data.draw(st.lists(st.sampled_from(list(VALUES)), min_size=1, max_size=3))
+    num_rows = data.draw(st.integers(0, 4))
+    columns = {}
+    for index, kind in enumerate(kinds):
+        values = st.lists(VALUES[kind], min_size=1, max_size=3)
+        rows = st.none() | VALUES[kind] | values if data.draw(st.booleans()) else VALUES[kind]
+        columns[f"f{index}"] = data.draw(st.lists(rows, min_size=num_rows, max_size=num_rows))
+    wanted = [
+        {
+            name: (kinds[int(name[1:])], value if isinstance(value, list) else [value])
+            for name, values in columns.items()
+            if (value := values[row]) is not None
+        }
+        for row in range(num_rows)
+    ]
+    assert encoded(columns) == wanted
 
 
 WRONG = {
