@@ -228,6 +228,15 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def fuzz(session: nox.Session) -> None:
+    """Give kernels mutated requests beside guard pages; ``-- --mutations 10_000_000`` says how many."""
+    python = _develop(session)
+    _make(session, DEVELOP, *_groups("fuzz"))
+    for script in sorted(ROOT.glob("fuzz/*/__main__.py")):
+        session.run(python, str(script.parent), *session.posargs, external=True)
+
+
+@nox.session(venv_backend="none")
 def demo(session: nox.Session) -> None:
     """Run the demo once."""
     _run(session, "navi_core", "demo", "--once", *session.posargs)
