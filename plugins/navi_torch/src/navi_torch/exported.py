@@ -28,7 +28,8 @@ from navi_torch.expressions import Expression
 from navi_torch.method import Argument, Call, DescriptionError, Dim, OutputTensor
 from navi_torch.options import MethodOptions
 from navi_torch.probe import shape_of
-from navi_torch.program import Program, ProgramError, ProgramTensor, check_payloads, read_program
+from navi_torch.program import Program, ProgramTensor, read_program
+from navi_torch.program_checks import ProgramError, check_payloads
 
 __all__ = ["arguments_of", "checks_of", "load_calls", "outputs_of", "read_programs", "shown_sizes"]
 

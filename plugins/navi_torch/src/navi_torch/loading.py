@@ -17,7 +17,7 @@ from navi_torch.errors import clean_text
 from navi_torch.method import DescriptionError
 from navi_torch.methods import Opened
 from navi_torch.options import Description, TorchOptions
-from navi_torch.program import ProgramError
+from navi_torch.program_checks import ProgramError
 from navi_torch.servable import TorchServable
 from navi_torch.threads import apply_threads
 
