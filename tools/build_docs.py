@@ -62,7 +62,7 @@ _RECORDS: Final = (
     ("The file", records.HostConfig),
     ("A model: `[[models]]`", records.ModelConfig),
     ("Versions: `[models.versions]`", records.VersionPolicySettings),
-    ("Batching: `[models.batching]`", records.BatchingSettings),
+    ("Batching: `[models.batching]`, or `[batching]` for all models", records.BatchingSettings),
     ("Signatures: `[models.signatures.NAME]`", records.SignatureSettings),
     ("Tensors: `[models.signatures.NAME.inputs.TENSOR]`", records.TensorSettings),
     ("Warm-up: `[models.warmup]`", records.WarmupSettings),

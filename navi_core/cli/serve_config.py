@@ -6,6 +6,7 @@ any ``--model-dir``, to the i-th model of the ``--config`` file. Flags override 
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -13,13 +14,17 @@ from typing import Any, Final, TypeAlias
 from msgspec.structs import replace
 
 from navi_core.config.checks import check_config
+from navi_core.config.convert import convert
 from navi_core.config.records import (
+    BatchingSettings,
     HostConfig,
     ModelConfig,
     TlsSettings,
     TransportSettings,
     VersionPolicySettings,
+    overlay,
 )
+from navi_core.config.wording import show
 from navi_core.contracts.serve_flags import ServeFlag
 from navi_core.errors import ConfigError, PluginNotFoundError
 
@@ -74,6 +79,7 @@ class ServeFlags:
     max_batch_size: tuple[int, ...] = ()
     batch_time_out_millis: tuple[float, ...] = ()
     batch_drop_millis: float | None = None
+    batching: tuple[str, ...] = ()
     model_check_interval_secs: float | None = None
     meta_json_dir: str | None = None
     ssl_dir: str | None = None
@@ -183,13 +189,32 @@ def _with_host_flags(config: HostConfig, flags: ServeFlags) -> HostConfig:
         for name in ("admin_token_file", "infer_token_file")
         if (value := getattr(flags, name)) is not None
     }
-    config = replace(config, **changes, auth=replace(config.auth, **tokens))
+    config = replace(
+        config,
+        **changes,
+        auth=replace(config.auth, **tokens),
+        batching=overlay(config.batching, _said_of_batching(flags.batching)),
+    )
     if flags.meta_json_dir is not None:
         # a prefix, not a directory: Navi joins the two texts
         return replace(config, meta_json=flags.meta_json_dir + META_JSON)
     if config.meta_json is None and flags.model_dir:
         return replace(config, meta_json=_beside(flags.model_dir[0]) + META_JSON)
     return config
+
+
+def _said_of_batching(said: Sequence[str]) -> BatchingSettings:
+    """Return what ``--batching NAME=VALUE`` says; values are TOML's, and a bare word is a text."""
+    table: dict[str, Any] = {}
+    for each in said:
+        name, separator, value = each.partition("=")
+        if not separator:
+            raise ConfigError(f"expected NAME=VALUE, got {show(each)}", path="--batching")
+        try:
+            table[name.strip().replace("-", "_")] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            table[name.strip().replace("-", "_")] = value
+    return convert(table, BatchingSettings, "--batching")
 
 
 def _beside(model_dir: str) -> str:

@@ -139,6 +139,12 @@ def own_options() -> list[click.Option]:
             help="Drop requests that waited so long. [default: never]",
         ),
         _option(
+            "--batching",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="A field of [batching], for all models that do not say: max_batch_rows=256. Repeat it.",
+        ),
+        _option(
             "--model-check-interval-secs",
             type=_SECONDS,
             help="Between looks at the model directories; 0: look once. [default: 1]",

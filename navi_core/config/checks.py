@@ -33,6 +33,7 @@ def check_config(config: HostConfig, path: str = "") -> None:
         The first thing that is wrong; ``path`` says where.
     """
     check_models(config.models, key_path(path, "models"))
+    check_batching(config.batching, key_path(path, "batching"))
     taken: dict[int, list[tuple[str, str]]] = {}
     for name, transport in config.transports.items():
         if transport.port:
@@ -119,7 +120,7 @@ def check_settings(settings: ModelSettings, path: str = "") -> None:
 
 
 def check_batching(batching: BatchingSettings, path: str = "batching") -> None:
-    """Check how the limits of one model's batching fit each other.
+    """Check how limits of batching, of one model's or of all, fit each other.
 
     Raises
     ------

@@ -43,7 +43,7 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class BatchingSettings(_Record, frozen=True, kw_only=True):
-    """How requests of one model are joined.
+    """How requests of a model are joined.
 
     Attributes
     ----------
@@ -322,6 +322,8 @@ class HostConfig(_Record, frozen=True, kw_only=True):
         Service name -> its own table.
     runtimes, converters
         Plugin name -> host-wide options, overlaid by each model's.
+    batching
+        For every model, where the model itself, its ``navi.toml`` included, does not say.
     prometheus_port
         A port of its own for the metrics page; None: none (it is on the HTTP port anyway).
     metrics_paths
@@ -365,6 +367,7 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     service_options: dict[str, dict[str, Any]] = {}
     runtimes: dict[str, dict[str, Any]] = {}
     converters: dict[str, dict[str, Any]] = {}
+    batching: BatchingSettings = BatchingSettings()
     prometheus_port: Port | None = None
     metrics_paths: tuple[Annotated[str, Meta(pattern="^/")], ...] = ("/metrics",)
     admin: bool = False

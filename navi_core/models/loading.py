@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from navi_core.batching.queue import BatchPolicy
+from navi_core.config.batching import with_defaults
 from navi_core.config.load import convert_options, load_model_settings
-from navi_core.config.records import ModelSettings, overlay
+from navi_core.config.records import BatchingSettings, ModelSettings, overlay
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.converter import BoundConverter, Converter
 from navi_core.contracts.runtime import LoadOptions, Runtime, Servable
@@ -35,10 +37,15 @@ log = structlog.get_logger(__name__)
 
 SETTINGS_FILE: Final = "navi.toml"
 NO_CONVERTER: Final = "none"
+NOTHING_SAID: Final = BatchingSettings()
 
 
-def model_settings(artifact: Artifact, said: ModelSettings) -> ModelSettings:
+def model_settings(
+    artifact: Artifact, said: ModelSettings, batching: BatchingSettings = NOTHING_SAID
+) -> ModelSettings:
     """Return what applies to one version: ``navi.toml`` of the model, of the version, then the host's.
+
+    ``batching`` is what the host says of all models; it counts where none of these say anything.
 
     A single file has no directory of its own, so what lies beside it is not looked at.
 
@@ -53,7 +60,12 @@ def model_settings(artifact: Artifact, said: ModelSettings) -> ModelSettings:
             file = folder / SETTINGS_FILE
             if file.is_file():
                 settings = overlay(settings, load_model_settings(file))
-    return with_parameters_file(overlay(settings, said), artifact)
+    settings = overlay(settings, said)
+    if settings.batching.parameters_file is None and batching.parameters_file is not None:
+        own = msgspec.structs.replace(settings.batching, parameters_file=batching.parameters_file)
+        settings = msgspec.structs.replace(settings, batching=own)
+    settings = with_parameters_file(settings, artifact)
+    return msgspec.structs.replace(settings, batching=with_defaults(settings.batching, batching))
 
 
 def load_version(
@@ -63,6 +75,7 @@ def load_version(
     *,
     runtime_tables: Mapping[str, Mapping[str, Any]] | None = None,
     converter_tables: Mapping[str, Mapping[str, Any]] | None = None,
+    batching: BatchingSettings = NOTHING_SAID,
     max_model_bytes: int | None = None,
     max_concurrent_batches: int = 4,
     on_replayed: Callable[[Replay], None] | None = None,
@@ -79,6 +92,8 @@ def load_version(
         The host's configuration of the model.
     runtime_tables, converter_tables
         Host-wide options by plugin name.
+    batching
+        What the host says of all models.
     max_model_bytes
         Refuse what is estimated to be larger; None: no limit.
     max_concurrent_batches
@@ -92,7 +107,7 @@ def load_version(
         It cannot be served; says why. Other errors of navi's (a wrong ``navi.toml``, no runtime) come as they are.
     """
     try:
-        settings = model_settings(artifact, said)
+        settings = model_settings(artifact, said, batching)
         runtime, kind = _runtime(registry, artifact, settings)
         _check_size(runtime, artifact, max_model_bytes)
         converter = _converter(registry, artifact, settings)

@@ -84,6 +84,7 @@ class VersionLoader:
                 model,
                 runtime_tables=config.runtimes,
                 converter_tables=config.converters,
+                batching=config.batching,
                 max_model_bytes=model.max_model_bytes,
                 max_concurrent_batches=self._max_concurrent_batches,
                 on_replayed=replayed,

@@ -58,6 +58,14 @@ HOST_ROWS = {
     "meta_json_dir is a prefix": ({"meta_json_dir": "conf"}, {"meta_json": "confMETA.json"}),
     "meta_json_dir empty": ({"meta_json_dir": ""}, {"meta_json": "META.json"}),
     "meta_json derived": ({}, {"meta_json": "models/META.json"}),
+    "batching": (
+        {"batching": ("max_batch_rows=64", "batch-timeout-ms = 2.5", "allowed_batch_rows=[8, 64]")},
+        {"batching": BatchingSettings(max_batch_rows=64, batch_timeout_ms=2.5, allowed_batch_rows=(8, 64))},
+    ),
+    "batching's texts and words": (
+        {"batching": ("enabled=false", "parameters_file=b.pbtxt")},
+        {"batching": BatchingSettings(enabled=False, parameters_file="b.pbtxt")},
+    ),
     "port": (
         {"port": 9500},
         {"transports": {"grpc": TransportSettings(port=9500), "http": TransportSettings()}},
@@ -277,6 +285,22 @@ REFUSED = {
     "plugin list too short": (
         {"plugins": (plugin("model", 1),)},
         "--toy-depth: expected 2 values, one for each --model-dir, got 1",
+    ),
+    "batching without a value": (
+        {"batching": ("enabled",)},
+        '--batching: expected NAME=VALUE, got "enabled"',
+    ),
+    "a word of batching that there is not": (
+        {"batching": ("max_batch_row=1",)},
+        "--batching.max_batch_row: unknown key, did you mean 'max_batch_rows'?",
+    ),
+    "a value of batching": (
+        {"batching": ("max_batch_rows=many",)},
+        '--batching.max_batch_rows: expected int >= 1, got "many"',
+    ),
+    "values of batching that do not fit": (
+        {"batching": ("max_batch_rows=16", "allowed_batch_rows=[8]")},
+        "batching.allowed_batch_rows[0]: expected the last row count to be at least max_batch_rows (16), got 8",
     ),
     "workers": (
         {"workers": 2},

@@ -52,6 +52,7 @@ ROWS = {
     "-c x.so,y.so": {"customops_lib": "x.so,y.so"},
     "--max-batch-size 1 --max_batch_size 2": {"max_batch_size": (1, 2)},
     "--batch-drop-millis 90": {"batch_drop_millis": 90.0},
+    "--batching max_batch_rows=8 --batching enabled=true": {"batching": ("max_batch_rows=8", "enabled=true")},
     "--model-check-interval-secs 300": {"model_check_interval_secs": 300.0},
     "--meta-json-dir models/": {"meta_json_dir": "models/"},
     "--modelsync-cli 'run_it'": {"modelsync_cli": "'run_it'"},

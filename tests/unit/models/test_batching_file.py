@@ -48,6 +48,30 @@ def test_a_file_that_is_wrong_fails_the_load(content, match):
         with_parameters_file(ASKED, artifact(**{NAME: content}))
 
 
+def test_defaults_of_the_host_count_where_the_model_its_folder_and_the_file_say_nothing(tmp_path):
+    folder = write_affine(tmp_path / "m", 1)
+    (tmp_path / "m" / "navi.toml").write_text("[batching]\nmax_queue_requests = 7\n")
+    (folder / NAME).write_text("max_batch_size { value: 5 }")
+    defaults = BatchingSettings(
+        parameters_file=NAME,
+        max_batch_rows=64,
+        max_queue_requests=8,
+        max_queue_bytes=9,
+        max_batch_requests=10,
+        enabled=False,
+    )
+    said = ModelConfig(path=str(tmp_path / "m"), batching=BatchingSettings(max_batch_requests=3))
+    registry = registry_of(runtimes=[AffineRuntime])
+
+    policy = load_version(
+        registry, Artifact(name="m", version=1, path=folder), said, batching=defaults
+    ).policy
+
+    assert policy.enabled
+    assert (policy.max_batch_rows, policy.max_queue_requests) == (5, 7)
+    assert (policy.max_queue_bytes, policy.max_batch_requests) == (9, 3)
+
+
 def test_each_version_has_its_own(tmp_path):
     said = ModelConfig(path=str(tmp_path / "m"), batching=ASKED.batching)
     registry = registry_of(runtimes=[AffineRuntime])

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from manager_stage import make_stages
 
+from navi_core.config.records import BatchingSettings
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.planes import ServableState
 from navi_core.errors import (
@@ -278,3 +279,14 @@ async def test_ended_versions_are_remembered_but_not_for_ever(stage):
 
     assert len(s.states()) <= 17
     assert s.states()[24] == ServableState.AVAILABLE
+
+
+async def test_what_the_host_says_of_batching_holds_for_every_model_that_does_not_say(stage):
+    s = stage(batching=BatchingSettings(max_batch_rows=16, max_batch_requests=4))
+    s.add(batching=BatchingSettings(max_batch_requests=8))
+    s.manager.set_aspired("m", [s.version(1)])
+    await s.manager.wait_available("m")
+
+    [(_, _, batcher)] = s.manager.batchers()
+
+    assert (batcher.queue.policy.max_batch_rows, batcher.queue.policy.max_batch_requests) == (16, 8)
