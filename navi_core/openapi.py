@@ -139,13 +139,14 @@ def compose(
     """
     host = msgspec.json.decode((files("navi_core") / _FILE).read_bytes(), type=dict[str, Any])
     early: dict[str, list[str]] = host.pop("x-early-answers")
+    parameters: dict[str, list[str]] = host.pop("x-parameters")
     components = host.pop("components")
     host["info"]["version"] = version or _installed_version()
     host |= {"tags": [], "paths": {}, "components": components}
     for service in services:
         try:
             part = _with_own_names(service.openapi(), _NOT_IN_A_KEY.sub("_", service.name))
-            paths = _offered_paths(service, part, authorization, components, early)
+            paths = _offered_paths(service, part, authorization, components, early, parameters)
         except Exception as error:  # a stranger's description must not cost the others theirs
             log.warning("openapi_left_out", service=service.name, error=f"{type(error).__name__}: {error}")
             continue
@@ -167,6 +168,7 @@ def _offered_paths(
     authorization: Authorization,
     components: Mapping[str, Any],
     early: Mapping[str, Sequence[str]],
+    parameters: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Return the paths of a service that the host offers, with what the host answers by itself."""
     routes = service.http_routes()
@@ -185,6 +187,8 @@ def _offered_paths(
         statuses += early[f"{route.operation}_with_token"] if needs_token else []
         answers = _with_early_answers(part, components, each.content["responses"], statuses)
         operation = {"tags": [service.name], **each.content, "responses": answers}
+        if more := [{"$ref": f"{_LOCAL}parameters/{name}"} for name in parameters[route.operation]]:
+            operation["parameters"] = [*each.content.get("parameters", ()), *more]
         path[each.verb.lower()] = operation | ({"security": [{"bearer": []}]} if needs_token else {})
     return paths
 

@@ -45,7 +45,16 @@ TARGETS: Final[Mapping[str, Path]] = {
 }
 """Source -> what is made of it."""
 
-_KEPT: Final = ("openapi", "info", "servers", "x-early-answers", "x-tag", "paths", "components")
+_KEPT: Final = (
+    "openapi",
+    "info",
+    "servers",
+    "x-early-answers",
+    "x-parameters",
+    "x-tag",
+    "paths",
+    "components",
+)
 """Other keys of a source hold what it repeats."""
 
 

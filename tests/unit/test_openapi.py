@@ -89,12 +89,8 @@ def test_refusals_by_name_are_not_advertised(kinds):
 
 
 @pytest.mark.parametrize("tables", SETTINGS)
-@pytest.mark.parametrize("allow_admin", [True, False])
-@pytest.mark.parametrize("with_tokens", [True, False])
-def test_the_document_is_valid(kinds, tables, allow_admin, with_tokens, tokens):
-    settings = AuthSettings(admin_token_file=tokens, infer_token_file=tokens) if with_tokens else None
-    authorization = Authorization(allow_admin=allow_admin, settings=settings)
-    validate(compose(built(kinds, **tables), authorization))
+def test_the_document_is_valid(kinds, tables):
+    validate(compose(built(kinds, **tables), Authorization()))
 
 
 def test_the_committed_documents_are_made_from_their_sources():
@@ -156,6 +152,14 @@ def test_tokens_are_asked_for_where_the_host_does(kinds, tokens):
     assert found["post", "/v1/models/{model}:predict"]["security"] == [{"bearer": []}]
     assert not [key for key, each in found.items() if key[0] == "get" and "security" in each]
     assert "securitySchemes" not in compose(built(kinds), Authorization())["components"]
+
+
+def test_inference_may_say_how_long_its_client_waits(kinds):
+    found = operations_of(compose(built(kinds), Authorization()))
+    timeout = {"$ref": "#/components/parameters/host.RequestTimeout"}
+    saying = {path for (_, path), each in found.items() if timeout in each.get("parameters", ())}
+    assert {"/v1/models/{model}:predict", "/v2/models/{model}/infer", "/predict"} <= saying
+    assert not saying & {"/v1/models", "/v2/repository/index", "/healthz/live"}
 
 
 def test_the_metrics_page_is_where_it_is_configured(kinds):
