@@ -37,6 +37,14 @@ def invalid(text):
         ),
         (FUNCTION, "Incompatible shapes: [2,3] vs. [5,3]"),
         (
+            (
+                "Graph execution error:\n\nDetected at node init/Table defined at (most recent call last):\n"
+                "<stack traces unavailable>\nwords.txt; No such file or directory\n\t [[{{node init/Table}}]] "
+                "[Op:__inference_f_9]\n You may be trying to load on a different device"
+            ),
+            "words.txt; No such file or directory",
+        ),
+        (
             "Could not parse example input, value: 'sec'ret\nmore'\n\t [[{{node ParseExample/ParseExampleV2}}]]",
             "Could not parse example input",
         ),
@@ -75,7 +83,7 @@ def invalid(text):
         ("", ""),
     ],
     ids=[
-        "node", "function node", "eager", "interpolated", "example", "number", "assertion", "memory", "variable",
+        "node", "function node", "eager", "interpolated", "without a stack", "example", "number", "assertion", "memory", "variable",
         "uninitialised", "path", "quoted", "python", "nothing",
     ],
 )  # fmt: skip

@@ -133,6 +133,16 @@ def test_function__restores_tables_assets_and_variables(load, tables):
     assert loaded.notes == "loaded by the function loader, as the configuration says"
 
 
+@pytest.mark.parametrize("loader", ["auto", "session", "function"])
+def test_an_asset_that_is_missing_is_named_once(load, tables, loader):
+    artifact, without_saver = tables
+    if without_saver and loader != "function":
+        pytest.skip("it is refused for its variables")
+    (artifact.path / "assets" / "words.txt").unlink()
+    with pytest.raises(ModelLoadError, match=r"version 1: assets/words.txt; No such file or directory\Z"):
+        load(artifact, loader=loader)
+
+
 def test_session__refuses_variables_that_it_cannot_restore(load, tables):
     artifact, without_saver = tables
     if without_saver:

@@ -14,6 +14,10 @@ __all__ = ["LoadRefusedError", "clean_text", "closed_error", "run_error"]
 _MAX_LENGTH: Final = 400
 
 _INTERPOLATED: Final = re.compile(r"\A(?:Graph execution error|Detected at node)\b")
+# Where the operator was defined; without its stack the error's own words follow at once.
+_TRACE: Final = re.compile(
+    r"^(?:Graph execution error:?|Detected at node .*|<stack traces unavailable>|  +.*)$", re.MULTILINE
+)
 _NODE: Final = re.compile(r"\[\[\{\{.*?\}\}[^\]]*\]\]|\{\{.*?\}\}|\[Op:[^\]]*\]", re.DOTALL)
 # What follows is a copy of what a client sent: ``value: '...'`` of a tf.Example that does not parse, the text
 # that is no number, the tensors of an assertion.
@@ -57,7 +61,7 @@ def clean_text(error: BaseException, hidden: Sequence[str] = (), *, keep_names: 
     """
     text = error.message or "" if isinstance(error, tf.errors.OpError) else str(error)
     if _INTERPOLATED.match(text):  # where the operator was defined, then what went wrong
-        parts = [part.strip() for part in text.split("\n\n")]
+        parts = [_TRACE.sub("", part).strip() for part in text.split("\n\n")]
         text = next((part for part in reversed(parts) if _NODE.sub("", part).strip()), "")
     text = _NODE.sub("", text).strip()
     text = _DEBUG.sub("", text.splitlines()[0] if text else "")
