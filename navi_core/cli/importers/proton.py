@@ -31,7 +31,7 @@ def read_proton(text: str) -> Imported:
     """
     document = _mapping(_parse(text), "")
     server = _mapping(document.get("server", {}), "server")
-    found = Imported(table={"host": "0.0.0.0"})
+    found = Imported(table={"host": "0.0.0.0", "compat_metrics": ["proton"]})
     found.notes.append(
         "host: Proton listens on every address, and so does this; 127.0.0.1 keeps it on this machine"
     )

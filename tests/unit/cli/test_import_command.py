@@ -69,6 +69,7 @@ def test_proton__to_a_file_that_the_loader_reads(navi_host, proton, tmp_path):
     batching = BatchingSettings(max_queue_requests=64)
     assert load_config(output) == HostConfig(
         host="0.0.0.0",
+        compat_metrics=("proton",),
         transports={"grpc": TransportSettings(port=50051), "http": TransportSettings(port=8080)},
         models=(
             ModelConfig(name="squeezenet", path="squeezenet1.0-8.onnx", batching=batching),
