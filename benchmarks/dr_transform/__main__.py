@@ -5,6 +5,7 @@ Every case is verified first: all give the same bits. Then bursts take turns, ``
     python benchmarks/dr_transform [--quick] [--case 64x500]... [--clock wall|processor] [--list]
     python benchmarks/dr_transform --json FILE; python benchmarks/dr_transform --docs --earlier FILE
     python benchmarks/dr_transform --verify 10000
+    python benchmarks/dr_transform --startup
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from pathlib import Path
 from cases import ALL, QUICK, find
 from contenders import World
 from measuring import CLOCKS, last_cache_bytes, measure
-from report import TERMINAL_HEAD, summary, terminal_row, write_docs
+from report import TERMINAL_HEAD, summary, terminal_row, write_docs, write_section
+from startup import measure_startup, startup_table
 from verifying import verify_many
 
 
@@ -41,6 +43,9 @@ def main() -> None:
         metavar="N",
         help="only compare the tensors of N generated requests of every form",
     )
+    parser.add_argument(
+        "--startup", action="store_true", help="only measure how kernels are compiled and loaded"
+    )
     parser.add_argument("--json", type=Path, help="where all figures go")
     parser.add_argument("--docs", action="store_true", help="put the table and the plot into docs/")
     parser.add_argument(
@@ -49,6 +54,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.list:
         print("\n".join(case.name for case in ALL))
+        return
+    if arguments.startup:
+        text = startup_table(measure_startup())
+        print(text)
+        if arguments.docs:
+            write_section("started", text)
         return
     if arguments.verify:
         begun = time.perf_counter()

@@ -13,7 +13,6 @@ ORDER = (NAVI, CPP, CPP_VIRTUAL, PYTHON, THRIFTPY, MEMCPY)
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "dr-transform-performance.md"
 PLOT = ROOT / "docs" / "images" / "dr_transform.svg"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 TERMINAL_HEAD = (
     f"{'case':38}"
@@ -86,11 +85,6 @@ def summary(run: Mapping[str, Any]) -> str:
 
 def write_docs(run: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Sequence[Path]:
     """Put the run's table between the page's marks, and draw the plot."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, mark, after = rest.partition(END)
-    if not mark:
-        raise SystemExit(f"{PAGE}: expected the marks {BEGIN} and {END}")
     versions = "; ".join(f"{name}: {version}" for name, version in run["versions"].items())
     left_out = "".join(f"\n{name} is left out: {why}\n" for name, why in run["left_out"].items())
     about = (
@@ -106,6 +100,16 @@ def write_docs(run: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Seq
         "",
         *table(run, earlier),
     ]
-    PAGE.write_text(f"{before}{BEGIN}\n\n" + "\n".join(body) + f"\n\n{END}{after}", encoding="utf-8")
+    write_section("measured", "\n".join(body))
     PLOT.write_text(draw(run["results"]), encoding="utf-8")
     return PAGE, PLOT
+
+
+def write_section(name: str, body: str) -> None:
+    """Put text between two of the page's marks."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    _, mark, after = rest.partition(end)
+    if not mark:
+        raise SystemExit(f"{PAGE}: expected the marks {begin} and {end}")
+    PAGE.write_text(f"{before}{begin}\n\n{body}\n\n{end}{after}", encoding="utf-8")
