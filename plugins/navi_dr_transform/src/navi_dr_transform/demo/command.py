@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_NEEDED: Final = ("onnx", "mmh3")
+_NEEDED: Final = ("onnx",)
 
 
 def run(port: int, rest_port: int, directory: Path | None, *, once: bool, as_json: bool) -> None:
@@ -56,7 +56,7 @@ def run(port: int, rest_port: int, directory: Path | None, *, once: bool, as_jso
 
 
 def _serve(folder: Path, port: int, rest_port: int, *, once: bool, as_json: bool) -> None:
-    # these import onnx, mmh3 and thrift, which may be missing until run() has looked
+    # these import onnx and thrift, which may be missing until run() has looked
     from navi_dr_transform.demo.client import predict  # noqa: PLC0415 - see above
     from navi_dr_transform.demo.files import MODEL_NAME, write_demo  # noqa: PLC0415 - see above
     from navi_dr_transform.demo.requests import make_requests  # noqa: PLC0415 - see above

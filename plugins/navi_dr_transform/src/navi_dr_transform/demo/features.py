@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import mmh3
-
+from navi_dr_transform.feature_id import feature_id
 from navi_dr_transform.layout import HOME, HomeTensor
 
 __all__ = ["EMBEDDING_NAMES", "feature_id", "feature_ids", "write_mapping_files"]
@@ -28,16 +27,6 @@ _SEGDENSE_NAMES: Final = {
     HomeTensor.BINARY: "binary",
     HomeTensor.DISCRETE: "discrete",
 }
-
-
-def feature_id(name: str) -> int:
-    """Return the 64-bit id of a feature's full name.
-
-    The first half of MurmurHash3 x64-128, seed 0, over the name in UTF-16LE (twml_get_feature_id of
-    twml/libtwml, for names without ``#``).
-    """
-    low: int = mmh3.hash64(name.encode("utf-16-le"), 0, signed=True)[0]
-    return low
 
 
 @cache
