@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from navi_core.contracts.planes import DataPlane
+from navi_core.contracts.planes import DataPlane, OffLoop, run_at_once
 from navi_core.contracts.service import Call
-from navi_core.errors import InvalidRequestError, NaviError, SignatureNotFoundError
+from navi_core.errors import ErrorCode, InvalidRequestError, NaviError, SignatureNotFoundError
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.services.oip.classification import class_count, classify
 from navi_core.services.oip.errors import Asked
@@ -128,6 +129,7 @@ class Inference:
         method: str,
         target: tuple[str, str] | None = None,
         deadline: float | None = None,
+        run: OffLoop = run_at_once,
     ) -> Answered:
         """Answer one request.
 
@@ -148,6 +150,8 @@ class Inference:
             Model and version where they are not in the request.
         deadline
             The transport's.
+        run
+            Where the request is parsed and its tensors are decoded.
 
         Raises
         ------
@@ -156,7 +160,7 @@ class Inference:
         """
         asked = Asked(request_id="")
         try:
-            request = parse()
+            request = parse() if run is run_at_once else await run(parse)
             asked.request_id = request.id
             name, version = target or (request.model_name, request.model_version)
             asked.ref = model_ref(name, version)
@@ -165,13 +169,19 @@ class Inference:
             handle = self._plane.acquire(asked.ref)
         except NaviError as error:
             raise self._refused(error, asked, call, method) from None
+        except Exception:
+            raise
+        except BaseException:  # the client went while its body was read
+            self._count_gone(asked, call, method)
+            raise
         signature: str | None = None
         with handle:
             try:
                 signature, asked.signature = served_signature(handle.signatures, handle.model)
                 classes = _classes(request.outputs)
+                decode = partial(request.decode_inputs, self._max_tensor_bytes, asked.signature)
                 prepared = InferenceRequest(
-                    inputs=request.decode_inputs(self._max_tensor_bytes, asked.signature),
+                    inputs=decode() if run is run_at_once else await run(decode),
                     signature=signature,
                     outputs=tuple(each.name for each in request.outputs),
                     parameters=settings.custom,
@@ -184,6 +194,11 @@ class Inference:
                 )
             except NaviError as error:
                 raise self._refused(error, asked, call, method, signature) from None
+            except Exception:
+                raise
+            except BaseException:
+                self._count_gone(asked, call, method, signature)
+                raise
             try:
                 response = await handle.infer(prepared)
             except NaviError as error:
@@ -214,6 +229,10 @@ class Inference:
         except NaviError as error:
             response.release()
             raise FailedRequest(error, asked) from None
+
+    def _count_gone(self, asked: Asked, call: Call, method: str, signature: str | None = None) -> None:
+        gone = NaviError("the client has gone", code=ErrorCode.CANCELLED)
+        self._refused(gone, asked, call, method, signature)
 
     def _refused(
         self, error: NaviError, asked: Asked, call: Call, method: str, signature: str | None = None

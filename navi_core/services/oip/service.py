@@ -65,6 +65,7 @@ class OipService(Service):
             options,
             now=context.now,
             default_deadline_ms=context.options.default_deadline_ms,
+            run_off_loop=context.run_off_loop,
         )
 
     @classmethod
