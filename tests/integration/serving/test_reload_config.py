@@ -107,6 +107,30 @@ async def test_a_model_that_moves_to_a_directory_that_is_not_there_serves_on(mod
         assert (await host.predict("a", {"x": [[1.0, 2.0]]}))["y"].tolist() == [[5.0, 10.0]]
 
 
+async def test_labels_move_under_load_in_one_step(models):
+    """Each answer is from the version that the label pointed at before or after a reload, and none is refused."""
+    write_affine(models / "b", 1, scale=1.0)
+    write_affine(models / "b", 3, scale=3.0)
+    seen, done = [], asyncio.Event()
+
+    async def ask(host):
+        while not done.is_set():
+            answer = await host.predict("b", {"x": [[1.0, 2.0]]}, label="stable")
+            seen.append(answer["y"].tolist()[0])
+
+    async with Host(config_of(models), registry=registry_of(runtimes=[AffineRuntime])) as host:
+        await reload(host, (models / "b", {}, 1, 3))
+        await _until(lambda: _is(host, "b", {1, 3}))
+        await reload(host, (models / "b", {"stable": 1}, 1, 3))
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(4):
+                tasks.create_task(ask(host))
+            for turn in range(20):
+                await reload(host, (models / "b", {"stable": (3, 1)[turn % 2]}, 1, 3))
+            done.set()
+    assert {tuple(answer) for answer in seen} == {(1.0, 2.0), (3.0, 6.0)}
+
+
 async def test_without_admin_it_is_denied(models):
     config = config_of(models, admin=False)
     async with Host(config, registry=registry_of(runtimes=[AffineRuntime])) as host:
