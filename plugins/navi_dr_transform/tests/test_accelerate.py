@@ -13,10 +13,10 @@ from navi_dr_transform.kernel_cache import kernel_names
 
 LOAD = """
 import navi_dr_transform._kernels as kernels
-from navi_dr_transform._accelerate import JIT, read_i16
+from navi_dr_transform._accelerate import JIT
 stats = kernels.measure.stats if JIT else None
 print(JIT, sum(stats.cache_hits.values()) if JIT else 0, kernels.measure(bytes([15, 0, 1, 12, 0, 0, 0, 0, 0]), *ARGS)[0])
-""".replace("*ARGS", "*[__import__('numpy').zeros(3, 'i8')] * 2, 0")
+""".replace("*ARGS", "0, *[__import__('numpy').zeros(2**14, 'i8')] * 2")
 
 
 def load(**environment):

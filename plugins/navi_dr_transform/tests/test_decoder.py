@@ -6,9 +6,12 @@ import threading
 
 import numpy as np
 import pytest
+from navi_dr_transform._generated.prediction_service.ttypes import PredictionRequest
 from navi_dr_transform.decoder import Decoder
 from navi_dr_transform.layout import HOME, HomeTensor
+from navi_dr_transform.tables import NUM_COUNTERS, Counter
 from navi_dr_transform.thrift_records import data_record, encode_request, float_tensor
+from thrift.TSerialization import serialize
 
 from navi_core import DecodeError, ErrorCode
 
@@ -104,6 +107,42 @@ def test_a_payload_that_changed_since_it_was_measured_is_refused(decoder):
     object.__setattr__(measured, "payloads", [ONE])
     with pytest.raises(DecodeError):
         decoder.fill(measured, decoder.allocate(2))
+
+
+def test_what_came_and_what_is_known_is_counted(decoder):
+    common = data_record(
+        continuous={7: 1.0, 99: 1.0}, tensors={-2: float_tensor([1, 2]), 99: float_tensor([1])}
+    )
+    record = data_record(binary=[5, 6, 7], discrete={20: 1, 22: 2}, continuous={})
+    measured = decoder.measure([encode_request([record, record], common), ONE])
+    counters = np.zeros(NUM_COUNTERS, np.int64)
+    for times in (1, 2):
+        decoder.fill(measured, decoder.allocate(3), counters)
+        assert dict(zip(Counter, counters.tolist(), strict=True)) == {
+            Counter.RECORDS: 3 * times,
+            Counter.FEATURES: 13 * times,
+            Counter.MATCHED: 8 * times,
+            Counter.TENSORS: 2 * times,
+            Counter.MATCHED_TENSORS: times,
+        }
+    with pytest.raises(ValueError, match=r"^counters: expected a writeable int64 \(5,\), got"):
+        decoder.fill(measured, decoder.allocate(3), np.zeros(4, np.int64))
+
+
+def test_one_record_alone_is_a_request_of_another_form(features, widths):
+    record = data_record(continuous={7: 1.0, 8: 2.0}, binary=[6])
+    for form, payload in (
+        ("record", serialize(record)),
+        ("prediction", serialize(PredictionRequest(features=record))),
+    ):
+        decoder = Decoder(HOME, features, widths, exact_embeddings=False, form=form)
+        out, row_ends = convert(decoder, [payload, payload])
+        assert row_ends.tolist() == [1, 2]
+        expected = np.array([[1, np.nan, 2, np.nan]] * 2, np.float32)
+        np.testing.assert_array_equal(out[HomeTensor.CONTINUOUS], expected)
+        np.testing.assert_array_equal(out[HomeTensor.BINARY], [[0, 0, 1]] * 2)
+    with pytest.raises(DecodeError, match=r"^PredictionRequest: expected every required field"):
+        Decoder(HOME, features, widths, exact_embeddings=False, form="prediction").measure([b"\0"])
 
 
 def test_threads_share_a_decoder(decoder):

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from navi_dr_transform import _kernels, _reference, wire
+from navi_dr_transform import _kernels, wire
 from navi_dr_transform._generated.data.ttypes import DataRecord
 from navi_dr_transform._generated.prediction_service.ttypes import BatchPredictionRequest
 from navi_dr_transform._generated.tensor import ttypes as tensors
-from navi_dr_transform.feature_map import Place
-from navi_dr_transform.layout import HomeTensor, Source
+from navi_dr_transform._memory import rows_of
+from navi_dr_transform._reference import Reference
+from navi_dr_transform.feature_map import FeatureMap, Place
+from navi_dr_transform.layout import HOME, HOME_EMBEDDINGS, HomeTensor, Source
 from navi_dr_transform.tables import freeze
 from navi_dr_transform.thrift_records import decode_request
 from thrift.TSerialization import serialize
@@ -33,24 +35,37 @@ COLUMNS = {
     (Source.DISCRETE, 20): (Place(HomeTensor.DISCRETE, 0),),
     (Source.DISCRETE, 21): (Place(HomeTensor.DISCRETE, 1),),
 }
-TABLE = freeze(COLUMNS, dict(zip(HomeTensor, WIDTHS, strict=True)))
-EMBEDDING_IDS = np.array(IDS, dtype=np.int64)
-EMBEDDING_WIDTHS = np.array(WIDTHS[3:], dtype=np.int64)
+FEATURES = FeatureMap(COLUMNS, dict(zip(HOME_EMBEDDINGS, IDS, strict=True)))
 DTYPES = ("f4", "i8", "i8", "f4", "f4", "f4")
 
 
-def run(kernels, payload, *, exact=0, first_row=1, spare=2):
-    """Measure and fill with one of the twins; rows around the request's own must stay as they are."""
-    status, offset, num_records, records, common = kernels.measure(
-        payload, EMBEDDING_IDS, EMBEDDING_WIDTHS, exact
-    )
+def run(payload, *, exact=0, first_row=1, spare=2, widths=WIDTHS, form=wire.BATCH):
+    """Measure and fill with the kernels; rows around the request's own must stay as they are."""
+    wanted = {tensor: width for tensor, width in zip(HomeTensor, widths, strict=True) if width}
+    frozen = freeze(HOME, FEATURES, wanted, exact=bool(exact))
+    scratch = np.full(frozen.scratch_size, 77)
+    status, offset, num_records, records, common = _kernels.measure(payload, form, frozen.plan, scratch)
     if status != wire.OK:
         return SimpleNamespace(status=status, offset=offset, rows=None)
-    out = tuple(
-        np.full((num_records + first_row + spare, width), 77, dtype=dtype)
-        for width, dtype in zip(WIDTHS, DTYPES, strict=True)
+    out = [
+        np.full((num_records + first_row + spare, width), 77, dtype=DTYPES[tensor])
+        for tensor, width in wanted.items()
+    ]
+    template = [np.empty_like(row) for row in frozen.defaults]
+    filled = _kernels.fill(
+        payload,
+        num_records,
+        records,
+        common,
+        frozen.plan,
+        frozen.displacements,
+        rows_of(frozen.defaults),
+        rows_of(template),
+        rows_of(out),
+        first_row,
+        scratch,
+        np.empty(0, np.int64),
     )
-    filled = kernels.fill(payload, num_records, records, common, TABLE, EMBEDDING_IDS, exact, out, first_row)
     for array in out:
         assert (array[:first_row] == 77).all()
         assert (array[first_row + num_records :] == 77).all()
@@ -60,14 +75,19 @@ def run(kernels, payload, *, exact=0, first_row=1, spare=2):
     )
 
 
-def check_twins(payload, *, exact=0):
-    """Run both twins, compare everything they answer, and return it."""
-    ours, theirs = (run(kernels, payload, exact=exact) for kernels in (_kernels, _reference))
-    assert (ours.status, ours.offset) == (theirs.status, theirs.offset)
+def check_twins(payload, *, exact=0, form=wire.BATCH):
+    """Run the kernels and the reference, compare everything they answer, and return it."""
+    ours = run(payload, exact=exact, form=form)
+    reference = Reference(
+        HOME, FEATURES, dict(zip(HomeTensor, WIDTHS, strict=True)), exact=bool(exact), form=form
+    )
+    status, offset, *span = reference.measure(payload)
+    assert (ours.status, ours.offset) == (status, offset)
     if ours.rows is not None:
-        assert ours.span == theirs.span
-        assert ours.filled == theirs.filled
-        for mine, other in zip(ours.rows, theirs.rows, strict=True):
+        assert ours.span == tuple(span)
+        end, rows = reference.fill(payload)
+        assert ours.filled == (wire.OK, end)
+        for mine, other in zip(ours.rows, rows.values(), strict=True):
             np.testing.assert_array_equal(mine, other)
     return ours
 
@@ -575,26 +595,34 @@ def test_an_embedding_that_is_too_long_is_refused_only_where_it_must_be_exact():
 
 
 def test_fill_checks_what_measure_has_checked():
-    """A fill that is handed spans of another payload stops inside the payload."""
+    """A fill that is handed spans of another payload stops inside the payload, and inside the rows."""
     good = records(continuous((7, 1.0)), binary(5)) + b"\0"
-    _, _, num_records, first, shared = _kernels.measure(good, EMBEDDING_IDS, EMBEDDING_WIDTHS, 0)
-    for kernels in (_kernels, _reference):
-        out = tuple(np.zeros((2, width), dtype) for width, dtype in zip(WIDTHS, DTYPES, strict=True))
-        answer = kernels.fill(good[:20], num_records, first, shared, TABLE, EMBEDDING_IDS, 0, out, 0)
-        assert tuple(answer) == (wire.COUNT_TOO_LARGE, 13)
+    frozen = freeze(HOME, FEATURES, dict(zip(HomeTensor, WIDTHS, strict=True)), exact=False)
+    scratch = np.zeros(frozen.scratch_size, np.int64)
+    _, _, num_records, first, shared = _kernels.measure(good, wire.BATCH, frozen.plan, scratch)
+
+    def fill(payload, first_row=0, first=first, rows=2):
+        arrays = [np.zeros((rows, width), dtype) for width, dtype in zip(WIDTHS, DTYPES, strict=True)]
+        template = [np.empty_like(row) for row in frozen.defaults]
+        memory = (rows_of(frozen.defaults), rows_of(template), rows_of(arrays))
+        span = (num_records, first, shared)
+        plan = (frozen.plan, frozen.displacements)
+        return _kernels.fill(payload, *span, *plan, *memory, first_row, scratch, np.empty(0, np.int64))
+
+    assert fill(good)[0] == wire.OK
+    assert fill(good[:20]) == (wire.COUNT_TOO_LARGE, 13)
+    assert fill(good, first=10**9)[0] == wire.TRUNCATED
+    assert fill(good, first=-5)[0] == wire.TRUNCATED
+    assert fill(good, first_row=1)[0] == wire.NO_SUCH_ROW
+    assert fill(good, first_row=-1)[0] == wire.NO_SUCH_ROW
+    assert fill(good, rows=1)[0] == wire.NO_SUCH_ROW
 
 
 @pytest.mark.parametrize("unwanted", list(HomeTensor))
-def test_tensors_that_are_not_wanted_cost_no_columns(unwanted):
+def test_tensors_that_are_not_wanted_are_left_out(unwanted):
     payload = big_request()
     wanted = [0 if kind is unwanted else width for kind, width in zip(HomeTensor, WIDTHS, strict=True)]
-    embedding_widths = np.array(wanted[3:], dtype=np.int64)
-    table = freeze(COLUMNS, dict(zip(HomeTensor, wanted, strict=True)))
-    full = run(_kernels, payload).rows
-    for kernels in (_kernels, _reference):
-        _, _, *span = kernels.measure(payload, EMBEDDING_IDS, embedding_widths, 0)
-        out = tuple(np.zeros((span[0], width), dtype) for width, dtype in zip(wanted, DTYPES, strict=True))
-        assert kernels.fill(payload, *span, table, EMBEDDING_IDS, 0, out, 0)[0] == wire.OK
-        for kind, (ours, theirs) in enumerate(zip(out, full, strict=True)):
-            if kind is not unwanted:
-                np.testing.assert_array_equal(ours, theirs[:, : ours.shape[1]])
+    full = run(payload).rows
+    del full[unwanted]
+    for ours, theirs in zip(run(payload, widths=wanted).rows, full, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

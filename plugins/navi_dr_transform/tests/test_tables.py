@@ -1,16 +1,17 @@
-"""The table that kernels search."""
+"""The tables that kernels search."""
 
 from __future__ import annotations
 
-import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from navi_dr_transform import wire
-from navi_dr_transform._accelerate import JIT
-from navi_dr_transform._kernels import find
-from navi_dr_transform.feature_map import Place
-from navi_dr_transform.layout import HomeTensor, Source
-from navi_dr_transform.tables import freeze
+from navi_dr_transform import _plan
+from navi_dr_transform._accelerate import INT, INTS, kernel
+from navi_dr_transform._memory import SMALL_INTS
+from navi_dr_transform._scatter import find
+from navi_dr_transform.feature_map import FeatureMap, Place
+from navi_dr_transform.layout import HOME, HomeTensor, Source
+from navi_dr_transform.tables import freeze, perfect_hash
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 SCALARS = {
@@ -20,18 +21,30 @@ SCALARS = {
 }
 
 
-def columns(entries):
-    """Return feature id -> (tensor, column) as a feature map has it."""
-    return {
+@kernel(INT(INTS, SMALL_INTS, INT, INT))
+def look_up(plan, displacements, at, key):
+    return find(plan, displacements, at, key)
+
+
+def frozen(entries, widths):
+    """Freeze feature id -> (tensor, column)."""
+    columns = {
         (SCALARS[tensor], feature_id): (Place(tensor, column),)
         for feature_id, (tensor, column) in entries.items()
     }
+    return freeze(HOME, FeatureMap(columns, {}), widths, exact=False)
 
 
-def search(table, feature_id):
-    """Look an id up as the kernels do."""
-    find_in_python = find.py_func if JIT else find
-    return find_in_python(table, feature_id)
+def search(plan, displacements, feature_id):
+    """Return source -> byte offset of an id, as the kernels find it."""
+    found = {}
+    for source in SCALARS.values():
+        passes = plan[_plan.SOURCES_AT + source], plan[_plan.SOURCES_AT + source + 1]
+        for index in range(*passes):
+            slot = look_up(plan, displacements, int(_plan.PASSES_AT + _plan.PASS_FIELDS * index), feature_id)
+            if plan[slot] == feature_id:
+                found[source] = int(plan[slot + 1])
+    return found
 
 
 def test_columns_outside_their_tensor_are_left_out():
@@ -40,32 +53,44 @@ def test_columns_outside_their_tensor_are_left_out():
         2: (HomeTensor.CONTINUOUS, 4),
         3: (HomeTensor.BINARY, 0),
         4: (HomeTensor.CONTINUOUS, 2**62),
+        5: (HomeTensor.CONTINUOUS, -1),
     }
-    table = freeze(columns(entries), {HomeTensor.CONTINUOUS: 4})
-    assert search(table, 1) == 3
-    assert [search(table, feature_id) for feature_id in (2, 3, 4)] == [-1, -1, -1]
+    made = frozen(entries, {HomeTensor.CONTINUOUS: 4})
+    assert search(made.plan, made.displacements, 1) == {Source.CONTINUOUS: 12}
+    assert [search(made.plan, made.displacements, each) for each in (2, 3, 4, 5)] == [{}] * 4
 
 
-def test_an_empty_table_finds_nothing():
-    table = freeze({}, {})
-    assert [search(table, feature_id) for feature_id in (-1, 0, 1)] == [-1, -1, -1]
+def test_an_empty_layout_finds_nothing():
+    made = frozen({}, {})
+    assert [search(made.plan, made.displacements, each) for each in (-1, 0, 1)] == [{}] * 3
 
 
-def test_the_table_is_read_only_and_at_most_half_full():
-    entries = {n: (HomeTensor.BINARY, n) for n in range(1000)}
-    table = freeze(columns(entries), {HomeTensor.BINARY: 1000})
-    assert not table.flags.writeable
-    assert len(table) // 2 >= 2000
-    assert int(np.sum(table[1::2] >= 0)) == 1000
+def test_what_is_frozen_is_read_only():
+    made = frozen({n: (HomeTensor.BINARY, n) for n in range(100)}, {HomeTensor.BINARY: 100})
+    assert not any(array.flags.writeable for array in (made.plan, made.displacements, *made.defaults))
 
 
+@settings(deadline=None)
 @given(
     entries=st.dictionaries(INT64, st.tuples(st.sampled_from(list(SCALARS)), st.integers(0, 9000))),
     others=st.lists(INT64),
 )
 def test_every_entry_is_found_and_nothing_else(entries, others):
-    table = freeze(columns(entries), dict.fromkeys(HomeTensor, 8000))
+    made = frozen(entries, dict.fromkeys(HomeTensor, 8000))
     for feature_id in [*entries, *others, -1, 0]:
         tensor, column = entries.get(feature_id, (HomeTensor.CONTINUOUS, 9000))
-        expected = (tensor << wire.KIND_SHIFT) | column if column < 8000 else -1
-        assert search(table, feature_id) == expected
+        size = 4 if tensor is HomeTensor.CONTINUOUS else 8
+        expected = {SCALARS[tensor]: size * column} if column < 8000 else {}
+        assert search(made.plan, made.displacements, feature_id) == expected
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [range(3000), range(-3000, 0), [n << 40 for n in range(3000)], [n * n * n for n in range(3000)]],
+    ids=["small", "negative", "high", "cubes"],
+)
+def test_ids_of_any_pattern_get_slots_of_their_own(keys):
+    hashed = perfect_hash(list(keys))
+    assert len(set(hashed.slots)) == len(keys)
+    assert [hashed.slot(key) for key in keys] == list(hashed.slots)
+    assert max(hashed.slots) < 2**hashed.slot_bits <= 4 * len(keys)

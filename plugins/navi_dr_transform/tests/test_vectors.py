@@ -11,10 +11,10 @@ from pathlib import Path
 import navi_dr_transform
 import numpy as np
 import pytest
-from navi_dr_transform import _kernels, _reference
-from navi_dr_transform.feature_map import Place
+from navi_dr_transform._reference import Reference
+from navi_dr_transform.decoder import Decoder
+from navi_dr_transform.feature_map import FeatureMap, Place
 from navi_dr_transform.layout import HOME, HOME_EMBEDDINGS, HomeTensor
-from navi_dr_transform.tables import freeze
 from navi_dr_transform.thrift_records import decode_request, encode_request
 
 
@@ -35,29 +35,29 @@ def _expected(rows, kind, width):
     return np.array(values, dtype=tensor.dtype.value).reshape(len(rows), width)
 
 
-@pytest.mark.parametrize("kernels", [_kernels, _reference], ids=["kernels", "reference"])
-def test_golden_payloads_become_their_rows(golden, kernels):
+def test_golden_payloads_become_their_rows(golden):
     widths = {kind: golden["widths"][HOME.tensors[kind].name] for kind in HomeTensor}
     columns = {
         (HOME.tensors[index].source, int(feature_id)): (Place(index, column),)
         for index in HomeTensor
         for feature_id, column in golden["features"].get(HOME.tensors[index].name, {}).items()
     }
-    table = freeze(columns, widths)
-    ids = np.array(
-        [golden["embedding_ids"][HOME.tensors[kind].name] for kind in HOME_EMBEDDINGS], dtype=np.int64
-    )
-    embedding_widths = np.array([widths[kind] for kind in HOME_EMBEDDINGS], dtype=np.int64)
+    ids = {kind: golden["embedding_ids"][HOME.tensors[kind].name] for kind in HOME_EMBEDDINGS}
+    features = FeatureMap(columns, ids)
+    decoder = Decoder(HOME, features, widths, exact_embeddings=False)
+    reference = Reference(HOME, features, widths)
     assert len(golden["vectors"]) >= 10
     for vector in golden["vectors"]:
         payload = bytes.fromhex(vector["payload_hex"])
-        status, _, *span = kernels.measure(payload, ids, embedding_widths, 0)
-        assert (status, span[0]) == (0, len(vector["rows"])), vector["name"]
-        out = tuple(np.empty((span[0], widths[kind]), HOME.tensors[kind].dtype.value) for kind in HomeTensor)
-        assert kernels.fill(payload, *span, table, ids, 0, out, 0)[0] == 0
-        for kind, array in zip(HomeTensor, out, strict=True):
+        measured = decoder.measure([payload])
+        assert measured.num_rows == len(vector["rows"]), vector["name"]
+        out = decoder.allocate(measured.num_rows)
+        decoder.fill(measured, out)
+        plain = reference.fill(payload)[1]
+        for kind in HomeTensor:
             expected = _expected(vector["rows"], kind, widths[kind])
-            np.testing.assert_array_equal(array, expected, err_msg=f"{vector['name']}: {kind.name}")
+            for array in (out[kind], plain[kind]):
+                np.testing.assert_array_equal(array, expected, err_msg=f"{vector['name']}: {kind.name}")
 
 
 def test_apache_thrift_reads_the_golden_payloads(golden):

@@ -1,15 +1,13 @@
-"""The kernels: one walk over the bytes of a BatchPredictionRequest, straight into dense tensors.
+"""The kernels that are called: ``measure`` sees everything that can be refused, ``fill`` writes the rows.
 
-Only ``measure`` and ``fill`` are called from outside; ``_reference`` has a plain twin of each. The rules
-are those of ``_protocol``.
+Theory: the host must know a request's rows before there is memory for them, and whether it is well formed
+before it shares a batch with others; ``measure`` answers both without looking at the elements of fields of
+fixed size. ``fill`` goes through each record once more to see where its fields lie, which costs little for the
+same reason, and checks as ``measure`` does: it must not trust its caller with the bounds of memory. What is
+common to the records follows them on the wire though they override it; so it is laid over the defaults in a
+template row first, and every row begins as a copy of that.
 
-Theory: ``measure`` sees everything that can be refused and remembers where the records and the common
-features lie, because the latter follow the former on the wire though records override them. ``fill``
-then reads the common features into a template row, copies it to each row and lays the record over it.
-It checks as ``measure`` does: it must not trust its caller with the bounds of memory.
-
-A field that a struct repeats counts the last time it stands there, so what its earlier occurrence wrote
-is put back first.
+A field that a struct repeats counts the last time it stands there.
 
 Sources: TBinaryProtocol as Apache Thrift writes it; ``specs/thrift``; Navi's dr_transform 0.1.0.
 """
@@ -18,132 +16,46 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from navi_dr_transform import wire
-from navi_dr_transform._accelerate import (
-    INT,
-    INTS,
-    PAYLOAD,
-    TENSORS,
-    answers,
-    inner,
-    kernel,
-    read_f64,
+from navi_dr_transform import _plan, wire
+from navi_dr_transform._accelerate import INT, INTS, PAYLOAD, answers, inner, kernel
+from navi_dr_transform._count import count_record
+from navi_dr_transform._embed import write_sparse, write_values
+from navi_dr_transform._memory import (
+    SCRATCH,
+    SMALL_INTS,
+    copy_row,
+    get,
+    num_rows_of,
+    put,
     read_i64,
+    row_bytes_of,
+    row_of,
 )
-from navi_dr_transform._protocol import open_field, open_list, open_map, skip
-from navi_dr_transform._tensors import check_length, copy_values, open_tensor
+from navi_dr_transform._protocol import open_field, open_list, skip
+from navi_dr_transform._scatter import forget, scatter_field
+from navi_dr_transform._tensors import open_sparse, open_tensor
+from navi_dr_transform._walk import walk_record
 
 __all__ = ["fill", "measure"]
 
 
-@inner
-def value_type(field: int) -> int:
-    """Return the wire type of the values of a DataRecord's map."""
-    if field == wire.RECORD_CONTINUOUS:
-        return wire.DOUBLE
-    if field == wire.RECORD_DISCRETE:
-        return wire.I64
-    if field in (wire.RECORD_STRINGS, wire.RECORD_BLOBS):
-        return wire.STRING
-    if field == wire.RECORD_SPARSE_BINARY:
-        return wire.SET
-    if field == wire.RECORD_SPARSE_CONTINUOUS:
-        return wire.MAP
-    return wire.STRUCT
+# --- measure ------------------------------------------------------------------------------------------------
 
 
-@inner
-def next_field(payload: bytes, offset: int) -> tuple[int, int, int, int]:
-    """Go to the next known field of a DataRecord, past unknown ones.
-
-    Returns
-    -------
-    status, offset, field, count
-        ``field`` is ``wire.RECORD_END`` at the record's end, else the field's id, ``count`` its number of
-        elements or pairs and ``offset`` the first of them (the byte after the record at its end). Fields
-        that land in no tensor are passed over: only their types and structure are looked at.
-    """
-    while True:
-        start = offset
-        status, offset, wire_type, field = open_field(payload, offset)
-        if status != wire.OK:
-            return status, offset, wire.RECORD_END, 0
-        if wire_type == wire.STOP:
-            return wire.OK, offset, wire.RECORD_END, 0
-        if wire.RECORD_BINARY <= field <= wire.RECORD_SPARSE_TENSORS:
-            if wire_type != (wire.SET if field == wire.RECORD_BINARY else wire.MAP):
-                return wire.WRONG_TYPE, start, wire.RECORD_END, 0
-            if field == wire.RECORD_BINARY:
-                status, values, count = open_list(payload, offset, wire.I64)
-            else:
-                status, values, count = open_map(payload, offset, wire.I64, value_type(field))
-            if status != wire.OK or field <= wire.RECORD_DISCRETE or field == wire.RECORD_TENSORS:
-                return status, values, field, count
-        status, offset = skip(payload, offset, wire_type)
-        if status != wire.OK:
-            return status, offset, wire.RECORD_END, 0
-
-
-# --- measure ------------------------------------------------------------------------------------------
-
-
-@inner
-def measure_tensors(
-    payload: bytes, offset: int, count: int, embedding_ids: Any, embedding_widths: Any, exact: int
-) -> tuple[int, int]:
-    """Pass over the tensors of a record and compare those that are embeddings with their widths."""
-    for _ in range(count):
-        if len(payload) - offset < 8:
-            return wire.TRUNCATED, offset
-        feature_id = read_i64(payload, offset)
-        status, offset, form, values, length = open_tensor(payload, offset + 8)
-        if status != wire.OK:
-            return status, offset
-        for index in range(len(embedding_ids)):
-            if embedding_ids[index] == feature_id and embedding_widths[index] > 0:
-                status = check_length(form, length, embedding_widths[index], exact)
-                if status != wire.OK:
-                    return status, values
-    return wire.OK, offset
-
-
-@inner
-def measure_record(
-    payload: bytes, offset: int, embedding_ids: Any, embedding_widths: Any, exact: int
-) -> tuple[int, int]:
-    """Pass over one DataRecord and refuse what is wrong with it."""
-    while True:
-        status, offset, field, count = next_field(payload, offset)
-        if status != wire.OK or field == wire.RECORD_END:
-            return status, offset
-        if field == wire.RECORD_BINARY:
-            offset += 8 * count
-        elif field in (wire.RECORD_CONTINUOUS, wire.RECORD_DISCRETE):
-            offset += 16 * count
-        else:
-            status, offset = measure_tensors(payload, offset, count, embedding_ids, embedding_widths, exact)
-        if status != wire.OK:
-            return status, offset
-
-
-@kernel(answers(5)(PAYLOAD, INTS, INTS, INT))
-def measure(
-    payload: bytes, embedding_ids: Any, embedding_widths: Any, exact: int
-) -> tuple[int, int, int, int, int]:
-    """Read every length of a BatchPredictionRequest, fill nothing.
+@kernel(answers(5)(PAYLOAD, INT, INTS, SCRATCH))
+def measure(payload: bytes, form: int, plan: Any, scratch: Any) -> tuple[int, int, int, int, int]:
+    """Read every length of a request, fill nothing.
 
     Parameters
     ----------
     payload
         The request; bytes after the struct are ignored.
-    embedding_ids
-        (3,) int64. Feature id of the user, user engagement and author embedding.
-    embedding_widths
-        (3,) int64. Their tensors' columns; 0: not wanted.
-    exact
-        Other than 0: an embedding longer than its width is refused too.
+    form
+        Which struct it is: ``wire.BATCH``, ``wire.PREDICTION`` or ``wire.RECORD``.
+    plan
+        (N,) int64. The frozen layout (``tables.freeze``).
+    scratch
+        (``_plan.scratch_size``,) int64. **Written**; one thread at a time.
 
     Returns
     -------
@@ -153,9 +65,12 @@ def measure(
 
     Notes
     -----
-    Source: ``specs/thrift/prediction_service.thrift``. Never raises. Releases the GIL.
+    Source: ``specs/thrift``. Never raises. Releases the GIL.
     """
     offset = wire.BEGIN
+    if form == wire.RECORD:
+        status, offset = walk_record(payload, offset, plan, scratch)
+        return status, offset, 1, wire.BEGIN, wire.ABSENT
     num_records = records = common = wire.ABSENT
     while True:
         start = offset
@@ -166,187 +81,124 @@ def measure(
             if records < 0:
                 return wire.MISSING_FIELD, start, 0, 0, 0
             return wire.OK, offset, num_records, records, common
-        if field == wire.REQUEST_RECORDS:
-            if wire_type != wire.LIST:
+        expected = wire.LIST if form == wire.BATCH and field == wire.REQUEST_RECORDS else wire.STRUCT
+        if field == wire.REQUEST_RECORDS or (field == wire.REQUEST_COMMON and form == wire.BATCH):
+            if wire_type != expected:
                 return wire.WRONG_TYPE, start, 0, 0, 0
-            status, offset, num_records = open_list(payload, offset, wire.STRUCT)
-            records = offset
-            for _ in range(num_records):
-                status, offset = measure_record(payload, offset, embedding_ids, embedding_widths, exact)
+            count = 1
+            if expected == wire.LIST:
+                status, offset, count = open_list(payload, offset, wire.STRUCT)
+            if field == wire.REQUEST_RECORDS:
+                records = offset
+                num_records = count
+            else:
+                common = offset
+            for _ in range(count):
+                status, offset = walk_record(payload, offset, plan, scratch)
                 if status != wire.OK:
                     break
-        elif field == wire.REQUEST_COMMON:
-            if wire_type != wire.STRUCT:
-                return wire.WRONG_TYPE, start, 0, 0, 0
-            common = offset
-            status, offset = measure_record(payload, offset, embedding_ids, embedding_widths, exact)
         else:
             status, offset = skip(payload, offset, wire_type)
         if status != wire.OK:
             return status, offset, 0, 0, 0
 
 
-# --- fill ---------------------------------------------------------------------------------------------
+# --- fill ---------------------------------------------------------------------------------------------------------
 
 
 @inner
-def find(table: Any, feature_id: int) -> int:
-    """Return a feature's kind and column as ``feature_map.freeze`` wrote them; -1 when it has none."""
-    mask = len(table) // 2 - 1
-    slot = ((feature_id * wire.GOLDEN) >> 32) & mask
-    while True:
-        value: int = table[2 * slot + 1]
-        if value < 0 or table[2 * slot] == feature_id:
-            return value
-        slot = (slot + 1) & mask
-
-
-@inner
-def fill_continuous(payload: bytes, offset: int, count: int, table: Any, out: Any, row: int) -> None:
-    """Write ``count`` pairs (i64 id, double), all inside the payload, into a row of float32."""
-    width = out.shape[1]
-    for pair in range(offset, offset + 16 * count, 16):
-        column = find(table, read_i64(payload, pair))  # kind 0: nothing to take off
-        if 0 <= column < width:
-            out[row, column] = np.float32(read_f64(payload, pair + 8))
-
-
-@inner
-def fill_discrete(payload: bytes, offset: int, count: int, table: Any, out: Any, row: int) -> None:
-    """Write ``count`` pairs (i64 id, i64), all inside the payload, into a row of int64."""
-    width = out.shape[1]
-    for pair in range(offset, offset + 16 * count, 16):
-        column = find(table, read_i64(payload, pair)) - (wire.DISCRETE_KIND << wire.KIND_SHIFT)
-        if 0 <= column < width:
-            out[row, column] = read_i64(payload, pair + 8)
-
-
-@inner
-def fill_binary(payload: bytes, offset: int, count: int, table: Any, out: Any, row: int) -> None:
-    """Write 1 for ``count`` ids (i64), all inside the payload, into a row of int64."""
-    width = out.shape[1]
-    for element in range(offset, offset + 8 * count, 8):
-        column = find(table, read_i64(payload, element)) - (wire.BINARY_KIND << wire.KIND_SHIFT)
-        if 0 <= column < width:
-            out[row, column] = 1
-
-
-@inner
-def copy_floats(source: Any, source_row: int, out: Any, row: int) -> None:
-    """Copy one row."""
-    for column in range(out.shape[1]):
-        out[row, column] = source[source_row, column]
-
-
-@inner
-def copy_ints(source: Any, source_row: int, out: Any, row: int) -> None:
-    """Copy one row."""
-    for column in range(out.shape[1]):
-        out[row, column] = source[source_row, column]
-
-
-@inner
-def copy_embeddings(source: Any, source_row: int, out: Any, row: int) -> None:
-    """Copy one row of every embedding of a layout's tensors."""
-    copy_floats(source[3], source_row, out[3], row)
-    copy_floats(source[4], source_row, out[4], row)
-    copy_floats(source[5], source_row, out[5], row)
-
-
-@inner
-def fill_tensors(
-    payload: bytes,
-    offset: int,
-    count: int,
-    embedding_ids: Any,
-    exact: int,
-    user: Any,
-    user_eng: Any,
-    author: Any,
-    row: int,
-) -> tuple[int, int]:
-    """Write those of a record's tensors that are embeddings into their rows."""
+def fill_tensors(payload: bytes, kind: int, offset: int, count: int, plan: Any, out: Any, row: int) -> None:
+    """Write those of a record's tensors that a layout asks for into their rows."""
     for _ in range(count):
-        if len(payload) - offset < 8:
-            return wire.TRUNCATED, offset
         feature_id = read_i64(payload, offset)
-        status, offset, form, values, length = open_tensor(payload, offset + 8)
-        if status != wire.OK:
-            return status, offset
-        # several embeddings may share an id: Navi gives -1 to all whose names are unknown
-        for out, embedding_id in (
-            (user, embedding_ids[0]),
-            (user_eng, embedding_ids[1]),
-            (author, embedding_ids[2]),
-        ):
-            if embedding_id == feature_id and out.shape[1] > 0:
-                status = check_length(form, length, out.shape[1], exact)
-                if status != wire.OK:
-                    return status, values
-                copy_values(payload, form, values, out, row)
-    return wire.OK, offset
+        form = values = wire.BEGIN
+        coo = (0, 0, 0, 0, 0, 0, 0)
+        if kind == wire.ID_TENSORS:
+            _, offset, form, values, _ = open_tensor(payload, offset + 8)
+        else:
+            _, offset, coo = open_sparse(payload, offset + 8)
+        # several tensors may share an id: Navi gives -1 to all whose names are unknown
+        for index in range(get(plan, _plan.NUM_EMBEDDINGS)):
+            at = get(plan, _plan.EMBEDDINGS_AT) + index * _plan.EMBEDDING_FIELDS
+            if get(plan, at + _plan.FEATURE_ID) == feature_id:
+                target = row_of(out, get(plan, at + _plan.EMBEDDING_TENSOR), row)
+                width = get(plan, at + _plan.EMBEDDING_WIDTH)
+                dtype = get(plan, at + _plan.EMBEDDING_DTYPE)
+                if kind == wire.ID_TENSORS:
+                    write_values(payload, form, values, target, width, dtype)
+                else:
+                    write_sparse(payload, coo, target, width, dtype)
+
+
+@inner
+def source_of(field: int, kind: int) -> int:
+    """Return which passes a field's elements are for."""
+    if kind in (wire.IDS, wire.ID_DOUBLES, wire.ID_LONGS, wire.ID_FLOATS):
+        return field
+    return 0
 
 
 @inner
 def fill_record(
-    payload: bytes,
-    offset: int,
-    table: Any,
-    embedding_ids: Any,
-    exact: int,
-    out: Any,
-    row: int,
-    template: Any,
-    template_row: int,
+    payload: bytes, offset: int, plan: Any, displacements: Any, out: Any, row: int, scratch: Any
 ) -> tuple[int, int]:
-    """Lay one DataRecord over a row that holds a copy of the template's row."""
-    seen = 0
-    while True:
-        status, offset, field, count = next_field(payload, offset)
-        if status != wire.OK or field == wire.RECORD_END:
-            return status, offset
-        again = (seen >> field) & 1
-        seen |= 1 << field
-        if field == wire.RECORD_CONTINUOUS:
-            if again:
-                copy_floats(template[0], template_row, out[0], row)
-            fill_continuous(payload, offset, count, table, out[0], row)
-            offset += 16 * count
-        elif field == wire.RECORD_BINARY:
-            if again:
-                copy_ints(template[1], template_row, out[1], row)
-            fill_binary(payload, offset, count, table, out[1], row)
-            offset += 8 * count
-        elif field == wire.RECORD_DISCRETE:
-            if again:
-                copy_ints(template[2], template_row, out[2], row)
-            fill_discrete(payload, offset, count, table, out[2], row)
-            offset += 16 * count
-        else:
-            if again:
-                copy_embeddings(template, template_row, out, row)
-            status, offset = fill_tensors(
-                payload, offset, count, embedding_ids, exact, out[3], out[4], out[5], row
+    """Lay one record over a row that holds a copy of the template's row."""
+    status, offset = walk_record(payload, offset, plan, scratch)
+    if status != wire.OK:
+        return status, offset
+    for field in range(wire.RECORD_BINARY, _plan.NUM_FIELDS):
+        span = _plan.FIELDS_AT + _plan.FIELD_SPAN * field
+        count = get(scratch, span + 1)
+        if count == 0:
+            continue
+        kind = get(scratch, span)
+        elements = get(scratch, span + 2)
+        if kind in (wire.ID_TENSORS, wire.ID_SPARSE_TENSORS):
+            fill_tensors(payload, kind, elements, count, plan, out, row)
+            continue
+        source = source_of(field, kind)
+        first = get(plan, _plan.SOURCES_AT + source)
+        for index in range(first, get(plan, _plan.SOURCES_AT + source + 1)):
+            tensor = get(plan, _plan.PASSES_AT + _plan.PASS_FIELDS * index + _plan.TENSOR)
+            scatter_field(
+                payload,
+                kind,
+                elements,
+                count,
+                plan,
+                displacements,
+                index,
+                row_of(out, tensor, row),
+                scratch,
             )
-        if status != wire.OK:
-            return status, offset
+    return status, offset
 
 
-@kernel(answers(2)(PAYLOAD, INT, INT, INT, INTS, INTS, INT, TENSORS, INT))
+@inner
+def copy_template(plan: Any, source: Any, out: Any, row: int) -> None:
+    """Copy the template's row of every tensor."""
+    for tensor in range(get(plan, _plan.NUM_TENSORS)):
+        copy_row(
+            row_of(out, tensor, row), row_of(source, tensor, wire.ONLY_ROW), row_bytes_of(source, tensor)
+        )
+
+
+@kernel(answers(2)(PAYLOAD, INT, INT, INT, INTS, SMALL_INTS, INTS, INTS, INTS, INT, SCRATCH, SCRATCH))
 def fill(
     payload: bytes,
     num_records: int,
     records: int,
     common: int,
-    table: Any,
-    embedding_ids: Any,
-    exact: int,
+    plan: Any,
+    displacements: Any,
+    defaults: Any,
+    template: Any,
     out: Any,
     first_row: int,
+    scratch: Any,
+    counters: Any,
 ) -> tuple[int, int]:
-    """Write every record of a BatchPredictionRequest into its row, defaults and common features included.
-
-    Dims: R rows; C, B, D columns; E columns, perhaps another number for each embedding. Any may be 0.
+    """Write every record of a request into its row, defaults and common features included.
 
     Parameters
     ----------
@@ -354,17 +206,19 @@ def fill(
         The request.
     num_records, records, common
         As ``measure`` answered for it.
-    table
-        (2 * slots,) int64. ``feature_map.freeze`` of the feature map; no column lies outside its tensor.
-    embedding_ids
-        (3,) int64. As for ``measure``.
-    exact
-        As for ``measure``.
+    plan, displacements
+        (N,) int64, (M,) int32. The frozen layout.
+    defaults, template
+        Rows (``_memory.rows_of``) of one row for each tensor: what stands where nothing came, and memory for the
+        template, **written**.
     out
-        Six arrays, C-contiguous, **written**: (R, C) float32 continuous, (R, B) int64 binary, (R, D)
-        int64 discrete, 3 x (R, E) float32 embeddings. A tensor that is not wanted has no columns.
+        Rows of the tensors, **written**.
     first_row
-        The first record's row; first_row + num_records <= R.
+        The first record's row.
+    scratch
+        (``_plan.scratch_size``,) int64. **Written**; one thread at a time.
+    counters
+        (0,) int64, or (``tables.NUM_COUNTERS``,): what came is **added**.
 
     Returns
     -------
@@ -373,48 +227,37 @@ def fill(
 
     Notes
     -----
-    Defaults: NaN for continuous, 0 elsewhere. Source: Navi's dr_transform 0.1.0, converter.rs; the
-    exceptions are those of the README. Never raises. Releases the GIL.
+    Source: Navi's dr_transform 0.1.0, converter.rs; the exceptions are those of the README. Never raises.
+    Releases the GIL.
     """
-    # wire.DEFAULTS_ROW: the defaults; wire.COMMON_ROW: the common features over them
-    template = (
-        np.empty((2, out[0].shape[1]), dtype=np.float32),
-        np.empty((2, out[1].shape[1]), dtype=np.int64),
-        np.empty((2, out[2].shape[1]), dtype=np.int64),
-        np.empty((2, out[3].shape[1]), dtype=np.float32),
-        np.empty((2, out[4].shape[1]), dtype=np.float32),
-        np.empty((2, out[5].shape[1]), dtype=np.float32),
-    )
-    for row in range(2):
-        template[0][row] = np.nan
-        template[1][row] = 0
-        template[2][row] = 0
-        template[3][row] = 0.0
-        template[4][row] = 0.0
-        template[5][row] = 0.0
+    for tensor in range(get(plan, _plan.NUM_TENSORS)):
+        row_bytes = row_bytes_of(defaults, tensor)
+        if (
+            first_row < 0
+            or num_records > num_rows_of(out, tensor) - first_row
+            or row_bytes_of(out, tensor) != row_bytes
+            or row_bytes_of(template, tensor) != row_bytes
+        ):
+            return wire.NO_SUCH_ROW, records
+    if records < 0:
+        return wire.TRUNCATED, records
+    forget(plan, scratch)
+    source = defaults
     if common >= 0:
-        status, offset = fill_record(
-            payload,
-            common,
-            table,
-            embedding_ids,
-            exact,
-            template,
-            wire.COMMON_ROW,
-            template,
-            wire.DEFAULTS_ROW,
-        )
+        copy_template(plan, defaults, template, wire.ONLY_ROW)
+        status, offset = fill_record(payload, common, plan, displacements, template, wire.ONLY_ROW, scratch)
         if status != wire.OK:
             return status, offset
+        if len(counters) > 0:
+            count_record(payload, plan, displacements, scratch, counters)
+        source = template
     offset = records
     for row in range(first_row, first_row + num_records):
-        copy_floats(template[0], wire.COMMON_ROW, out[0], row)
-        copy_ints(template[1], wire.COMMON_ROW, out[1], row)
-        copy_ints(template[2], wire.COMMON_ROW, out[2], row)
-        copy_embeddings(template, wire.COMMON_ROW, out, row)
-        status, offset = fill_record(
-            payload, offset, table, embedding_ids, exact, out, row, template, wire.COMMON_ROW
-        )
+        copy_template(plan, source, out, row)
+        status, offset = fill_record(payload, offset, plan, displacements, out, row, scratch)
         if status != wire.OK:
             return status, offset
+        if len(counters) > 0:
+            count_record(payload, plan, displacements, scratch, counters)
+            put(counters, _plan.RECORDS, get(counters, _plan.RECORDS) + 1)
     return wire.OK, offset

@@ -1,6 +1,6 @@
 """Kernels for TBinaryProtocol itself: containers are opened, values are skipped, nothing is kept.
 
-Rules of the kernel files (``_protocol``, ``_tensors``, ``_kernels``):
+Rules of the kernel files:
 
 * A function gets an offset and answers a status (``wire.OK`` or what is wrong) and an offset: the byte
   after what it read, or the byte where it stopped. Nothing is raised, nothing is worded.
@@ -16,7 +16,8 @@ from __future__ import annotations
 import numpy as np
 
 from navi_dr_transform import wire
-from navi_dr_transform._accelerate import inner, read_i16, read_i32, read_u8
+from navi_dr_transform._accelerate import inner
+from navi_dr_transform._memory import read_i16, read_i32, read_u8
 
 __all__ = ["fixed_size", "min_size", "open_field", "open_list", "open_map", "open_string", "skip"]
 

@@ -1,11 +1,12 @@
-"""The kernels in plain Python: what they must answer, written to be read.
+"""What the kernels must answer, in plain Python that is written to be read.
 
-Same names, arguments and answers as in ``_kernels``, arrived at another way: the bytes become Python
-objects (dictionaries, so that the last of equal keys wins), which are then laid into the rows.
+Arrived at another way: the bytes become Python objects, which are then laid into the rows by the feature map
+itself, without its frozen form.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,23 +14,37 @@ from typing import Any, Final
 
 import numpy as np
 
+from navi_core import Array, numpy_dtype
 from navi_dr_transform import wire
+from navi_dr_transform.feature_map import FeatureMap, Place
+from navi_dr_transform.layout import Layout, Source
 
-__all__ = ["fill", "measure"]
+__all__ = ["Reference"]
 
 _FIXED: Final = {wire.BOOL: 1, wire.BYTE: 1, wire.I16: 2, wire.I32: 4, wire.I64: 8, wire.DOUBLE: 8}
 _SMALLEST: Final = {**_FIXED, wire.STRING: 4, wire.STRUCT: 1, wire.MAP: 6, wire.SET: 5, wire.LIST: 5}
+_CODES: Final = {wire.I16: ">h", wire.I32: ">i", wire.I64: ">q", wire.DOUBLE: ">d"}
+_FLOAT_BITS: Final = ">f"
 
-_MAP_VALUES: Final = {
-    wire.RECORD_CONTINUOUS: wire.DOUBLE,
-    wire.RECORD_DISCRETE: wire.I64,
-    wire.RECORD_STRINGS: wire.STRING,
-    wire.RECORD_SPARSE_BINARY: wire.SET,
-    wire.RECORD_SPARSE_CONTINUOUS: wire.MAP,
-    wire.RECORD_BLOBS: wire.STRING,
-    wire.RECORD_TENSORS: wire.STRUCT,
-    wire.RECORD_SPARSE_TENSORS: wire.STRUCT,
+# field and type of its map's values -> struct code of the values, or types inside of them
+_SCALARS: Final = {(2, wire.DOUBLE): ">d", (2, wire.I32): _FLOAT_BITS, (3, wire.I64): ">q"}
+_STRINGS: Final = {(4, wire.STRING), (7, wire.STRING), (13, wire.STRING)}
+_SETS: Final = {
+    (5, wire.SET): wire.STRING,
+    (6, wire.SET): wire.I16,
+    (7, wire.SET): wire.I32,
+    (8, wire.SET): wire.I64,
 }
+_MAPS: Final = {
+    (6, wire.MAP): (wire.STRING, wire.DOUBLE),
+    (9, wire.MAP): (wire.STRING, wire.I32),
+    (10, wire.MAP): (wire.I16, wire.I32),
+    (11, wire.MAP): (wire.I32, wire.I32),
+    (12, wire.MAP): (wire.I64, wire.I32),
+}
+_TENSORS: Final = {(8, wire.STRUCT), (14, wire.STRUCT)}
+_SPARSE_TENSORS: Final = {(9, wire.STRUCT), (15, wire.STRUCT)}
+_KNOWN: Final = {*_SCALARS, *_STRINGS, *_SETS, *_MAPS, *_TENSORS, *_SPARSE_TENSORS}
 
 # typed tensors: wire type of the elements, and their struct code where they are numbers
 _TYPED: Final[dict[int, tuple[int, str]]] = {
@@ -59,27 +74,28 @@ class _Stop(Exception):  # noqa: N818 - not an error but how reading ends early
 
 @dataclass
 class _Tensor:
-    """Elements as float64 (or what becomes zeros: None), and where the first one begins."""
+    """Elements (None: what becomes zeros), and where the first one begins."""
 
-    values: list[float] | None
+    values: list[Any] | None
     offset: int
 
 
 @dataclass
 class _Record:
-    binary: set[int] = field(default_factory=set)
-    continuous: dict[int, float] = field(default_factory=dict)
-    discrete: dict[int, int] = field(default_factory=dict)
-    embeddings: dict[int, list[float] | None] = field(default_factory=dict)
+    """Pairs as they stand on the wire, by source; the fields of a record are kept by their number."""
+
+    fields: dict[int, tuple[Source, list[tuple[int, Any]]]] = field(default_factory=dict)
 
 
 class _Reader:
     """Reads one payload from ``offset`` on."""
 
-    def __init__(self, payload: bytes, offset: int, widths: dict[int, list[int]], exact: int) -> None:
+    def __init__(
+        self, payload: bytes, offset: int, widths: Mapping[int, Sequence[int]], *, exact: bool
+    ) -> None:
         self.payload = payload
         self.offset = offset
-        self.widths = widths  # feature id -> columns of the embeddings that have it
+        self.widths = widths  # feature id -> columns of the tensors that have it
         self.exact = exact
 
     # --- numbers ---
@@ -87,17 +103,18 @@ class _Reader:
     def number(self, code: str, at: int) -> Any:
         return struct.unpack_from(code, self.payload, at)[0]
 
+    def take(self, code: str) -> Any:
+        size = struct.calcsize(code)
+        self.need(size)
+        self.offset += size
+        return self.number(code, self.offset - size)
+
     def left(self) -> int:
         return len(self.payload) - self.offset
 
     def need(self, size: int) -> None:
         if self.left() < size:
             raise _Stop(wire.TRUNCATED, self.offset)
-
-    def key(self) -> int:
-        self.need(8)
-        self.offset += 8
-        return int(self.number(">q", self.offset - 8))
 
     # --- containers ---
 
@@ -169,8 +186,11 @@ class _Reader:
         elif wire_type != wire.LIST:
             raise _Stop(wire.WRONG_TYPE, start)
         else:
-            count, _ = self.header([wire.I64])
-            self.offset += 8 * count
+            self.longs()
+
+    def longs(self) -> list[int]:
+        count, _ = self.header([wire.I64])
+        return [self.take(">q") for _ in range(count)]
 
     def raw(self) -> _Tensor:
         data_type: int | None = None
@@ -183,9 +203,7 @@ class _Reader:
             if field_id == wire.RAW_DATA_TYPE:
                 if wire_type != wire.I32:
                     raise _Stop(wire.WRONG_TYPE, start)
-                self.need(4)
-                data_type = self.number(">i", self.offset)
-                self.offset += 4
+                data_type = self.take(">i")
             elif field_id == wire.RAW_CONTENT:
                 if wire_type != wire.STRING:
                     raise _Stop(wire.WRONG_TYPE, start)
@@ -200,7 +218,7 @@ class _Reader:
             return _Tensor(None, at)
         if len(content) % struct.calcsize(code):
             raise _Stop(wire.RAW_SIZE, at)
-        return _Tensor([float(value) for (value,) in struct.iter_unpack(code, content)], at)
+        return _Tensor([value for (value,) in struct.iter_unpack(code, content)], at)
 
     def typed(self, member: int) -> _Tensor:
         element, code = _TYPED[member]
@@ -219,7 +237,7 @@ class _Reader:
                 tensor = _Tensor(None, at)
                 if code:
                     data = self.payload[at : self.offset]
-                    tensor.values = [float(value) for (value,) in struct.iter_unpack(code, data)]
+                    tensor.values = [value for (value,) in struct.iter_unpack(code, data)]
             else:
                 self.rest(start, wire_type, is_shape=field_id == wire.SHAPE)
         if tensor is None:
@@ -241,17 +259,98 @@ class _Reader:
             raise _Stop(wire.NOT_ONE_MEMBER, start)
         return tensor
 
-    # --- records ---
+    def embedding(self, feature_id: int) -> _Tensor:
+        """Read a tensor; refuse one of the wrong length."""
+        tensor = self.tensor()
+        if tensor.values is not None:
+            self.check_length(feature_id, len(tensor.values), tensor.offset)
+        return tensor
 
-    def embedding(self, feature_id: int, tensor: _Tensor) -> None:
-        """Refuse an embedding of the wrong length."""
-        if tensor.values is None:
-            return
+    def check_length(self, feature_id: int, length: int, at: int) -> None:
         for width in self.widths.get(feature_id, ()):
-            if len(tensor.values) < width:
-                raise _Stop(wire.EMBEDDING_SHORT, tensor.offset)
-            if self.exact and len(tensor.values) > width:
-                raise _Stop(wire.EMBEDDING_LONG, tensor.offset)
+            self.check_width(length, width, at)
+
+    def check_width(self, length: int, width: int, at: int) -> None:
+        if length < width:
+            raise _Stop(wire.EMBEDDING_SHORT, at)
+        if self.exact and length > width:
+            raise _Stop(wire.EMBEDDING_LONG, at)
+
+    def sparse_tensor(self, feature_id: int) -> _Tensor:
+        """Read a COO tensor as the elements of the dense one, as many as a tensor of the layout takes."""
+        tensor: _Tensor | None = None
+        while True:
+            start, wire_type, member = self.next_field()
+            if wire_type == wire.STOP:
+                break
+            if tensor is not None or member != wire.SPARSE_COO:
+                raise _Stop(wire.NOT_ONE_MEMBER, start)
+            if wire_type != wire.STRUCT:
+                raise _Stop(wire.WRONG_TYPE, start)
+            tensor, check = self.coo(feature_id)
+        if tensor is None:
+            raise _Stop(wire.NOT_ONE_MEMBER, start)
+        check()
+        return tensor
+
+    def coo(self, feature_id: int) -> tuple[_Tensor, Any]:
+        shape: list[int] | None = None
+        indices: _Tensor | None = None
+        values: _Tensor | None = None
+        shape_at = 0
+        while True:
+            start, wire_type, field_id = self.next_field()
+            if wire_type == wire.STOP:
+                break
+            expected = {
+                wire.COO_SHAPE: wire.LIST,
+                wire.COO_INDICES: wire.STRUCT,
+                wire.COO_VALUES: wire.STRUCT,
+            }
+            if field_id not in expected:
+                self.skip(wire_type)
+            elif wire_type != expected[field_id]:
+                raise _Stop(wire.WRONG_TYPE, start)
+            elif field_id == wire.COO_SHAPE:
+                shape_at = self.offset + wire.LIST_HEADER_BYTES
+                shape = self.longs()
+            elif field_id == wire.COO_INDICES:
+                indices = self.typed(wire.TENSOR_INT64)
+            else:
+                values = self.tensor()
+        if shape is None or indices is None or values is None:
+            raise _Stop(wire.MISSING_FIELD, start)
+        dense = _Tensor(None, shape_at)
+
+        def check() -> None:
+            if values.values is None:
+                return
+            for width in self.widths.get(feature_id, ()):
+                length = 1
+                for dimension, extent in enumerate(shape):
+                    length *= extent
+                    if not 0 <= extent <= wire.MAX_DENSE or length > wire.MAX_DENSE:
+                        raise _Stop(wire.SPARSE_SHAPE, shape_at + 8 * dimension)
+                self.check_width(length, width, shape_at)
+                places = indices.values or []
+                if len(places) != len(shape) * len(values.values):
+                    raise _Stop(wire.SPARSE_INDICES, indices.offset)
+                for index, place in enumerate(places):
+                    if not 0 <= place < shape[index % len(shape)]:
+                        raise _Stop(wire.SPARSE_INDICES, indices.offset + 8 * index)
+                dense.values = dense.values or [0] * width
+                dense.values += [0] * (width - len(dense.values))
+                rank = len(shape)
+                for index, value in enumerate(values.values):
+                    flat = 0
+                    for place, extent in zip(places[index * rank : (index + 1) * rank], shape, strict=True):
+                        flat = flat * extent + int(place)
+                    if flat < len(dense.values):
+                        dense.values[flat] = value
+
+        return dense, check
+
+    # --- records ---
 
     def record(self) -> _Record:
         record = _Record()
@@ -263,115 +362,194 @@ class _Reader:
                 if wire_type != wire.SET:
                     raise _Stop(wire.WRONG_TYPE, start)
                 count, _ = self.header([wire.I64])
-                record.binary = {self.key() for _ in range(count)}
-                continue
-            if field_id in _MAP_VALUES:
+                record.fields[field_id] = Source.BINARY, [(self.take(">q"), 1) for _ in range(count)]
+            elif wire.RECORD_CONTINUOUS <= field_id <= wire.RECORD_SPARSE_TENSORS or (
+                field_id >= wire.COMPACT_SPARSE_16
+                and wire_type == wire.MAP
+                and self.left() >= 6
+                and self.payload[self.offset] == wire.I64
+                and (field_id, self.payload[self.offset + 1]) in _KNOWN
+            ):
                 if wire_type != wire.MAP:
                     raise _Stop(wire.WRONG_TYPE, start)
-                before = self.offset
-                count, _ = self.header([wire.I64, _MAP_VALUES[field_id]])
-                if field_id == wire.RECORD_CONTINUOUS:
-                    record.continuous = {self.key(): self.double() for _ in range(count)}
-                    continue
-                if field_id == wire.RECORD_DISCRETE:
-                    record.discrete = {self.key(): self.key() for _ in range(count)}
-                    continue
-                if field_id == wire.RECORD_TENSORS:
-                    record.embeddings = {}
-                    for _ in range(count):
-                        feature_id = self.key()
-                        tensor = self.tensor()
-                        self.embedding(feature_id, tensor)
-                        record.embeddings[feature_id] = tensor.values
-                    continue
-                self.offset = before
-            self.skip(wire_type)
-
-    def double(self) -> float:
-        self.offset += 8
-        return float(self.number(">d", self.offset - 8))
-
-
-def _widths(embedding_ids: Any, embedding_widths: Any) -> dict[int, list[int]]:
-    widths: dict[int, list[int]] = {}
-    for feature_id, width in zip(embedding_ids, embedding_widths, strict=True):
-        if width > 0:
-            widths.setdefault(int(feature_id), []).append(int(width))
-    return widths
-
-
-def measure(
-    payload: bytes, embedding_ids: Any, embedding_widths: Any, exact: int
-) -> tuple[int, int, int, int, int]:
-    """Read every length of a BatchPredictionRequest; see ``_kernels.measure``."""
-    reader = _Reader(payload, 0, _widths(embedding_ids, embedding_widths), exact)
-    num_records = records = common = -1
-    try:
-        while True:
-            start, wire_type, field_id = reader.next_field()
-            if wire_type == wire.STOP:
-                if records < 0:
-                    return wire.MISSING_FIELD, start, 0, 0, 0
-                return wire.OK, reader.offset, num_records, records, common
-            if field_id == wire.REQUEST_RECORDS:
-                if wire_type != wire.LIST:
-                    return wire.WRONG_TYPE, start, 0, 0, 0
-                num_records, _ = reader.header([wire.STRUCT])
-                records = reader.offset
-                for _ in range(num_records):
-                    reader.record()
-            elif field_id == wire.REQUEST_COMMON:
-                if wire_type != wire.STRUCT:
-                    return wire.WRONG_TYPE, start, 0, 0, 0
-                common = reader.offset
-                reader.record()
+                record.fields[field_id] = self.pairs(field_id)
             else:
-                reader.skip(wire_type)
-    except _Stop as stop:
-        return *stop.answer, 0, 0, 0
+                self.skip(wire_type)
+
+    def pairs(self, field_id: int) -> tuple[Source, list[tuple[int, Any]]]:
+        """Read a map of a record: its source and its pairs."""
+        start = self.offset
+        self.need(6)
+        value_type = self.payload[start + 1]
+        known = (field_id, value_type)
+        count = self.number(">i", start + 2)
+        if count > 0 and self.payload[start] == wire.I64 and known not in _KNOWN:
+            raise _Stop(wire.WRONG_TYPE, start + 1)
+        count, _ = self.header([wire.I64, value_type])
+        if count == 0:
+            return Source.BINARY, []
+        if known in _SCALARS:
+            source = Source.CONTINUOUS if field_id == wire.RECORD_CONTINUOUS else Source.DISCRETE
+            return source, [(self.take(">q"), self.take(_SCALARS[known])) for _ in range(count)]
+        if known in _STRINGS:
+            source = Source.STRING if field_id == wire.RECORD_STRINGS else Source.BLOB
+            return source, [(self.take(">q"), self.string()) for _ in range(count)]
+        if known in _SETS:
+            return Source.SPARSE_BINARY, [(self.take(">q"), self.keys(_SETS[known])) for _ in range(count)]
+        if known in _MAPS:
+            types = _MAPS[known]
+            return Source.SPARSE_CONTINUOUS, [(self.take(">q"), self.weights(*types)) for _ in range(count)]
+        read = self.embedding if known in _TENSORS else self.sparse_tensor
+        pairs = []
+        for _ in range(count):
+            feature_id = self.take(">q")
+            pairs.append((feature_id, read(feature_id)))
+        return Source.TENSOR, pairs
+
+    def category(self, key_type: int) -> bytes:
+        return self.string() if key_type == wire.STRING else b"%d" % self.take(_CODES[key_type])
+
+    def keys(self, key_type: int) -> list[tuple[bytes, int]]:
+        count, _ = self.header([key_type])
+        return [(self.category(key_type), 1) for _ in range(count)]
+
+    def weights(self, key_type: int, value_type: int) -> list[tuple[bytes, float]]:
+        code = ">d" if value_type == wire.DOUBLE else _FLOAT_BITS
+        count, _ = self.header([key_type, value_type])
+        return [(self.category(key_type), self.take(code)) for _ in range(count)]
 
 
-def fill(
-    payload: bytes,
-    num_records: int,
-    records: int,
-    common: int,
-    table: Any,
-    embedding_ids: Any,
-    exact: int,
-    out: Any,
-    first_row: int,
-) -> tuple[int, int]:
-    """Write every record of a BatchPredictionRequest into its row; see ``_kernels.fill``."""
-    columns = {int(key): int(value) for key, value in table.reshape(-1, 2) if value >= 0}
-    widths = _widths(embedding_ids, [tensor.shape[1] for tensor in out[3:]])
-    rows = slice(first_row, first_row + num_records)
-    for tensor, default in zip(out, (np.nan, 0, 0, 0, 0, 0), strict=True):
-        tensor[rows] = default
+class Reference:
+    """Decodes requests by the book; its arguments are those of ``decoder.Decoder``."""
 
-    @np.errstate(over="ignore")  # a double beyond float32 becomes an infinity, as in Navi
-    def lay(record: _Record, rows: slice | int) -> None:
-        by_kind: tuple[Mapping[int, float], ...] = (
-            record.continuous,
-            dict.fromkeys(record.binary, 1),
-            record.discrete,
-        )
-        for kind, features in enumerate(by_kind):
-            for feature_id, value in features.items():
-                found_kind, column = divmod(columns.get(feature_id, -1), 1 << wire.KIND_SHIFT)
-                if found_kind == kind:
-                    out[kind][rows, column] = value
-        for tensor, embedding_id in zip(out[3:], embedding_ids, strict=True):
-            if int(embedding_id) in record.embeddings and tensor.shape[1] > 0:
-                values = record.embeddings[int(embedding_id)]
-                tensor[rows] = 0 if values is None else np.array(values[: tensor.shape[1]])
+    def __init__(
+        self,
+        layout: Layout,
+        features: FeatureMap,
+        widths: Mapping[int, int],
+        *,
+        exact: bool = False,
+        form: int = wire.BATCH,
+    ) -> None:
+        self.layout = layout
+        self.features = features
+        self.widths = {tensor: width for tensor, width in widths.items() if width > 0}
+        self.exact = exact
+        self.form = form
+        self.embedding_widths: dict[int, list[int]] = {}
+        for tensor, feature_id in features.embeddings.items():
+            if tensor in self.widths:
+                self.embedding_widths.setdefault(feature_id, []).append(self.widths[tensor])
 
-    try:
-        if common >= 0:
-            lay(_Reader(payload, common, widths, exact).record(), rows)
-        reader = _Reader(payload, records, widths, exact)
-        for row in range(first_row, first_row + num_records):
-            lay(reader.record(), row)
-    except _Stop as stop:
-        return stop.answer
-    return wire.OK, reader.offset
+    def reader(self, payload: bytes, offset: int) -> _Reader:
+        return _Reader(payload, offset, self.embedding_widths, exact=self.exact)
+
+    def measure(self, payload: bytes) -> tuple[int, int, int, int, int]:
+        """Read every length of a request; see ``_kernels.measure``."""
+        reader = self.reader(payload, 0)
+        num_records = records = common = -1
+        try:
+            if self.form == wire.RECORD:
+                reader.record()
+                return wire.OK, reader.offset, 1, 0, -1
+            while True:
+                start, wire_type, field_id = reader.next_field()
+                if wire_type == wire.STOP:
+                    if records < 0:
+                        return wire.MISSING_FIELD, start, 0, 0, 0
+                    return wire.OK, reader.offset, num_records, records, common
+                if field_id == wire.REQUEST_RECORDS:
+                    if wire_type != (wire.LIST if self.form == wire.BATCH else wire.STRUCT):
+                        return wire.WRONG_TYPE, start, 0, 0, 0
+                    num_records = reader.header([wire.STRUCT])[0] if self.form == wire.BATCH else 1
+                    records = reader.offset
+                    for _ in range(num_records):
+                        reader.record()
+                elif field_id == wire.REQUEST_COMMON and self.form == wire.BATCH:
+                    if wire_type != wire.STRUCT:
+                        return wire.WRONG_TYPE, start, 0, 0, 0
+                    common = reader.offset
+                    reader.record()
+                else:
+                    reader.skip(wire_type)
+        except _Stop as stop:
+            return *stop.answer, 0, 0, 0
+
+    def fill(self, payload: bytes) -> tuple[int, dict[int, Array]]:
+        """Return the byte after a well-formed request's last record, and its rows by tensor."""
+        status, _, num_records, records, common = self.measure(payload)
+        if status != wire.OK:
+            raise ValueError(wire.STATUS_TEXTS[status])
+        out = {
+            tensor: np.full(
+                (num_records, width),
+                self.layout.tensors[tensor].default,
+                numpy_dtype(self.layout.tensors[tensor].dtype),
+            )
+            for tensor, width in self.widths.items()
+        }
+        with np.errstate(over="ignore", invalid="ignore"):  # a double beyond float32 becomes an infinity
+            if common >= 0:
+                shared = self.reader(payload, common).record()
+                for row in range(num_records):
+                    self.lay(shared, out, row)
+            reader = self.reader(payload, records)
+            for row in range(num_records):
+                self.lay(reader.record(), out, row)
+        return reader.offset, out
+
+    def lay(self, record: _Record, out: Mapping[int, Array], row: int) -> None:
+        """Lay a record over a row."""
+        for _, (source, pairs) in sorted(record.fields.items()):
+            for feature_id, value in pairs:
+                if source is Source.TENSOR:
+                    self.lay_tensor(feature_id, value, out, row)
+                    continue
+                places = self.features.columns.get((source, feature_id), ())
+                if isinstance(value, list):
+                    self.lay_sparse(places, dict(value), out, row)
+                else:
+                    for place in places:
+                        self.set(out, row, place, value)
+
+    def set(self, out: Mapping[int, Array], row: int, place: Place, value: Any) -> None:
+        if 0 <= place.column < self.widths.get(place.tensor, 0):
+            out[place.tensor][row, place.column] = _as(out[place.tensor].dtype, value)
+
+    def lay_sparse(
+        self, places: Sequence[Place], values: Mapping[bytes, Any], out: Mapping[int, Array], row: int
+    ) -> None:
+        """Lay a sparse feature over a row: it takes the place of a common one as a whole."""
+        for place in places:
+            default = self.layout.tensors[place.tensor].default
+            if 0 <= place.column < self.widths.get(place.tensor, 0):
+                out[place.tensor][row, place.column] = default
+        for category, value in values.items():
+            for place in places:
+                if place.category == category:
+                    self.set(out, row, place, value)
+
+    def lay_tensor(self, feature_id: int, tensor: _Tensor, out: Mapping[int, Array], row: int) -> None:
+        for number, embedding_id in self.features.embeddings.items():
+            if embedding_id == feature_id and number in self.widths:
+                target = out[number]
+                values = tensor.values or []
+                for column in range(target.shape[1]):
+                    target[row, column] = (
+                        _as(target.dtype, values[column]) if tensor.values is not None else 0
+                    )
+
+
+def _as(dtype: np.dtype[Any], value: Any) -> Any:
+    """Make a number one of a tensor's type."""
+    if dtype.kind == "O":
+        return value
+    if dtype.kind == "b":
+        return bool(value)
+    if dtype.kind == "f":
+        return dtype.type(np.float64(value))
+    bits = 8 * dtype.itemsize
+    if isinstance(value, float):
+        whole = math.trunc(value) if math.isfinite(value) else 0
+        return whole if -(2 ** (bits - 1)) <= whole < 2 ** (bits - 1) else 0
+    return (value + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1) if dtype.kind == "i" else value

@@ -1,29 +1,16 @@
-"""Kernels for tensor.thrift: a GeneralTensor is opened where it lies, then copied into a row.
+"""Kernels for tensor.thrift: a GeneralTensor or SparseTensor is opened where it lies and checked.
 
 The rules are those of ``_protocol``.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from navi_dr_transform import wire
-from navi_dr_transform._accelerate import (
-    inner,
-    read_f64,
-    read_i32,
-    read_i64,
-    read_raw_f32,
-    read_raw_f64,
-    read_raw_i32,
-    read_raw_i64,
-    read_u8,
-)
+from navi_dr_transform._accelerate import inner
+from navi_dr_transform._memory import read_i32, read_i64
 from navi_dr_transform._protocol import fixed_size, open_field, open_list, open_string, skip
 
-__all__ = ["check_length", "copy_values", "open_tensor"]
+__all__ = ["check_length", "check_sparse", "open_sparse", "open_tensor"]
 
 
 @inner
@@ -204,47 +191,96 @@ def check_length(form: int, count: int, width: int, exact: int) -> int:
 
 
 @inner
-def copy_values(payload: bytes, form: int, values: int, out: Any, row: int) -> None:
-    """Write a tensor's first elements into a row of an embedding, as float32.
+def open_coo(payload: bytes, offset: int) -> tuple[int, int, tuple[int, int, int, int, int, int, int]]:
+    """Open a COOSparseTensor; answers as ``open_sparse``."""
+    shape = indices = has_values = wire.ABSENT
+    rank = num_indices = form = values = count = 0
+    while True:
+        start = offset
+        status, offset, wire_type, field = open_field(payload, offset)
+        if status != wire.OK:
+            return status, offset, (0, 0, 0, 0, 0, 0, 0)
+        if wire_type == wire.STOP:
+            if shape < 0 or indices < 0 or has_values < 0:
+                return wire.MISSING_FIELD, start, (0, 0, 0, 0, 0, 0, 0)
+            return wire.OK, offset, (shape, rank, indices, num_indices, form, values, count)
+        if field == wire.COO_SHAPE:
+            if wire_type != wire.LIST:
+                return wire.WRONG_TYPE, start, (0, 0, 0, 0, 0, 0, 0)
+            status, shape, rank = open_list(payload, offset, wire.I64)
+            offset = shape + 8 * rank
+        elif field in (wire.COO_INDICES, wire.COO_VALUES):
+            if wire_type != wire.STRUCT:
+                return wire.WRONG_TYPE, start, (0, 0, 0, 0, 0, 0, 0)
+            if field == wire.COO_INDICES:
+                status, offset, _, indices, num_indices = open_typed(payload, offset, wire.TENSOR_INT64)
+            else:
+                status, offset, form, values, count = open_tensor(payload, offset)
+                has_values = field
+        else:
+            status, offset = skip(payload, offset, wire_type)
+        if status != wire.OK:
+            return status, offset, (0, 0, 0, 0, 0, 0, 0)
 
-    Parameters
-    ----------
-    payload
-        The request.
-    form
-        How the elements lie.
-    values
-        Where the first one begins; ``check_length`` has found at least as many as the row is wide.
-    out
-        (R, E) float32, C-contiguous, **written** in row ``row`` only.
-    row
-        0 <= row < R.
+
+@inner
+def open_sparse(payload: bytes, offset: int) -> tuple[int, int, tuple[int, int, int, int, int, int, int]]:
+    """Open a SparseTensor; its elements stay where they are.
+
+    Returns
+    -------
+    status, offset, coo
+        ``coo``: where the lengths of the dense dimensions begin and their number, where the indices begin and
+        their number, and the values' form, place and number as ``open_tensor`` answers.
     """
-    width = out.shape[1]
-    if form == wire.DOUBLES:
-        for column in range(width):
-            out[row, column] = np.float32(read_f64(payload, values + 8 * column))
-    elif form == wire.INTS:
-        for column in range(width):
-            out[row, column] = np.float32(np.float64(read_i32(payload, values + 4 * column)))
-    elif form == wire.LONGS:
-        for column in range(width):
-            out[row, column] = np.float32(np.float64(read_i64(payload, values + 8 * column)))
-    elif form == wire.RAW_FLOATS:
-        for column in range(width):
-            out[row, column] = read_raw_f32(payload, values + 4 * column)
-    elif form == wire.RAW_DOUBLES:
-        for column in range(width):
-            out[row, column] = np.float32(read_raw_f64(payload, values + 8 * column))
-    elif form == wire.RAW_INTS:
-        for column in range(width):
-            out[row, column] = np.float32(np.float64(read_raw_i32(payload, values + 4 * column)))
-    elif form == wire.RAW_LONGS:
-        for column in range(width):
-            out[row, column] = np.float32(np.float64(read_raw_i64(payload, values + 8 * column)))
-    elif form == wire.RAW_BYTES:
-        for column in range(width):
-            out[row, column] = np.float32(np.float64(read_u8(payload, values + column)))
-    else:
-        for column in range(width):
-            out[row, column] = np.float32(0.0)
+    coo = (0, 0, 0, 0, 0, 0, 0)
+    members = 0
+    while True:
+        start = offset
+        status, offset, wire_type, member = open_field(payload, offset)
+        if status != wire.OK:
+            return status, offset, coo
+        if wire_type == wire.STOP:
+            if members != 1:
+                return wire.NOT_ONE_MEMBER, start, coo
+            return wire.OK, offset, coo
+        members += 1
+        if members > 1 or member != wire.SPARSE_COO:
+            return wire.NOT_ONE_MEMBER, start, coo
+        if wire_type != wire.STRUCT:
+            return wire.WRONG_TYPE, start, coo
+        status, offset, coo = open_coo(payload, offset)
+        if status != wire.OK:
+            return status, offset, coo
+
+
+@inner
+def check_sparse(
+    payload: bytes, coo: tuple[int, int, int, int, int, int, int], width: int, exact: int
+) -> tuple[int, int]:
+    """Compare a sparse tensor with the width of the row that it is for, and its indices with its shape.
+
+    Answers the status, and where what is wrong begins. What holds no numbers becomes zeros, whatever its
+    indices say.
+    """
+    shape, rank, indices, num_indices, form, _, count = coo
+    if form == wire.NOT_NUMBERS:
+        return wire.OK, shape
+    length = wire.ONE
+    for dimension in range(rank):
+        extent = read_i64(payload, shape + 8 * dimension)
+        if extent < 0 or extent > wire.MAX_DENSE:
+            return wire.SPARSE_SHAPE, shape + 8 * dimension
+        length *= extent
+        if length > wire.MAX_DENSE:
+            return wire.SPARSE_SHAPE, shape + 8 * dimension
+    status = check_length(form, length, width, exact)
+    if status != wire.OK:
+        return status, shape
+    if num_indices != rank * count:
+        return wire.SPARSE_INDICES, indices
+    for index in range(num_indices):
+        value = read_i64(payload, indices + 8 * index)
+        if value < 0 or value >= read_i64(payload, shape + 8 * (index % rank)):
+            return wire.SPARSE_INDICES, indices + 8 * index
+    return wire.OK, shape

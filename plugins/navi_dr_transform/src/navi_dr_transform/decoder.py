@@ -1,29 +1,37 @@
 """Decoder: built once for a layout, a feature map and widths, then reused for every request.
 
 The boundary to the kernels: what goes in is checked and made exact here, and a kernel's status becomes a
-DecodeError here. Thread-safe: a decoder never changes after it was built.
+DecodeError here. Thread-safe: what a decoder changes is memory that one call has for itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from navi_core import Array, DecodeError, numpy_dtype
 from navi_dr_transform import _kernels, wire
+from navi_dr_transform._memory import rows_of
 from navi_dr_transform.feature_map import FeatureMap
-from navi_dr_transform.layout import HOME, Layout, Source
-from navi_dr_transform.tables import Int64Array, freeze
+from navi_dr_transform.layout import Layout
+from navi_dr_transform.tables import NUM_COUNTERS, Int64Array, freeze
 
-__all__ = ["Decoder", "Measured"]
+__all__ = ["Decoder", "Form", "Measured"]
 
-_NOT_WANTED: Final[Mapping[np.dtype[Any], Array]] = {
-    np.dtype(np.float32): np.empty((0, 0), dtype=np.float32),
-    np.dtype(np.int64): np.empty((0, 0), dtype=np.int64),
+Form: TypeAlias = Literal["batch", "prediction", "record"]
+"""Which struct a payload is: BatchPredictionRequest, PredictionRequest or a DataRecord alone."""
+
+_FORMS: Final[Mapping[str, tuple[int, str]]] = {
+    "batch": (wire.BATCH, "BatchPredictionRequest"),
+    "prediction": (wire.PREDICTION, "PredictionRequest"),
+    "record": (wire.RECORD, "DataRecord"),
 }
+
+_NOT_COUNTED: Final = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,7 @@ class Measured:
     Parameters
     ----------
     payloads
-        BatchPredictionRequests.
+        The requests.
     spans
         Of each: number of records, offset of the first one, offset of the common features or -1.
     row_ends
@@ -50,8 +58,17 @@ class Measured:
         return int(self.row_ends[-1]) if len(self.row_ends) else 0
 
 
+class _Workspace:
+    """Memory that a call of a kernel has for itself, kept from call to call: fresh pages would cost more."""
+
+    def __init__(self, scratch_size: int, defaults: Sequence[Array]) -> None:
+        self.scratch = np.zeros(scratch_size, np.int64)
+        self._template = [np.empty_like(row) for row in defaults]
+        self.template = rows_of(self._template)
+
+
 class Decoder:
-    """Turns BatchPredictionRequests into the tensors of a layout.
+    """Turns requests into the tensors of a layout.
 
     Parameters
     ----------
@@ -63,23 +80,27 @@ class Decoder:
         Index of a tensor -> columns; the tensors that are wanted. The others are neither made nor written.
     exact_embeddings
         Refuse embeddings that are longer than their tensor is wide, instead of taking their first values.
+    form
+        Which struct a payload is. Its records may be CompactDataRecords: their fields' types say so.
     """
 
     def __init__(
-        self, layout: Layout, features: FeatureMap, widths: Mapping[int, int], *, exact_embeddings: bool
+        self,
+        layout: Layout,
+        features: FeatureMap,
+        widths: Mapping[int, int],
+        *,
+        exact_embeddings: bool,
+        form: Form = "batch",
     ) -> None:
         self.layout = layout
-        if len(layout.tensors) != len(HOME.tensors):
-            msg = f"layout: expected the {len(HOME.tensors)} tensors of '{HOME.name}', got {len(layout.tensors)}"
-            raise ValueError(msg)
         self.widths = {
             index: widths[index] for index in range(len(layout.tensors)) if widths.get(index, 0) > 0
         }
-        embeddings = [index for index, each in enumerate(layout.tensors) if each.source is Source.TENSOR]
-        self._table = freeze(features.columns, self.widths)
-        self._embedding_ids = np.array([features.embeddings[index] for index in embeddings], np.int64)
-        self._embedding_widths = np.array([self.widths.get(index, 0) for index in embeddings], np.int64)
-        self._exact = int(exact_embeddings)
+        self._form, self._struct = _FORMS[form]
+        self._frozen = freeze(layout, features, self.widths, exact=exact_embeddings)
+        self._defaults = rows_of(self._frozen.defaults)
+        self._workspaces: list[_Workspace] = []
 
     @property
     def row_size_bytes(self) -> int:
@@ -96,7 +117,7 @@ class Decoder:
         Parameters
         ----------
         payloads
-            BatchPredictionRequests, each a bare struct in TBinaryProtocol; bytes after it are ignored.
+            Requests, each a bare struct in TBinaryProtocol; bytes after it are ignored.
 
         Raises
         ------
@@ -106,22 +127,23 @@ class Decoder:
         spans = []
         row_ends = np.empty(len(payloads), dtype=np.int64)
         num_rows = 0
-        for index, payload in enumerate(payloads):
-            status, offset, *span = _kernels.measure(
-                payload, self._embedding_ids, self._embedding_widths, self._exact
-            )
-            if status != wire.OK:
-                raise _refusal(status, index, offset)
-            spans.append((span[0], span[1], span[2]))
-            num_rows += span[0]
-            row_ends[index] = num_rows
+        with self._workspace() as workspace:
+            for index, payload in enumerate(payloads):
+                status, offset, *span = _kernels.measure(
+                    payload, self._form, self._frozen.plan, workspace.scratch
+                )
+                if status != wire.OK:
+                    raise self._refusal(status, index, offset)
+                spans.append((span[0], span[1], span[2]))
+                num_rows += span[0]
+                row_ends[index] = num_rows
         return Measured(payloads, spans, row_ends)
 
     def allocate(self, num_rows: int) -> dict[int, Array]:
         """Return uninitialised arrays of so many rows for the wanted tensors."""
         return {index: np.empty((num_rows, width), self.dtype(index)) for index, width in self.widths.items()}
 
-    def fill(self, measured: Measured, out: Mapping[int, Array]) -> None:
+    def fill(self, measured: Measured, out: Mapping[int, Array], counters: Int64Array | None = None) -> None:
         """Write every row of every wanted tensor, defaults included. Releases the GIL.
 
         Parameters
@@ -131,6 +153,9 @@ class Decoder:
         out
             Index of a tensor -> (num_rows, width) array of the tensor's type, C-contiguous, **written**; one for every
             wanted tensor.
+        counters
+            (``tables.NUM_COUNTERS``,) int64: what came is **added** (``tables.Counter``). None: nothing is counted,
+            at no cost.
 
         Raises
         ------
@@ -139,24 +164,52 @@ class Decoder:
         ValueError
             An array is not as described.
         """
-        tensors = tuple(
-            self._checked(index, out.get(index), measured.num_rows)
-            for index in range(len(self.layout.tensors))
-        )
-        first_row = 0
-        for index, (payload, span) in enumerate(zip(measured.payloads, measured.spans, strict=True)):
-            status, offset = _kernels.fill(
-                payload, *span, self._table, self._embedding_ids, self._exact, tensors, first_row
+        arrays = [self._checked(index, out.get(index), measured.num_rows) for index in self.widths]
+        rows = rows_of(arrays)
+        counted = _NOT_COUNTED if counters is None else counters
+        if (
+            counted.shape not in ((0,), (NUM_COUNTERS,))
+            or counted.dtype != np.int64
+            or not counted.flags.carray
+        ):
+            msg = (
+                f"counters: expected a writeable int64 ({NUM_COUNTERS},), got {counted.dtype} {counted.shape}"
             )
-            if status != wire.OK:
-                raise _refusal(status, index, offset)
-            first_row += span[0]
+            raise ValueError(msg)
+        first_row = 0
+        with self._workspace() as workspace:
+            for index, (payload, span) in enumerate(zip(measured.payloads, measured.spans, strict=True)):
+                status, offset = _kernels.fill(
+                    payload,
+                    *span,
+                    self._frozen.plan,
+                    self._frozen.displacements,
+                    self._defaults,
+                    workspace.template,
+                    rows,
+                    first_row,
+                    workspace.scratch,
+                    counted,
+                )
+                if status != wire.OK:
+                    raise self._refusal(status, index, offset)
+                first_row += span[0]
+
+    @contextmanager
+    def _workspace(self) -> Iterator[_Workspace]:
+        """Lend memory that no other call has; appending to and popping from a list are atomic."""
+        try:
+            workspace = self._workspaces.pop()
+        except IndexError:
+            workspace = _Workspace(self._frozen.scratch_size, self._frozen.defaults)
+        try:
+            yield workspace
+        finally:
+            self._workspaces.append(workspace)
 
     def _checked(self, index: int, array: Array | None, num_rows: int) -> Array:
-        """Return the array that the kernel gets for a tensor; an empty one where it is not wanted."""
+        """Return the array of a tensor, if it is as kernels need it: they write through addresses."""
         dtype = self.dtype(index)
-        if index not in self.widths:
-            return _NOT_WANTED[dtype]
         shape = (num_rows, self.widths[index])
         if array is None or array.shape != shape or array.dtype != dtype or not array.flags.carray:
             got = "nothing" if array is None else f"{array.dtype} {array.shape}, {array.flags.carray=}"
@@ -164,6 +217,5 @@ class Decoder:
             raise ValueError(msg)
         return array
 
-
-def _refusal(status: int, payload: int, offset: int) -> DecodeError:
-    return DecodeError(f"BatchPredictionRequest: {wire.STATUS_TEXTS[status]}", offset=offset, row=payload)
+    def _refusal(self, status: int, payload: int, offset: int) -> DecodeError:
+        return DecodeError(f"{self._struct}: {wire.STATUS_TEXTS[status]}", offset=offset, row=payload)

@@ -72,6 +72,13 @@ RAW_INT32: Final = 2
 RAW_INT64: Final = 3
 RAW_UINT8: Final = 4
 
+SPARSE_COO: Final = 1
+COO_SHAPE: Final = 1
+COO_INDICES: Final = 2
+COO_VALUES: Final = 3
+MAX_DENSE: Final = 2**31
+"""The most elements that a sparse tensor may stand for."""
+
 # --- how a tensor's elements lie in the payload -----------------------------------------------------------
 
 NOT_NUMBERS: Final = 0  # strings, blobs, booleans, data types without a number: read as zeros, as in Navi
@@ -84,23 +91,38 @@ RAW_INTS: Final = 6
 RAW_LONGS: Final = 7
 RAW_BYTES: Final = 8
 
-# --- the frozen feature map (feature_map.freeze) --------------------------------------------------------
+# --- what a field of a DataRecord or CompactDataRecord holds: its types on the wire say ---------------------
 
-GOLDEN: Final = -7046029254386353131
-"""2**64 divided by the golden ratio, as a signed integer: spreads ids over the table (Knuth's method)."""
+NO_KIND: Final = 0
+IDS: Final = 1  # set<i64>
+ID_DOUBLES: Final = 2  # map<i64, double>
+ID_FLOATS: Final = 3  # map<i64, i32>: the bits of a float
+ID_LONGS: Final = 4
+ID_STRINGS: Final = 5  # strings and blobs
+ID_SETS: Final = 6  # map<i64, set<string or integer>>
+ID_MAPS: Final = 7  # map<i64, map<string or integer, double or bits of a float>>
+ID_TENSORS: Final = 8
+ID_SPARSE_TENSORS: Final = 9
 
-CONTINUOUS_KIND: Final = 0
-BINARY_KIND: Final = 1
-DISCRETE_KIND: Final = 2
-KIND_SHIFT: Final = 32
-"""A slot's value is ``kind << KIND_SHIFT | column``."""
+COMPACT_SPARSE_16: Final = 10  # fields that only a CompactDataRecord has
+COMPACT_SPARSE_32: Final = 11
+COMPACT_SPARSE_64: Final = 12
+COMPACT_BLOBS: Final = 13
+COMPACT_TENSORS: Final = 14
+COMPACT_SPARSE_TENSORS: Final = 15
+
+# --- which struct a payload is --------------------------------------------------------------------------------
+
+BATCH: Final = 0  # BatchPredictionRequest
+PREDICTION: Final = 1  # PredictionRequest: its one record has the id of a BatchPredictionRequest's records
+RECORD: Final = 2  # DataRecord
 
 # --- first values of kernels' variables: names, because Numba compiles anew for every literal argument --------
 
 BEGIN: Final = 0
+ONE: Final = 1
 ABSENT: Final = -1
-DEFAULTS_ROW: Final = 0
-COMMON_ROW: Final = 1
+ONLY_ROW: Final = 0
 
 # --- what a kernel answers -----------------------------------------------------------------------------------
 
@@ -116,6 +138,9 @@ NOT_ONE_MEMBER: Final = 8
 RAW_SIZE: Final = 9
 EMBEDDING_SHORT: Final = 10
 EMBEDDING_LONG: Final = 11
+NO_SUCH_ROW: Final = 12
+SPARSE_SHAPE: Final = 13
+SPARSE_INDICES: Final = 14
 
 STATUS_TEXTS: Final = {
     TRUNCATED: "expected more bytes, got the end of the payload",
@@ -129,5 +154,8 @@ STATUS_TEXTS: Final = {
     RAW_SIZE: "expected the raw tensor's content to be a whole number of elements, got another size",
     EMBEDDING_SHORT: "expected at least as many values as the embedding is wide, got fewer",
     EMBEDDING_LONG: "expected exactly as many values as the embedding is wide, got more",
+    NO_SUCH_ROW: "expected rows for every record, got too few",
+    SPARSE_SHAPE: f"expected a dense shape of 0 to {MAX_DENSE} elements, got another",
+    SPARSE_INDICES: "expected one index inside the dense shape for every dimension of every value, got others",
 }
 """Status -> what was expected and what came."""
