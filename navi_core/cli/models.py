@@ -35,5 +35,6 @@ def make_command(state: CliState) -> click.Command:
             *endpoint_options("http://127.0.0.1:8501, or gRPC for other protocols"),
             json_option(),
         ],
-        help="List models, versions and states of a running host: the models named, or all of them over http://.",
+        help="List models, versions and states of a running server: the models named, or all, which tf-serving lists "
+        "over http:// and oip over gRPC.",
     )

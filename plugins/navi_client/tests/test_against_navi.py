@@ -145,6 +145,11 @@ async def test_versions_outputs_and_metadata(address, protocol):
         assert not await client.ready("nobody")
         found = await client.metadata("m")
         assert found.model == "m"
+        if protocol == "oip":
+            assert {(each.model, each.version) for each in await client.models()} >= {("m", "3"), ("m", "7")}
+        else:
+            with pytest.raises(UnsupportedError, match="no lists of models"):
+                await client.models()
         x = found.inputs["serving_default"]["x"]
         assert (x.dtype, x.shape) == ("float32", (None, 2))
         assert set(found.outputs["serving_default"]) == {"y", "rows"}

@@ -96,6 +96,17 @@ def test_versions_of_servers_that_say_them_otherwise(fake, connect):
 
 
 @pytest.mark.integration
+def test_all_models_of_a_repository(fake, connect):
+    index = oip.RepositoryIndexResponse.ModelIndex
+    listed = [index(name="m", version="2", state="READY"), index(name="n", reason="no version fits")]
+    fake.answers = [oip.RepositoryIndexResponse(models=listed).SerializeToString()]
+    assert connect("oip").models([]) == [
+        RemoteVersion("m", 2, "READY"),
+        RemoteVersion("n", None, "unknown", "no version fits"),
+    ]
+
+
+@pytest.mark.integration
 def test_types_that_navi_does_not_have(fake, connect):
     tensor = oip.ModelMetadataResponse.TensorMetadata(name="x", datatype="FP128", shape=[1])
     fake.answers = [oip.ModelMetadataResponse(name="m", inputs=[tensor]).SerializeToString()]
@@ -238,11 +249,17 @@ def test_models(hosted, navi_host):
     ]
     status, out, _ = navi_host("models", "m", "--url", f"oip+grpc://{hosted}", "--json")
     assert {(row["version"], row["state"]) for row in json.loads(out)} == {(3, "READY"), (7, "READY")}
+    status, out, _ = navi_host("models", "--url", f"oip+grpc://{hosted}", "--json")
+    assert {(row["model"], row["version"], row["state"]) for row in json.loads(out)} == {
+        ("m", 3, "READY"),
+        ("m", 7, "READY"),
+        ("rows", 1, "READY"),
+    }
 
 
 WRONG = {
     "an unknown model": (("models", "nobody"), 1, "NOT_FOUND: Could not find any versions of model nobody"),
-    "all models": (("models",), 1, "models cannot be listed over gRPC"),
+    "all models": (("models",), 1, "over gRPC has no list of models: name some"),
     "no such model": (("predict", "n", "--json", "1"), 1, "NOT_FOUND: Servable not found"),
     "a wrong shape": (("predict", "m", "--json", "[1]"), 1, "INVALID_ARGUMENT: "),
     "too little time": (("models", "m", "--timeout-ms", "0"), 2, "invalid value for '--timeout-ms'"),

@@ -133,7 +133,7 @@ def test_a_stream_carries_answers_and_failures():
     answer = PROTOCOL.read_stream_answer(encode_stream_response(pieces))
     assert answer["y"].tolist() == [1, 1]
     assert answer.request_id == "a"
-    failure = PROTOCOL.read_stream_answer(encode_stream_error("no such model", "b"))
+    failure = PROTOCOL.read_stream_answer(encode_stream_error("no such model", "b", parameters={}))
     assert isinstance(failure, ClientError)
     assert failure.message == "no such model"
 

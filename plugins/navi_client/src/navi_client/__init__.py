@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from navi_client.errors import ClientError, Code, DecodeError, UnsupportedError
     from navi_client.messages import (
         Class,
+        ListedModel,
         ModelMetadata,
         Outputs,
         Request,
@@ -37,6 +38,7 @@ _MODULE_OF: Final = {
     "ClientError": "errors",
     "Code": "errors",
     "DecodeError": "errors",
+    "ListedModel": "messages",
     "ModelMetadata": "messages",
     "Outputs": "messages",
     "Request": "messages",
@@ -56,6 +58,7 @@ __all__ = [
     "ClientError",
     "Code",
     "DecodeError",
+    "ListedModel",
     "ModelMetadata",
     "Outputs",
     "Request",

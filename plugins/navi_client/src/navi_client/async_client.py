@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from navi_client.asking import Asking
 from navi_client.errors import ClientError
-from navi_client.messages import Class, ModelMetadata, Outputs, Request, Target, VersionStatus
+from navi_client.messages import Class, ListedModel, ModelMetadata, Outputs, Request, Target, VersionStatus
 from navi_client.protocols.base import Exchange
 from navi_client.types import Features, Inputs, Parameters
 
@@ -108,6 +108,10 @@ class AsyncClient(Asking):
     ) -> list[VersionStatus]:
         """Ask for the states of a model's versions; see `navi_client.Client.status`."""
         return await self._ask(self._protocol.status(Target(model, version)), timeout_s)
+
+    async def models(self, *, timeout_s: float | None = None) -> list[ListedModel]:
+        """Ask which models there are; see `navi_client.Client.models`."""
+        return await self._ask(self._protocol.models(), timeout_s)
 
     async def live(self, *, timeout_s: float | None = None) -> bool:
         """Ask whether the server is there; see `navi_client.Client.live`."""

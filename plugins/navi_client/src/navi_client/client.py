@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from navi_client.asking import Asking
 from navi_client.errors import ClientError
-from navi_client.messages import Class, ModelMetadata, Outputs, Request, Target, VersionStatus
+from navi_client.messages import Class, ListedModel, ModelMetadata, Outputs, Request, Target, VersionStatus
 from navi_client.protocols.base import Exchange
 from navi_client.types import Features, Inputs, Parameters
 
@@ -220,6 +220,16 @@ class Client(Asking):
             See `predict`.
         """
         return self._ask(self._protocol.status(Target(model, version)), timeout_s)
+
+    def models(self, *, timeout_s: float | None = None) -> list[ListedModel]:
+        """Ask which models there are (Open Inference Protocol, Triton's repository extension).
+
+        Raises
+        ------
+        ClientError
+            See `predict`.
+        """
+        return self._ask(self._protocol.models(), timeout_s)
 
     def live(self, *, timeout_s: float | None = None) -> bool:
         """Ask whether the server is there.

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 
 from navi_client.types import Array, Inputs, Parameters
 
-__all__ = ["Class", "ModelMetadata", "Outputs", "Request", "Target", "TensorInfo", "VersionStatus"]
+__all__ = [
+    "Class",
+    "ListedModel",
+    "ModelMetadata",
+    "Outputs",
+    "Request",
+    "Target",
+    "TensorInfo",
+    "VersionStatus",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,19 @@ class Class:
 
     label: str
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A version of a model that a server has, or could have: ``READY`` is one that answers; ``reason`` says why not.
+
+    Version and state are empty where the server does not say.
+    """
+
+    model: str
+    version: str
+    state: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["OipClient", "ProtonClient", "TfServingClient"]
 
 _GRPC_PORT = 8500
-_NO_LIST = "models cannot be listed over gRPC: name some, or ask navi over http://"
 
 
 class GrpcClient(RemoteClient):
@@ -105,7 +104,10 @@ class TfServingClient(GrpcClient):
     def models(self, names: Sequence[str]) -> Sequence[RemoteVersion]:
         """Return the versions of the named models."""
         if not names:
-            raise UnsupportedError(_NO_LIST)
+            raise UnsupportedError(
+                "TensorFlow Serving's protocol over gRPC has no list of models: name some, or ask with --protocol oip "
+                "or over http://"
+            )
         with _as_navis_errors():
             return [
                 RemoteVersion(name, each.version, each.state, each.error)
@@ -121,9 +123,16 @@ class OipClient(GrpcClient):
     protocol: ClassVar[ProtocolName] = "oip"
 
     def models(self, names: Sequence[str]) -> Sequence[RemoteVersion]:
-        """Return the versions of the named models: READY, or UNAVAILABLE, which is all that the protocol says."""
+        """Return the versions of the named models: READY, or UNAVAILABLE, which is all that the protocol says.
+
+        All of them, with more to their states, are in the index of the server's repository, where it has one.
+        """
         if not names:
-            raise UnsupportedError(_NO_LIST)
+            with _as_navis_errors():
+                return [
+                    RemoteVersion(each.model, _version(each.version), each.state or "unknown", each.reason)
+                    for each in self._client.models()
+                ]
         return [version for name in names for version in self._versions(name)]
 
     def _versions(self, name: str) -> Iterator[RemoteVersion]:

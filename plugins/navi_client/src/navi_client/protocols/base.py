@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from navi_client._generated import grpc_health
 from navi_client._generated.descriptors import parse_message
 from navi_client.errors import ClientError, Code, UnsupportedError
-from navi_client.messages import Class, ModelMetadata, Outputs, Request, Target, VersionStatus
+from navi_client.messages import Class, ListedModel, ModelMetadata, Outputs, Request, Target, VersionStatus
 from navi_client.types import Features
 
 __all__ = ["Exchange", "WireProtocol"]
@@ -92,6 +92,10 @@ class WireProtocol(ABC):
         """Ask for the states of a model's versions."""
         del target
         self._lacks("states of versions")
+
+    def models(self) -> Exchange[list[ListedModel]]:
+        """Ask which models there are."""
+        self._lacks("lists of models")
 
     def live(self) -> Exchange[bool]:
         """Ask whether the server is there: any answer of the health service says so."""

@@ -17,7 +17,7 @@ from navi_client._generated.tensor_proto import varint
 from navi_client._generated.tensors import dtype_of
 from navi_client.arrays import named_arrays
 from navi_client.errors import ClientError, Code, DecodeError, UnsupportedError
-from navi_client.messages import ModelMetadata, Outputs, Request, Target, TensorInfo
+from navi_client.messages import ListedModel, ModelMetadata, Outputs, Request, Target, TensorInfo
 from navi_client.oip_head import InputHead
 from navi_client.protocols.base import Exchange, WireProtocol
 from navi_client.protocols.fields import NotPlainError, length_delimited
@@ -196,6 +196,10 @@ class OpenInference(WireProtocol):
         request = oip.ModelMetadataRequest(name=target.model, version=_version(target))
         return Exchange(_SERVICE + "ModelMetadata", request.SerializeToString(), _read_metadata)
 
+    def models(self) -> Exchange[list[ListedModel]]:
+        """Ask which models there are: Triton's repository extension, which KServe does not have."""
+        return Exchange(_SERVICE + "RepositoryIndex", b"", _read_index)
+
     def live(self) -> Exchange[bool]:
         """Ask whether the server is there."""
         return Exchange(_SERVICE + "ServerLive", b"", _is_live)
@@ -287,6 +291,11 @@ def _read_metadata(body: bytes) -> ModelMetadata:
         outputs={_SIGNATURE: {each.name: _info(each) for each in message.outputs}},
         platform=message.platform,
     )
+
+
+def _read_index(body: bytes) -> list[ListedModel]:
+    models = parse_message(oip.RepositoryIndexResponse, body).models
+    return [ListedModel(each.name, each.version, each.state, each.reason) for each in models]
 
 
 def _info(tensor: ModelMetadataResponse.TensorMetadata) -> TensorInfo:
