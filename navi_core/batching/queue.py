@@ -242,6 +242,7 @@ class BatchQueue(Generic[T]):
         self._levels: Final[Sequence[dict[Hashable, deque[Entry[T]]]]] = [
             {} for _ in range(max(policy.priority_levels, 1))
         ]
+        self._is_flat: Final = len(self._levels) == 1
         self._draining = False
         self._num_dead = 0
         self.num_rows = 0
@@ -318,8 +319,9 @@ class BatchQueue(Generic[T]):
             if not group:
                 del groups[key]
                 continue
-            below = self._levels[level + 1 :]
-            lines = [group, *(lower[key] for lower in below if key in lower)] if below else [group]
+            lines = [group]
+            if not self._is_flat:
+                lines += [lower[key] for lower in self._levels[level + 1 :] if key in lower]
             reason, ready_at = self._readiness(lines, now)
             if reason is None:
                 if decision.wake_at is None or ready_at < decision.wake_at:

@@ -265,6 +265,31 @@ async def test_stream__of_asyncio_ends_when_the_client_has_sent_all(managed):
     assert got == [("0", None), ("1", None), ("2", None)]
 
 
+def test_stream__of_many_requests_is_answered_in_their_order(managed):
+    ended: queue.Queue = queue.Queue()
+    with triton_grpc.InferenceServerClient(managed.grpc) as client:
+        client.start_stream(lambda result, error: ended.put((result, error)))
+        for number in range(200):
+            values = [tensor(triton_grpc, X + number)]
+            client.async_stream_infer("mul_1", values, request_id=str(number), priority=number % 3)
+        got = [ended.get(timeout=10) for _ in range(200)]
+        client.stop_stream()
+    assert not [error for _, error in got if error is not None]
+    assert [result.get_response().id for result, _ in got] == [str(number) for number in range(200)]
+    factors = np.array(Y)[:, 1] / X[:, 1]
+    for number, (result, _) in enumerate(got):
+        np.testing.assert_allclose(result.as_numpy("Y")[:, 1], (X + number)[:, 1] * factors)
+        assert result.get_response().parameters["triton_final_response"].bool_param
+
+
+def test_priority_and_timeout__are_taken(client):
+    answer = client.infer("mul_1", inputs(client), priority=1, timeout=5_000_000)
+    assert answer.as_numpy("Y").tolist() == Y
+    with pytest.raises(utils.InferenceServerException) as caught:
+        client.infer("mul_1", inputs(client), timeout=1)  # of microseconds
+    assert caught.value.status().removeprefix("StatusCode.") == code(client, "DEADLINE_EXCEEDED")
+
+
 # --- errors -----------------------------------------------------------------------------------------------------
 
 
