@@ -16,6 +16,7 @@ def load_converter(
     version_dir: str | Path,
     layout: str | Mapping[str, Any] | None = None,
     *,
+    request: str | None = None,
     embedding_length: str | None = None,
     widths: Mapping[str, int] | None = None,
     segdense_file: str | None = None,
@@ -33,6 +34,9 @@ def load_converter(
         The directory that holds the version's files.
     layout
         Which tensors a request becomes: ``home``, ``segdense``, or the layout section as a dictionary.
+    request
+        What a payload is: ``batch`` (BatchPredictionRequest), ``prediction`` (PredictionRequest) or ``record``
+        (DataRecord). Records may be CompactDataRecords in any case.
     embedding_length
         ``truncate`` takes the first values of an embedding that is longer than its tensor is wide, as Navi
         does; ``strict`` refuses it. A shorter one is refused in any case.
@@ -57,6 +61,7 @@ def load_converter(
 
     said = {
         "layout": layout,
+        "request": request,
         "embedding_length": embedding_length,
         "widths": widths,
         "segdense_file": segdense_file,

@@ -46,6 +46,11 @@ _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
     "--layout", help="Which tensors a request becomes: home, segdense; else what navi.toml says, else home."
 )
 @click.option(
+    "--request",
+    type=click.Choice(["batch", "prediction", "record"]),
+    help="What a request is: BatchPredictionRequest, PredictionRequest, DataRecord; else what navi.toml says, else batch.",
+)
+@click.option(
     "--embedding-length",
     type=click.Choice(["truncate", "strict"]),
     help="What to do with embeddings that are longer than their tensor is wide; else what navi.toml says, else truncate.",
@@ -59,6 +64,7 @@ def transform(
     number: int,
     form: str,
     layout: str | None,
+    request: str | None,
     embedding_length: str | None,
     as_json: bool,
 ) -> None:
@@ -71,7 +77,7 @@ def transform(
     """
     from navi_dr_transform.transform import run, run_explain  # noqa: PLC0415 - imports numba: only when it runs
 
-    said = {"layout": layout, "embedding_length": embedding_length}
+    said = {"layout": layout, "request": request, "embedding_length": embedding_length}
     options = {name: value for name, value in said.items() if value is not None}
     if explain:
         if output is not None:

@@ -5,8 +5,9 @@ Import-light: Numba is imported, and kernels are compiled or loaded, when a mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Iterable, Mapping, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from msgspec import Struct
 
@@ -15,6 +16,7 @@ from navi_core import (
     Artifact,
     BoundConverter,
     Converter,
+    ConverterMetric,
     DType,
     NamedArrays,
     Plan,
@@ -25,11 +27,14 @@ from navi_core import (
     string_array,
 )
 from navi_dr_transform.binding import BoundInput, bind_inputs
+from navi_dr_transform.feature_id import feature_id
 from navi_dr_transform.layout import HOME
 from navi_dr_transform.options import BprOptions
+from navi_dr_transform.reports import Reports
 from navi_dr_transform.resolve import resolve_layout
 
 if TYPE_CHECKING:
+    from navi_dr_transform.counting import Counting
     from navi_dr_transform.decoder import Decoder, Measured
 
 __all__ = ["BoundBprConverter", "BprConverter"]
@@ -37,6 +42,25 @@ __all__ = ["BoundBprConverter", "BprConverter"]
 
 def _any_is_home(_text: str) -> str:
     return HOME.name
+
+
+def _parse_ids(text: str) -> tuple[int, ...]:
+    """Read a list of feature ids, as Navi's flags have it."""
+    try:
+        ids = tuple(int(word) for word in text.split(",") if word.strip())
+    except ValueError:
+        raise ValueError(f"expected feature ids, ID,ID..., got '{text}'") from None
+    if any(not -(2**63) <= feature_id < 2**63 for feature_id in ids):
+        raise ValueError(f"expected feature ids of 64 bits, got '{text}'")
+    return ids
+
+
+def _reported_ids(features: Iterable[str | int], known: Mapping[str, int]) -> list[int]:
+    """Return the ids of features: their own, those of the segdense file, or the hashes of their names."""
+    return [
+        known.get(feature, feature_id(feature)) if isinstance(feature, str) else feature
+        for feature in features
+    ]
 
 
 class BprConverter(Converter):
@@ -53,6 +77,17 @@ class BprConverter(Converter):
             metavar="NAME",
             parse=_any_is_home,
         ),
+        *(
+            ServeFlag(
+                name=f"--onnx-report-{kind}-feature-ids",
+                option=f"report_{kind}_features",
+                help=f"Observe the values of {kind} features in histograms.",
+                metavar="ID,...",
+                parse=_parse_ids,
+                scope="model",
+            )
+            for kind in ("discrete", "continuous")
+        ),
     )
 
     def recognise(self, artifact: Artifact) -> bool:
@@ -62,6 +97,7 @@ class BprConverter(Converter):
 
     def bind(self, artifact: Artifact, signature: Signature, options: Any) -> BoundBprConverter:
         """Read the mapping files, match the model's inputs, compile or load the kernels."""
+        from navi_dr_transform.counting import Counting  # noqa: PLC0415 - imports what kernels read
         from navi_dr_transform.decoder import Decoder  # noqa: PLC0415 - imports numba: only with a model
 
         options = options or BprOptions()
@@ -73,12 +109,35 @@ class BprConverter(Converter):
             resolved.features,
             {bound.tensor: bound.width for bound in inputs},
             exact_embeddings=options.embedding_length == "strict",
+            form=options.request,
         )
-        return BoundBprConverter(decoder, inputs, signature, options.input_name)
+        ids = {name: feature for feature, name in resolved.names.items()}
+        reports = Reports(
+            _reported_ids(options.report_continuous_features, ids),
+            _reported_ids(options.report_discrete_features, ids),
+        )
+        return BoundBprConverter(
+            decoder, inputs, signature, options.input_name, Counting(reports, options.count_features_every)
+        )
+
+
+class _Planned(NamedTuple):
+    """A request that was planned.
+
+    Parameters
+    ----------
+    measured
+        Its payloads and what they hold.
+    seconds
+        Time that it took.
+    """
+
+    measured: Measured
+    seconds: float
 
 
 class BoundBprConverter(BoundConverter):
-    """The converter for one loaded version. Thread-safe: nothing changes after construction.
+    """The converter for one loaded version. Thread-safe: after construction it only counts.
 
     Parameters
     ----------
@@ -90,13 +149,21 @@ class BoundBprConverter(BoundConverter):
         The model's own.
     input_name
         What clients call the string input.
+    counting
+        Counts what is decoded.
     """
 
     def __init__(
-        self, decoder: Decoder, inputs: tuple[BoundInput, ...], signature: Signature, input_name: str
+        self,
+        decoder: Decoder,
+        inputs: tuple[BoundInput, ...],
+        signature: Signature,
+        input_name: str,
+        counting: Counting,
     ) -> None:
         self._decoder = decoder
         self._inputs = inputs
+        self._counting = counting
         self._rows = {
             bound.name: RowSpec(decoder.layout.tensors[bound.tensor].dtype, (bound.width,))
             for bound in inputs
@@ -112,6 +179,7 @@ class BoundBprConverter(BoundConverter):
 
     def plan(self, inputs: NamedArrays) -> Plan:
         """Read every length of every string."""
+        started = perf_counter()
         (strings,) = inputs.values()
         measured = self._decoder.measure(string_array(strings).ravel().tolist())
         return Plan(
@@ -119,10 +187,21 @@ class BoundBprConverter(BoundConverter):
             row_ends=measured.row_ends,
             size_bytes=measured.num_rows * self._decoder.row_size_bytes,
             rows=self._rows,
-            payload=measured,
+            payload=_Planned(measured, perf_counter() - started),
         )
 
     def fill(self, plan: Plan, out: Mapping[str, Array]) -> None:
         """Write the records of every string into rows. Releases the GIL."""
-        measured = cast("Measured", plan.payload)
-        self._decoder.fill(measured, {bound.tensor: out[bound.name] for bound in self._inputs})
+        started = perf_counter()
+        planned = cast("_Planned", plan.payload)
+        counters, reported = self._counting.new()
+        tensors = {bound.tensor: out[bound.name] for bound in self._inputs}
+        self._decoder.fill(planned.measured, tensors, counters)
+        if reported is not None:
+            self._decoder.report(planned.measured, self._counting.reports, reported)
+        seconds = planned.seconds + perf_counter() - started
+        self._counting.add(plan.num_rows, seconds, counters, reported)
+
+    def metrics(self) -> Sequence[ConverterMetric]:
+        """Return what was decoded so far, in numbers."""
+        return self._counting.metrics()

@@ -14,10 +14,11 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from navi_core import Array, DecodeError, numpy_dtype
-from navi_dr_transform import _kernels, wire
+from navi_dr_transform import _kernels, _report, wire
 from navi_dr_transform._memory import rows_of
 from navi_dr_transform.feature_map import FeatureMap
 from navi_dr_transform.layout import Layout
+from navi_dr_transform.reports import Reported, Reports
 from navi_dr_transform.tables import NUM_COUNTERS, Int64Array, freeze
 
 __all__ = ["Decoder", "Form", "Measured"]
@@ -165,7 +166,12 @@ class Decoder:
             An array is not as described.
         """
         arrays = [self._checked(index, out.get(index), measured.num_rows) for index in self.widths]
-        rows = rows_of(arrays)
+        # of strings kernels write where they lie
+        written = [
+            np.empty((measured.num_rows, 2 * array.shape[1]), np.int64) if array.dtype == object else array
+            for array in arrays
+        ]
+        rows = rows_of(written)
         counted = _NOT_COUNTED if counters is None else counters
         if (
             counted.shape not in ((0,), (NUM_COUNTERS,))
@@ -195,6 +201,38 @@ class Decoder:
                     raise self._refusal(status, index, offset)
                 first_row += span[0]
 
+    def report(self, measured: Measured, reports: Reports, reported: Reported) -> None:
+        """Observe the values of features that are reported. Releases the GIL.
+
+        Parameters
+        ----------
+        measured
+            What ``measure`` answered.
+        reports
+            Which features.
+        reported
+            What ``reports.new`` gave, **added to**.
+
+        Raises
+        ------
+        DecodeError
+            A payload changed since it was measured.
+        """
+        with self._workspace() as workspace:
+            for index, (payload, span) in enumerate(zip(measured.payloads, measured.spans, strict=True)):
+                status, offset = _report.report(
+                    payload,
+                    *span,
+                    self._frozen.plan,
+                    workspace.scratch,
+                    reports.lookups,
+                    reports.bounds,
+                    reported.counts.reshape(-1),
+                    reported.sums,
+                )
+                if status != wire.OK:
+                    raise self._refusal(status, index, offset)
+
     @contextmanager
     def _workspace(self) -> Iterator[_Workspace]:
         """Lend memory that no other call has; appending to and popping from a list are atomic."""
@@ -219,3 +257,15 @@ class Decoder:
 
     def _refusal(self, status: int, payload: int, offset: int) -> DecodeError:
         return DecodeError(f"{self._struct}: {wire.STATUS_TEXTS[status]}", offset=offset, row=payload)
+
+
+def _cut_strings(measured: Measured, spans: Int64Array, out: Array, default: Any) -> None:
+    """Write the strings that spans point to, or the default where none came."""
+    out[...] = default
+    first_row = 0
+    for payload, end_row in zip(measured.payloads, measured.row_ends.tolist(), strict=True):
+        of_payload = spans[first_row:end_row].reshape(end_row - first_row, -1, 2)
+        for row, column in np.argwhere(of_payload[:, :, 0] >= 0).tolist():
+            offset, length = of_payload[row, column].tolist()
+            out[first_row + row, column] = payload[offset : offset + length]
+        first_row = end_row

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from navi_dr_transform.layout import MAX_WIDTH
 
-__all__ = ["FeatureEntry", "LayoutSection", "TensorSection"]
+__all__ = ["FeatureEntry", "FeatureId", "LayoutSection", "Name", "TensorSection"]
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1)]
 FeatureId: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]

@@ -92,5 +92,6 @@ def open_converter(version_dir: str | Path, said: Mapping[str, Any]) -> RequestC
         resolved.features,
         layout_widths(resolved.layout, options.widths, str(path)),
         exact_embeddings=options.embedding_length == "strict",
+        form=options.request,
     )
-    return RequestConverter(decoder, resolved)
+    return RequestConverter(decoder, resolved, options.request)

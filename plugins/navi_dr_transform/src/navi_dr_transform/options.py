@@ -5,19 +5,22 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, ValidationError, convert
 
 from navi_core import ConfigError, ModelLoadError
 from navi_dr_transform.layout import MAX_WIDTH
-from navi_dr_transform.layout_section import LayoutSection
+from navi_dr_transform.layout_section import FeatureId, LayoutSection, Name
 from navi_dr_transform.wording import expected_one_of
 
 __all__ = ["PRESETS", "BprOptions", "convert_options", "read_options"]
 
 PRESETS: Final = ("home", "segdense")
 """Layouts that have a name of their own."""
+
+Reported: TypeAlias = Annotated[tuple[Name | FeatureId, ...], Meta(max_length=256)]
+"""Each is a series of metrics for every bucket."""
 
 _SETTINGS_FILE: Final = "navi.toml"
 _TABLE: Final = "converter_options"
@@ -33,20 +36,31 @@ class BprOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     embedding_length
         What to do with an embedding of more values than its tensor has columns: take the first ones, as
         Navi, or refuse it (``strict``). One of fewer values is refused in any case.
+    request
+        What one string holds: a BatchPredictionRequest, a PredictionRequest or a single DataRecord. Records
+        may be CompactDataRecords in any case.
     input_name
         What clients call the string input.
     segdense_file, all_config_file
         Names of the mapping files in the version's directory; empty: the layout's.
     widths
         Tensor name -> columns, for inputs whose width the model leaves open.
+    count_features_every
+        Of so many requests one's features are looked up once more, to count which the layout knows; 0: of none.
+    report_continuous_features, report_discrete_features
+        Features whose values are observed in histograms, by full name or id.
     """
 
     layout: Literal["home", "segdense"] | LayoutSection = "home"
     embedding_length: Literal["truncate", "strict"] = "truncate"
+    request: Literal["batch", "prediction", "record"] = "batch"
     input_name: Annotated[str, Meta(min_length=1)] = "examples"
     segdense_file: str = ""
     all_config_file: str = ""
     widths: dict[str, Annotated[int, Meta(ge=1, le=MAX_WIDTH)]] = {}
+    count_features_every: Annotated[int, Meta(ge=0, le=2**31)] = 16
+    report_continuous_features: Reported = ()
+    report_discrete_features: Reported = ()
 
 
 def convert_options(table: Mapping[str, Any]) -> BprOptions:

@@ -1,0 +1,53 @@
+"""The README's layout example, as it stands there."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+from navi_dr_transform.feature_id import feature_id
+from navi_dr_transform.feature_map import Place
+from navi_dr_transform.layout import DTYPES, LayoutTensor, Source
+from navi_dr_transform.options import BprOptions
+from navi_dr_transform.resolve import resolve_layout
+
+from navi_core import Artifact, DType
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def example():
+    """The settings of the example."""
+    _, _, after = README.read_text(encoding="utf-8").partition("<!-- layout example -->\n```toml\n")
+    return tomllib.loads(after.partition("```")[0])
+
+
+def test_the_example_is_the_layout_that_it_says(example):
+    assert example["converter"] == "bpr"
+    options = msgspec.convert(example["converter_options"], BprOptions)
+    resolved = resolve_layout(Artifact(name="m", version=1, files={}), options)
+    dense, *others = resolved.layout.tensors
+    assert (dense.name, dense.dtype, dense.width) == ("dense", DType.FLOAT32, 3)
+    assert math.isnan(dense.default)
+    assert others == [
+        LayoutTensor("flags", DType.FLOAT32, 64, Source.BINARY, 0),
+        LayoutTensor("author", DType.FLOAT32, 200, Source.TENSOR, 0),
+        LayoutTensor("country", DType.INT64, 2, Source.SPARSE_BINARY, 0),
+        LayoutTensor("language", DType.STRING, 1, Source.STRING, b"en"),
+    ]
+    assert resolved.features.columns[Source.CONTINUOUS, 1812] == (Place(0, 2),)
+    assert resolved.features.columns[Source.BINARY, feature_id("tweet.has_link")] == (Place(1, 7),)
+    assert resolved.features.embeddings == {2: feature_id("author.embedding")}
+    assert resolved.layout.positions == {3: (0, 1, 2)}
+
+
+def test_every_option_has_a_row():
+    text = README.read_text(encoding="utf-8")
+    for option in BprOptions.__struct_fields__:
+        assert f"`{option}`" in text, option
+    for source in DTYPES:
+        assert f"`{source.name.lower()}`" in text, source
