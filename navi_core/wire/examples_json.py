@@ -120,4 +120,4 @@ def _checked(name: str, values: list[Any]) -> list[Any]:
 
 
 def _too_large(name: str) -> InvalidRequestError:
-    return InvalidRequestError(f"Feature: {printable(name)} has uint64 element. Only int64 is supported.")
+    return InvalidRequestError(f"Feature: {printable(name)} has uint64_t element. Only int64_t is supported.")

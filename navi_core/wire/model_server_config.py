@@ -20,6 +20,9 @@ __all__ = ["ListedModel", "check_labels", "listed_models", "version_choice"]
 
 _PLATFORM: Final = "tensorflow"
 """The only one there is; the files tell which runtime loads them."""
+_TENSORFLOW: Final = 1
+"""The same, in the enumeration that was there before."""
+_EXPECTED: Final = f"expected '{_PLATFORM}', whatever its files are"
 
 _ABSOLUTE: Final = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -103,22 +106,24 @@ def listed_models(config: ModelServerConfig) -> list[ListedModel]:
 
 
 def _check_platform(model: ModelConfig) -> None:
+    type_field, platform_field = "ModelServerConfig::model_type", "ModelServerConfig::model_platform"
     if model.model_type:
         if model.model_platform:
-            raise InvalidRequestError("Illegal setting both model_type(deprecated) and model_platform.")
-        if model.model_type == 1:
-            return
-        platform = "other"
-    else:
-        platform = model.model_platform
-    if not platform:
+            raise InvalidRequestError(
+                f"Illegal setting both {type_field} (deprecated) and {platform_field}, "
+                f"model name is {model.name}"
+            )
+        if model.model_type != _TENSORFLOW:
+            raise InvalidRequestError(f"{type_field} choice {model.model_type} not supported.")
+        return
+    if not model.model_platform:
         raise InvalidRequestError(
-            "Illegal setting neither model_type(deprecated) nor model_platform. (model "
-            f"{model.name}: expected model_platform '{_PLATFORM}', whatever its files are)"
+            f"Illegal setting neither {type_field} (deprecated) nor {platform_field}, "
+            f"model name is {model.name} ({_EXPECTED})"
         )
-    if platform != _PLATFORM:
+    if model.model_platform != _PLATFORM:
         raise InvalidRequestError(
-            f"model {model.name}: expected model_platform '{_PLATFORM}', whatever its files are, got '{platform}'"
+            f"Model {model.name} requests unsupported platform {model.model_platform} ({_EXPECTED})"
         )
 
 

@@ -93,10 +93,11 @@ class ReloadConfigRpc:
         except ModelError as error:
             if error.code in (ErrorCode.CANCELLED, ErrorCode.DEADLINE_EXCEEDED):
                 raise
-            where = (
-                f"name: {error.model} version: {error.version}" if error.version is not None else error.model
+            version = "" if error.version is None else f" version: {error.version}"
+            text = (
+                f"1 model(s) did not become available: {{{{{{name: {error.model}{version}}} "
+                f"due to error: {error.code}: {error.message}}}, }}"
             )
-            text = f"1 servable(s) did not become available: {{{{{where}}} due to error: {error.message}, }}"
             raise NaviError(text, code=ErrorCode.UNKNOWN) from error
 
     def _known(self, model: str) -> ModelConfig | None:

@@ -82,7 +82,9 @@ async def test_a_list_replaces_the_models(models):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await reload(host, (models / "a", {}), (models / "broken", {}))
         assert caught.value.code() is grpc.StatusCode.UNKNOWN
-        assert caught.value.details().startswith("1 servable(s) did not become available: {{name: broken")
+        assert caught.value.details().startswith(
+            "1 model(s) did not become available: {{{name: broken version: 1} due"
+        )
         assert set(host.plane.models()) == {"b", "c"}
 
         # one that lies elsewhere

@@ -138,17 +138,20 @@ PLATFORM = "model_platform: 'tensorflow'"
         ),
         (
             listed("name: 'a' base_path: '/a'"),
-            "Illegal setting neither model_type(deprecated) nor model_platform.",
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor ",
         ),
         (
             listed(f"name: 'a' base_path: '/a' model_type: TENSORFLOW {PLATFORM}"),
-            "Illegal setting both model_type(deprecated) and model_platform.",
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and ",
         ),
         (
             listed("name: 'a' base_path: '/a' model_platform: 'other'"),
-            "model a: expected model_platform 'tensorflow', whatever its files are, got 'other'",
+            "Model a requests unsupported platform other (expected 'tensorflow', whatever its files are)",
         ),
-        (listed("name: 'a' base_path: '/a' model_type: OTHER"), "model a: expected model_platform"),
+        (
+            listed("name: 'a' base_path: '/a' model_type: OTHER"),
+            "ModelServerConfig::model_type choice 2 not supported.",
+        ),
         (listed(f"name: 'a/b' base_path: '/a' {PLATFORM}"), "model a/b: Expected `str` matching regex"),
     ],
 )
@@ -164,12 +167,15 @@ async def test_what_is_refused_as_a_whole(text, message):
         (
             ModelLoadError("no model.onnx", model="n", version=4),
             "UNKNOWN",
-            "1 servable(s) did not become available: {{name: n version: 4} due to error: no model.onnx, }",
+            (
+                "1 model(s) did not become available: "
+                "{{{name: n version: 4} due to error: FAILED_PRECONDITION: no model.onnx}, }"
+            ),
         ),
         (
             ModelLoadError("no versions", model="n"),
             "UNKNOWN",
-            "1 servable(s) did not become available: {{n} due to error: no versions, }",
+            "1 model(s) did not become available: {{{name: n} due to error: FAILED_PRECONDITION: no versions}, }",
         ),
         (ConfigError("wrong", path="models[0].labels"), "INVALID_ARGUMENT", "models[0].labels: wrong"),
     ],
