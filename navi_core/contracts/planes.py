@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from navi_core.contracts.artifact import Artifact
 from navi_core.errors import ErrorCode, NaviError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from navi_core.config.records import ModelConfig
 
 __all__ = [
+    "OFF_LOOP_BYTES",
     "Admin",
     "AnswerStream",
     "BatchTally",
@@ -384,6 +385,10 @@ class OffLoop(Protocol):
     async def __call__(self, work: Callable[[], T], /) -> T:
         """Return what ``work`` returns, or raise what it raises; when the caller is cancelled, it runs on."""
         ...
+
+
+OFF_LOOP_BYTES: Final = 256 * 1024
+"""From this size on, a document is read or written elsewhere than on the loop: that takes a millisecond and more."""
 
 
 async def run_at_once(work: Callable[[], T], /) -> T:

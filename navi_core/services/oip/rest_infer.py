@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from navi_core.contracts.planes import OffLoop, run_at_once
+from navi_core.contracts.planes import OFF_LOOP_BYTES, OffLoop, run_at_once
 from navi_core.contracts.service import Call, Headers, HttpRoute, Operation, Response
 from navi_core.errors import NaviError
 from navi_core.services.oip.errors import Asked, Failures
@@ -17,14 +17,11 @@ from navi_core.wire.oip_json_request import HEADER_LENGTH, json_length, parse_js
 from navi_core.wire.oip_json_response import encode_json_infer_response
 from navi_core.wire.oip_request import ParsedInferRequest
 
-__all__ = ["OFF_LOOP_BYTES", "RestInference"]
+__all__ = ["RestInference"]
 
 _JSON: Final = (("content-type", "application/json"),)
 _BINARY: Final = "application/octet-stream"
 _BINARY_DATA: Final = "binary_data"
-
-OFF_LOOP_BYTES: Final = 256 * 1024
-"""From this size on, a document is read or written elsewhere than on the loop: that takes a millisecond and more."""
 
 
 class RestInference:

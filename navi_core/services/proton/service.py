@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Final, Self
+from functools import partial
+from typing import ClassVar, Final, Self, TypeVar
 
 import msgspec
 
-from navi_core.contracts.planes import DataPlane, ServiceContext
+from navi_core.contracts.planes import OFF_LOOP_BYTES, DataPlane, ServiceContext
 from navi_core.contracts.service import (
     Call,
     Handler,
@@ -20,7 +21,7 @@ from navi_core.contracts.service import (
     RpcMethod,
     Service,
 )
-from navi_core.errors import ConfigError, DecodeError, NaviError
+from navi_core.errors import ConfigError, DecodeError, ErrorCode, NaviError
 from navi_core.services.proton.errors import ContentTypeError, http_failure, rpc_failure
 from navi_core.services.proton.predictor import Predictor
 from navi_core.wire import proton
@@ -28,6 +29,8 @@ from navi_core.wire.ndarray_json import decode_json_inference, encode_json_infer
 from navi_core.wire.proton_predict import encode_inference_response, parse_inference_request
 
 __all__ = ["ProtonService"]
+
+T = TypeVar("T")
 
 _RPC: Final = "/predict.Predictor/Predict"
 _RPC_METHOD: Final = "Predict"
@@ -66,6 +69,7 @@ class ProtonService(Service):
         self._plane: Final[DataPlane] = context.plane
         self._now: Final[Callable[[], float]] = context.now
         self._default_deadline_ms: Final = context.options.default_deadline_ms
+        self._run_off_loop: Final = context.run_off_loop
         self._predictor: Final = Predictor(context.plane, self.name)
 
     @classmethod
@@ -114,10 +118,16 @@ class ProtonService(Service):
     async def _post(self, call: Call) -> Response:
         try:
             _check_content_type(call)
-            parsed = decode_json_inference(call.body)
+            parsed = await self._run(len(call.body), partial(decode_json_inference, call.body))
         except NaviError as error:
             self._predictor.refuse(error, call, method=_REST_METHOD)
             return http_failure(error)
+        except Exception:
+            raise
+        except BaseException:  # the client went while its body was read
+            gone = NaviError("the client has gone", code=ErrorCode.CANCELLED)
+            self._predictor.refuse(gone, call, method=_REST_METHOD)
+            raise
         deadline = call.deadline
         if deadline is None and self._default_deadline_ms > 0:
             deadline = self._now() + self._default_deadline_ms / 1000
@@ -128,10 +138,17 @@ class ProtonService(Service):
         except NaviError as error:
             return http_failure(error)
         try:
-            body = encode_json_inference(array, prediction_id=str(uuid.uuid4()), model_name=answer.model)
+            encode = partial(
+                encode_json_inference, array, prediction_id=str(uuid.uuid4()), model_name=answer.model
+            )
+            body = await self._run(array.nbytes, encode)
         finally:
             answer.release()
         return Response(status=200, headers=_JSON, body=body)
+
+    async def _run(self, size_bytes: int, work: Callable[[], T]) -> T:
+        """Do what takes long elsewhere than on the loop."""
+        return await self._run_off_loop(work) if size_bytes >= OFF_LOOP_BYTES else work()
 
     async def _models(self, _call: Call) -> Response:
         return _json({"models": [{"name": name} for name in self._plane.models()]})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
-from navi_core.contracts.planes import DataPlane, ModelHandle, OffLoop
+from navi_core.contracts.planes import OFF_LOOP_BYTES, DataPlane, ModelHandle, OffLoop
 from navi_core.contracts.service import Call
 from navi_core.errors import ErrorCode, NaviError, SignatureNotFoundError
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
@@ -26,9 +26,6 @@ from navi_core.wire.json_results import encode_classes, encode_values
 from navi_core.wire.tensor_json import decode_parsed_request, parse_json_request
 
 __all__ = ["RestInference"]
-
-OFF_LOOP_BYTES: Final = 256 * 1024
-"""From this size on, a body is read or written elsewhere than on the loop: that takes a millisecond and more."""
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ import pytest
 from oip_calls import body_of, call_http, tensor
 from oip_plane import context_of
 
+from navi_core.contracts.planes import OFF_LOOP_BYTES
 from navi_core.errors import ErrorCode
-from navi_core.services.oip.rest_infer import OFF_LOOP_BYTES
 from navi_core.services.oip.service import OipService
 
 PATH = "/v2/models/m/infer"

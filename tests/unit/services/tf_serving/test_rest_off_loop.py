@@ -11,8 +11,8 @@ import pytest
 from calls import body_of, call_http
 from fake_plane import context_of
 
+from navi_core.contracts.planes import OFF_LOOP_BYTES
 from navi_core.errors import ErrorCode
-from navi_core.services.tf_serving.rest_infer import OFF_LOOP_BYTES
 from navi_core.services.tf_serving.service import TfServingService
 
 ROWS = OFF_LOOP_BYTES // 8
