@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -131,3 +132,19 @@ def specs():
     if not (folder / "thrift").is_dir():
         pytest.skip("the specs folder is not beside this plugin")
     return folder
+
+
+# --- the event loop that the command line uses where it exists ------------------------------------------------
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "uvloop: runs on uvloop's event loop")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories(config, item):
+    """Name the event loop of an async test."""
+    if item.get_closest_marker("uvloop"):
+        uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed here")
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}

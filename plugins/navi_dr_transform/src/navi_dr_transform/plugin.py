@@ -9,17 +9,31 @@ from navi_core import hookimpl
 from navi_dr_transform.commands import demo, transform
 from navi_dr_transform.compile_command import compile_kernels
 from navi_dr_transform.converter import BprConverter
+from navi_dr_transform.thrift_service.service import ThriftPredictionService
+from navi_dr_transform.thrift_service.transport import ThriftTransport
 
 if TYPE_CHECKING:
     import click
 
-    from navi_core import Converter
+    from navi_core import Converter, Service, Transport
 
 
 @hookimpl
 def navi_register_converters() -> Sequence[type[Converter]]:
     """Register the converter ``bpr`` (also ``home``)."""
     return [BprConverter]
+
+
+@hookimpl
+def navi_register_services() -> Sequence[type[Service]]:
+    """Register the service ``thrift_prediction``."""
+    return [ThriftPredictionService]
+
+
+@hookimpl
+def navi_register_transports() -> Sequence[type[Transport]]:
+    """Register the transport ``thrift``."""
+    return [ThriftTransport]
 
 
 @hookimpl
