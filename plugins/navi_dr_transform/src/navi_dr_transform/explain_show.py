@@ -16,6 +16,7 @@ from navi_dr_transform.explain import Explanation
 __all__ = ["show"]
 
 _MOST_SHOWN = 40
+_WRAPPED = ("feature", "why")
 
 
 def show(explanation: Explanation, source: str, *, as_json: bool) -> None:
@@ -38,7 +39,7 @@ def show(explanation: Explanation, source: str, *, as_json: bool) -> None:
     _table(
         console,
         f"{source}: {records}",
-        ("tensor", "dtype", "from", "columns", "with a feature", "filled", "default"),
+        ("tensor", "dtype", "from", "columns", "mapped", "filled", "default"),
         [
             (
                 tensor.name,
@@ -89,7 +90,7 @@ def _table(console: Console, title: str, columns: Iterable[str], rows: Sequence[
     caption = f"and {more} more; --json lists all" if more > 0 else None
     table = Table(title=Text(title), title_justify="left", caption=caption, caption_justify="left")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column not in _WRAPPED)
     for row in rows[:_MOST_SHOWN]:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
