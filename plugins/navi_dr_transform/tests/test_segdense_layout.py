@@ -6,12 +6,15 @@ import json
 import math
 
 import pytest
+from navi_dr_transform.demo.features import write_mapping_files
 from navi_dr_transform.feature_map import Place
-from navi_dr_transform.layout import LayoutTensor, Source
+from navi_dr_transform.layout import HOME, LayoutTensor, Source
+from navi_dr_transform.options import BprOptions
+from navi_dr_transform.resolve import resolve_layout
 from navi_dr_transform.segdense import read_renamed_features, read_segdense
 from navi_dr_transform.segdense_layout import segdense_layout
 
-from navi_core import DType, ModelLoadError
+from navi_core import Artifact, DType, ModelLoadError
 
 
 def part(tag, feature_type, length, kind="", value=""):
@@ -231,3 +234,14 @@ def test_of_one_id_the_key_that_sorts_last_counts():
     content["input_features_map"] = {"z": [feature(1, 2, 3)], "a": [feature(1, 1, 2)]}
     resolved = segdense_layout(read_segdense(json.dumps(content).encode(), ""), {}, {}, "")
     assert resolved.features.columns == {(Source.CONTINUOUS, 1): (Place(0, 3),)}
+
+
+def test_the_home_timelines_files_describe_the_home_layout(tmp_path):
+    """What Navi has in its code stands in the files too: names by renames, widths, places and embeddings."""
+    write_mapping_files(tmp_path)
+    artifact = Artifact(name="home", version=1, path=tmp_path)
+    home, read = (resolve_layout(artifact, BprOptions(layout=name)) for name in ("home", "segdense"))
+    assert [repr(tensor) for tensor in read.layout.tensors] == [repr(tensor) for tensor in HOME.tensors]
+    assert read.features == home.features
+    assert read.names == home.names
+    assert read.layout.positions == {6: tuple(range(6))}
