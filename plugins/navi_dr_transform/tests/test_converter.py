@@ -90,6 +90,28 @@ class TestBprConverter(ConverterConformance):
         twice = {name: np.concatenate([array, array]) for name, array in OF_SECOND.items()}
         return [OF_FIRST, twice, {name: array[:0] for name, array in OF_SECOND.items()}]
 
+    @pytest.fixture
+    def encoder(self):
+        return BprConverter().encoder(BprOptions())
+
+    @pytest.fixture
+    def columns(self):
+        def objects(*values):
+            array = np.empty(len(values), dtype=object)
+            array[:] = values
+            return array
+
+        first = {
+            "7": np.array([1.5, 9.0]),
+            "continuous:-9": objects(np.float32(2.5), np.float32(2.5)),
+            "5": np.array([True, False]),
+            "20": objects(np.int64(4), None),
+            "-2": objects(None, np.array([1.0, 2.0])),
+            "-3": objects(None, np.array([3, 4, 5, 6])),
+            "-4": np.array([[7.0], [7.0]], np.float32),
+        }
+        return [first, {"6": np.array([True, True])}, {"6": np.empty(0, np.bool_)}]
+
 
 def test_recognises_a_version_with_both_mapping_files(artifact, tmp_path):
     assert BprConverter().recognise(artifact)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from navi_dr_transform._generated.data.ttypes import DataRecord
-from navi_dr_transform._generated.prediction_service.ttypes import BatchPredictionResponse
+from navi_dr_transform._generated.prediction_service.ttypes import (
+    BatchPredictionResponse,
+    PredictionRequest,
+    PredictionResponse,
+)
+from navi_dr_transform.converter import BprConverter
 from navi_dr_transform.feature_id import feature_id
+from navi_dr_transform.layout import HOME
+from navi_dr_transform.options import BprOptions
 from navi_dr_transform.response import ResponseEncoder
-from thrift.TSerialization import deserialize
+from navi_dr_transform.thrift_records import data_record, encode_request
+from thrift.TSerialization import deserialize, serialize
 
-from navi_core import DType, InferenceError, ModelLoadError, TensorSpec
+from navi_core import Artifact, DType, InferenceError, ModelLoadError, Signature, TensorSpec
 
 TASKS = ["recap.engagement.is_favorited", "recap.engagement.is_replied"]
 
@@ -105,3 +114,79 @@ def test_answers_that_do_not_fit_are_errors_of_the_model(array, text):
     encoder = ResponseEncoder(specs(a=(None, None)), {"a": TASKS}, "model 'm'")
     with pytest.raises(InferenceError, match=text):
         encoder.batch({"a": array}, 2)
+
+
+# --- the converter's way out -----------------------------------------------------------------------------------
+
+MODEL = Signature(
+    inputs={
+        tensor.name: TensorSpec(name=tensor.name, dtype=tensor.dtype, shape=(None, tensor.width))
+        for tensor in HOME.tensors
+    },
+    outputs=specs(probabilities=(None, 2)),
+    batchable=True,
+)
+RECORD = data_record(continuous={7: 1.5})
+
+
+@pytest.fixture(scope="module")
+def artifact(mapping, tmp_path_factory):
+    return Artifact(name="m", version=3, path=mapping.write(tmp_path_factory.mktemp("m") / "3"))
+
+
+def bound(artifact, **options):
+    table = {"response": "thrift", "response_features": {"probabilities": TASKS}, **options}
+    return BprConverter().bind(artifact, MODEL, msgspec.convert(table, BprOptions))
+
+
+def answers(converter, payloads, probabilities):
+    strings = np.empty(len(payloads), dtype=object)
+    strings[:] = payloads
+    plan = converter.plan({"examples": strings})
+    return converter.encode({"probabilities": np.array(probabilities, np.float32)}, plan)
+
+
+def test_every_string_of_a_request_gets_its_response(artifact):
+    converter = bound(artifact, response_name="scores")
+    assert converter.signature.outputs == {
+        "scores": TensorSpec(name="scores", dtype=DType.STRING, shape=(None,))
+    }
+    payloads = [encode_request([RECORD] * count) for count in (2, 0, 1)]
+    outputs = answers(converter, payloads, [[0.5, 0.25], [0.125, 1], [2, 3]])
+    assert list(outputs) == ["scores"]
+    responses = [deserialize(BatchPredictionResponse(), each) for each in outputs["scores"]]
+    assert [[each.continuousFeatures[feature_id(TASKS[0])] for each in r.predictions] for r in responses] == [
+        [0.5, 0.125],
+        [],
+        [2.0],
+    ]
+
+
+def test_responses_have_the_form_of_their_requests(artifact):
+    outputs = answers(
+        bound(artifact, request="prediction"), [serialize(PredictionRequest(RECORD))], [[0.5, 1]]
+    )
+    expected = data_record(continuous={feature_id(TASKS[0]): 0.5, feature_id(TASKS[1]): 1.0})
+    assert deserialize(PredictionResponse(), outputs["predictions"][0]) == PredictionResponse(expected)
+    outputs = answers(bound(artifact, request="record"), [serialize(RECORD)], [[0.5, 1]])
+    assert deserialize(DataRecord(), outputs["predictions"][0]) == expected
+
+
+def test_an_output_without_rows_is_the_models_error(artifact):
+    with pytest.raises(InferenceError, match=r"a row for each of 2 records, got shape \(1, 2\)"):
+        answers(bound(artifact), [encode_request([RECORD] * 2)], [[0.5, 0.25]])
+
+
+def test_names_without_a_use_are_refused(artifact):
+    with pytest.raises(ModelLoadError, match="expected response = 'thrift' beside them"):
+        bound(artifact, response="tensors")
+    with pytest.raises(ModelLoadError, match="expected 2 features for output 'probabilities' of version 3"):
+        bound(artifact, response_features={"probabilities": TASKS[:1]})
+
+
+def test_tensors_are_left_alone(artifact):
+    converter = bound(artifact, response="tensors", response_features={})
+    assert converter.signature.outputs == MODEL.outputs
+    outputs = {"probabilities": np.ones((1, 2), np.float32)}
+    strings = np.array([encode_request([RECORD])], dtype=object)
+    assert converter.encode(outputs, converter.plan({"examples": strings})) is outputs

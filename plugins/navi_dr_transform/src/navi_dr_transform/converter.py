@@ -18,6 +18,7 @@ from navi_core import (
     Converter,
     ConverterMetric,
     DType,
+    ModelLoadError,
     NamedArrays,
     Plan,
     RowSpec,
@@ -30,8 +31,10 @@ from navi_dr_transform.binding import BoundInput, bind_inputs
 from navi_dr_transform.feature_id import feature_id
 from navi_dr_transform.layout import HOME
 from navi_dr_transform.options import BprOptions
+from navi_dr_transform.payload_encoder import BprEncoder
 from navi_dr_transform.reports import Reports
 from navi_dr_transform.resolve import resolve_layout
+from navi_dr_transform.response import ResponseEncoder, ResponseWriter
 
 if TYPE_CHECKING:
     from navi_dr_transform.counting import Counting
@@ -116,9 +119,24 @@ class BprConverter(Converter):
             _reported_ids(options.report_continuous_features, ids),
             _reported_ids(options.report_discrete_features, ids),
         )
-        return BoundBprConverter(
-            decoder, inputs, signature, options.input_name, Counting(reports, options.count_features_every)
-        )
+        counting = Counting(reports, options.count_features_every)
+        writer = _response_writer(options, signature, where)
+        return BoundBprConverter(decoder, inputs, signature, options.input_name, counting, writer)
+
+    def encoder(self, options: Any) -> BprEncoder:
+        """Return what makes requests from columns."""
+        options = options or BprOptions()
+        return BprEncoder(options.input_name, form=options.request, compact=options.encode_compact)
+
+
+def _response_writer(options: BprOptions, signature: Signature, where: str) -> ResponseWriter | None:
+    """Return what writes answers as thrift; None: clients get tensors."""
+    if options.response == "thrift":
+        encoder = ResponseEncoder(signature.outputs, options.response_features, where)
+        return ResponseWriter(encoder, options.response_name, options.request)
+    if options.response_features:
+        raise ModelLoadError(f"response_features of {where}: expected response = 'thrift' beside them")
+    return None
 
 
 class _Planned(NamedTuple):
@@ -151,6 +169,8 @@ class BoundBprConverter(BoundConverter):
         What clients call the string input.
     counting
         Counts what is decoded.
+    writer
+        Writes answers as thrift; None: clients get the model's outputs.
     """
 
     def __init__(
@@ -160,10 +180,12 @@ class BoundBprConverter(BoundConverter):
         signature: Signature,
         input_name: str,
         counting: Counting,
+        writer: ResponseWriter | None = None,
     ) -> None:
         self._decoder = decoder
         self._inputs = inputs
         self._counting = counting
+        self._writer = writer
         self._rows = {
             bound.name: RowSpec(decoder.layout.tensors[bound.tensor].dtype, (bound.width,))
             for bound in inputs
@@ -171,7 +193,7 @@ class BoundBprConverter(BoundConverter):
         # any rank: Navi looks at the strings alone, and clients send them as a scalar or a vector
         self.signature = Signature(
             inputs={input_name: TensorSpec(name=input_name, dtype=DType.STRING)},
-            outputs=signature.outputs,
+            outputs=signature.outputs if writer is None else writer.outputs,
             not_batchable_because="its rows are the records inside the strings; the model's own are joined",
             method_name=signature.method_name,
             source="converter",
@@ -201,6 +223,10 @@ class BoundBprConverter(BoundConverter):
             self._decoder.report(planned.measured, self._counting.reports, reported)
         seconds = planned.seconds + perf_counter() - started
         self._counting.add(plan.num_rows, seconds, counters, reported)
+
+    def encode(self, outputs: NamedArrays, plan: Plan) -> NamedArrays:
+        """Write the answer as thrift where clients are to get that."""
+        return outputs if self._writer is None else self._writer.write(outputs, plan.row_ends)
 
     def metrics(self) -> Sequence[ConverterMetric]:
         """Return what was decoded so far, in numbers."""

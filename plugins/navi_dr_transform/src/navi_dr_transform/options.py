@@ -49,6 +49,16 @@ class BprOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Of so many requests one's features are looked up once more, to count which the layout knows; 0: of none.
     report_continuous_features, report_discrete_features
         Features whose values are observed in histograms, by full name or id.
+    response
+        What clients get: the model's outputs as ``tensors``, or as ``thrift``: one string for each string of the
+        request, a BatchPredictionResponse (PredictionResponse, DataRecord, as the request is).
+    response_name
+        What clients call that output.
+    response_features
+        Output -> the features that its columns become in predictions, by name or id. An output that is not
+        named is one feature of its own name.
+    encode_compact
+        Payloads that are made from columns (``navi-host predict --encode``) hold CompactDataRecords.
     """
 
     layout: Literal["home", "segdense"] | LayoutSection = "home"
@@ -61,6 +71,10 @@ class BprOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     count_features_every: Annotated[int, Meta(ge=0, le=2**31)] = 16
     report_continuous_features: Reported = ()
     report_discrete_features: Reported = ()
+    response: Literal["tensors", "thrift"] = "tensors"
+    response_name: Annotated[str, Meta(min_length=1)] = "predictions"
+    response_features: dict[str, Annotated[tuple[Name | FeatureId, ...], Meta(min_length=1)]] = {}
+    encode_compact: bool = False
 
 
 def convert_options(table: Mapping[str, Any]) -> BprOptions:

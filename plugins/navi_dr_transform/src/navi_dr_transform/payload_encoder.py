@@ -12,13 +12,15 @@ import numpy as np
 from navi_core import Array, InvalidRequestError, NamedArrays, PayloadEncoder, RequestError
 from navi_dr_transform.encode import FAMILIES, encode_batch, encode_records
 
-__all__ = ["BprEncoder", "PayloadForm"]
+__all__ = ["PREDICTION_START", "STOP", "BprEncoder", "PayloadForm"]
 
 PayloadForm = Literal["batch", "prediction", "record"]
 """What a payload is: a BatchPredictionRequest, or one PredictionRequest or DataRecord for each row."""
 
-_PREDICTION: Final = b"\x0c\x00\x01"  # field 1, a struct: PredictionRequest.features
-_STOP: Final = b"\x00"
+PREDICTION_START: Final = (
+    b"\x0c\x00\x01"  # field 1, a struct: PredictionRequest.features, PredictionResponse.prediction
+)
+STOP: Final = b"\x00"
 
 
 class BprEncoder(PayloadEncoder):
@@ -61,7 +63,7 @@ class BprEncoder(PayloadEncoder):
         except InvalidRequestError as error:
             raise RequestError(error.message, tensor=_column_of(error.tensor, columns)) from None
         if self._form == "prediction":
-            payloads = [b"".join((_PREDICTION, record, _STOP)) for record in payloads]
+            payloads = [b"".join((PREDICTION_START, record, STOP)) for record in payloads]
         array = np.empty(len(payloads), dtype=object)
         array[:] = payloads
         return array

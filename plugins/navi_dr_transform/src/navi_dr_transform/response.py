@@ -12,12 +12,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from navi_core import Array, InferenceError, InvalidRequestError, ModelLoadError, NamedArrays, TensorSpec
+from navi_core import (
+    Array,
+    DType,
+    InferenceError,
+    InvalidRequestError,
+    ModelLoadError,
+    NamedArrays,
+    TensorSpec,
+)
 from navi_dr_transform.encode import encode_records, encode_response
 from navi_dr_transform.encode_columns import FeatureKey, id_of
+from navi_dr_transform.payload_encoder import PREDICTION_START, STOP, PayloadForm
 
-__all__ = ["ResponseEncoder", "ResponseFeatures"]
+__all__ = ["ResponseEncoder", "ResponseFeatures", "ResponseWriter"]
 
 ResponseFeatures: TypeAlias = Mapping[str, Sequence[FeatureKey]]
 """A model's output -> the features that its columns become, by name or id."""
@@ -136,6 +146,66 @@ class ResponseEncoder:
         if tensors:
             families["tensors"] = tensors
         return families
+
+
+class ResponseWriter:
+    """A converter's way out: the outputs of a request's rows -> one response for each of its strings. Thread-safe.
+
+    Parameters
+    ----------
+    encoder
+        Writes records.
+    name
+        What clients call the output.
+    form
+        What a request's string was, and so what its response is: a BatchPredictionResponse, a PredictionResponse or
+        a DataRecord.
+    """
+
+    def __init__(self, encoder: ResponseEncoder, name: str, form: PayloadForm) -> None:
+        self._encoder = encoder
+        self._name = name
+        self._form = form
+
+    @property
+    def outputs(self) -> dict[str, TensorSpec]:
+        """What clients get: a string for each of theirs."""
+        return {self._name: TensorSpec(name=self._name, dtype=DType.STRING, shape=(None,))}
+
+    def write(self, outputs: NamedArrays, row_ends: npt.NDArray[np.int64]) -> NamedArrays:
+        """Return the responses.
+
+        Parameters
+        ----------
+        outputs
+            The model's, (rows, ...) each.
+        row_ends
+            (strings,) int64. The row after each string's last.
+
+        Raises
+        ------
+        InferenceError
+            An output does not have one row for each record, or cannot be written.
+        """
+        num_rows = int(row_ends[-1]) if len(row_ends) else 0
+        for name, array in outputs.items():
+            if array.ndim == 0 or len(array) != num_rows:
+                msg = (
+                    f"output '{name}': expected a row for each of {num_rows} records, got shape {array.shape}"
+                )
+                raise InferenceError(msg)
+        responses = np.empty(len(row_ends), dtype=object)
+        start = 0
+        for index, stop in enumerate(row_ends.tolist()):
+            rows = {name: array[start:stop] for name, array in outputs.items()}
+            if self._form == "batch":
+                responses[index] = self._encoder.batch(rows, stop - start)
+            elif self._form == "prediction":
+                responses[index] = b"".join((PREDICTION_START, self._encoder.record(rows), STOP))
+            else:
+                responses[index] = self._encoder.record(rows)
+            start = stop
+        return {self._name: responses}
 
 
 def _check_width(spec: TensorSpec, count: int, where: str) -> None:
