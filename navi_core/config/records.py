@@ -385,7 +385,7 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     load_retry_interval_s: PositiveFloat = 5.0
     max_load_retries: NonNegativeInt | None = None
     default_deadline_ms: NonNegativeFloat = 30_000.0
-    compat_metrics: tuple[Literal["navi", "tensorflow", "proton"], ...] = ()
+    compat_metrics: tuple[Literal["navi", "tensorflow", "proton", "triton"], ...] = ()
 
 
 _R = TypeVar("_R", bound=_Record)

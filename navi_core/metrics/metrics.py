@@ -43,6 +43,7 @@ from navi_core.metrics.compat.navi import NaviCompat
 from navi_core.metrics.compat.proton import ProtonCompat
 from navi_core.metrics.compat.tensorflow import TensorflowCompat
 from navi_core.metrics.compat.text import write_openmetrics, write_text
+from navi_core.metrics.compat.triton import TritonCompat
 from navi_core.metrics.converter_families import ConverterSource, ConverterSources
 from navi_core.metrics.families import UNKNOWN
 from navi_core.metrics.recorders import CallCells, MetricStore, SignatureMetrics, WorkSaved
@@ -69,7 +70,7 @@ class Metrics:
     Parameters
     ----------
     compat
-        Names of other servers whose families are shown as well: ``navi``, ``tensorflow``, ``proton``.
+        Names of other servers whose families are shown as well: ``navi``, ``tensorflow``, ``proton``, ``triton``.
 
     Attributes
     ----------
@@ -90,7 +91,7 @@ class Metrics:
         self._servable_gauges = self._store.scalar("navi_model_gauge")
         self._converters = ConverterSources()
         self._signatures: dict[tuple[str, int, str], SignatureMetrics] = {}
-        self._compat_models: dict[str, tuple[CompatModel, ...]] = {}
+        self._compat_models: dict[str, dict[int | None, tuple[CompatModel, ...]]] = {}
         self._states: dict[tuple[str, int], ServableState] = {}
         self._unresolved = CallCells(self._store, (UNKNOWN, UNKNOWN, UNKNOWN))
         self._gauge_source: Callable[[], Iterable[QueueGauges]] | None = None
@@ -111,7 +112,7 @@ class Metrics:
             found = self._signatures.get(key)
             if found is None:
                 target = (model, str(version), signature)
-                found = SignatureMetrics(self._store, target, self._compat_of(model))
+                found = SignatureMetrics(self._store, target, self._compat_of(model, version))
                 self._signatures[key] = found
             return found
 
@@ -205,12 +206,19 @@ class Metrics:
         for key in [key for key in self._signatures if key[:2] == (model, version)]:
             self._signatures.pop(key).detach()
         self._store.forget(model, str(version), labels=("model", "version"))
+        self._compat_models.get(model, {}).pop(version, None)
+        for compat in self._compat:
+            compat.forget_version(model, version)
 
-    def _compat_of(self, model: str) -> tuple[CompatModel, ...]:
-        found = self._compat_models.get(model)
+    def _compat_of(self, model: str, version: int | None = None) -> tuple[CompatModel, ...]:
+        """Return the recorders of a version, or of what a model has besides its versions."""
+        of_model = self._compat_models.setdefault(model, {})
+        found = of_model.get(version)
         if found is None:
-            found = tuple(server.for_model(model) for server in self._compat)
-            self._compat_models[model] = found
+            found = of_model[version] = tuple(
+                server.for_model(model) if version is None else server.for_version(model, version)
+                for server in self._compat
+            )
         return found
 
     # --- showing ------------------------------------------------------------------------------
@@ -268,12 +276,17 @@ class Metrics:
     ) -> Iterator[tuple[CompatServer, Iterator[tuple[FamilySpec, FamilySnapshot]]]]:
         if not self._compat:
             return
-        queued = sum(row[4] for row in self._queue_rows())
+        rows = self._queue_rows()
+        queued = sum(row[4] for row in rows)
+        queues = Counter[tuple[str, int]]()
+        for model, version, _, _, num_requests, *_ in rows:
+            queues[model, version] += num_requests
         ends = tuple(self._certificate_source().values())
         converters = [metric for _, _, metrics in self._converter_metrics() for metric in metrics]
         for server in self._compat:
             with self._store.lock:
                 server.set_queued(queued)
+                server.set_queues(queues)
                 server.set_certificate_ends(ends)
                 server.set_servable_gauges(self._servable_gauges_by_name())
                 server.set_converter_metrics(converters)
@@ -337,7 +350,9 @@ def _compat_server(name: str, version: str) -> CompatServer:
         return TensorflowCompat()
     if name == ProtonCompat.name:
         return ProtonCompat()
-    raise ValueError(f"compat_metrics: expected navi, tensorflow or proton, got '{name}'")
+    if name == TritonCompat.name:
+        return TritonCompat()
+    raise ValueError(f"compat_metrics: expected navi, tensorflow, proton or triton, got '{name}'")
 
 
 def _own_version() -> str:

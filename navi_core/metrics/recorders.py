@@ -225,6 +225,8 @@ class SignatureMetrics:
         """Count the time that one answer took to encode."""
         with self._lock:
             self._encode.observe(seconds)
+            for compat in self._compat:
+                compat.encoded(seconds)
 
     def work_saved(self, kind: WorkSaved, requests: int = 1) -> None:
         """Count requests that were dropped before they cost a run."""

@@ -37,6 +37,9 @@ class CompatModel:
     def ran(self, seconds: float) -> None:
         """Count a run."""
 
+    def encoded(self, seconds: float) -> None:
+        """Count the time that one answer took to encode."""
+
     def stale_dropped(self, num_requests: int) -> None:
         """Count requests that were dropped because they had waited too long."""
 
@@ -69,9 +72,20 @@ class CompatServer:
         """Return the recorder of one model."""
         raise NotImplementedError
 
+    def for_version(self, model: str, version: int) -> CompatModel:
+        """Return the recorder of one version: the model's, unless its families tell versions apart."""
+        del version
+        return self.for_model(model)
+
     def forget(self, model: str) -> None:
         """Drop the model's label values."""
         raise NotImplementedError
+
+    def forget_version(self, model: str, version: int) -> None:
+        """Drop the label values of a version that is gone."""
+
+    def set_queues(self, queues: Mapping[tuple[str, int], int]) -> None:
+        """Take how many requests wait for each (model, version); called before every page."""
 
     def set_queued(self, num_requests: int) -> None:
         """Take the number of requests that wait in all queues; called before every page."""

@@ -25,7 +25,7 @@ def page(metrics):
 
 
 def compat_lines(metrics):
-    return [line for line in page(metrics).splitlines() if re.match(r"(# (TYPE|HELP) )?(:|axum_)", line)]
+    return [line for line in page(metrics).splitlines() if re.match(r"(# (TYPE|HELP) )?(:|axum_|nv_)", line)]
 
 
 def specified(server):
@@ -85,12 +85,12 @@ def use(metrics):
     metrics.unresolved_request("tf_serving", "grpc", "Predict", ErrorCode.NOT_FOUND, "", 0.001)
 
 
-@pytest.mark.parametrize("server", ["navi", "tensorflow", "proton"])
+@pytest.mark.parametrize("server", ["navi", "tensorflow", "proton", "triton"])
 def test_families__are_those_of_the_specification(server):
     metrics = Metrics([server])
     use(metrics)
     written, entries = specified(server)
-    types = dict(re.findall(r"^# TYPE ((?::|axum_)\S+) (\w+)$", page(metrics), re.MULTILINE))
+    types = dict(re.findall(r"^# TYPE ((?::|axum_|nv_)\S+) (\w+)$", page(metrics), re.MULTILINE))
     shown = {name: entry["kind"] for name, entry in entries.items() if entry["state"] == "shown"}
     assert shown == types
     for name, entry in entries.items():
@@ -236,7 +236,7 @@ def test_tensorflow__batch_sizes_do_not_grow_the_page_without_bound():
     assert "other" in found
 
 
-@pytest.mark.parametrize("server", ["navi", "tensorflow", "proton"])
+@pytest.mark.parametrize("server", ["navi", "tensorflow", "proton", "triton"])
 def test_openmetrics__keeps_the_exact_names(server):
     metrics = Metrics([server])
     use(metrics)
@@ -255,8 +255,8 @@ def test_compat__both_and_neither():
 
 
 def test_compat__an_unknown_name_is_refused():
-    with pytest.raises(ValueError, match="expected navi, tensorflow or proton, got 'triton'"):
-        Metrics(["triton"])
+    with pytest.raises(ValueError, match="expected navi, tensorflow, proton or triton, got 'clipper'"):
+        Metrics(["clipper"])
 
 
 def test_proton__http_is_counted_by_status():
@@ -278,6 +278,38 @@ def test_proton__http_is_counted_by_status():
     assert [line for line in before.splitlines() if line.startswith("axum")] == [
         line for line in page(metrics).splitlines() if line.startswith("axum")
     ]
+
+
+def test_triton__versions_are_counted_apart():
+    metrics = Metrics(["triton"])
+    use(metrics)
+    metrics.for_signature("m", 7, "s").encoded(0.0005)
+    metrics.for_signature("m", 8, "s").request_finished("oip", "grpc", "ModelInfer", ErrorCode.OK, "", 0.5, 9)
+    lines = compat_lines(metrics)
+    of_7 = '{model="m",version="7"}'
+    for expected in [
+        "# TYPE nv_inference_request_success counter",
+        f"nv_inference_request_success{of_7} 6",
+        f"nv_inference_request_failure{of_7} 3",
+        f"nv_inference_count{of_7} 12",
+        f"nv_inference_exec_count{of_7} 2",
+        f"nv_inference_pending_request_count{of_7} 2",
+        'nv_inference_pending_request_count{model="n",version="1"} 5',
+        f"nv_inference_request_duration_us{of_7} 210000",
+        f"nv_inference_queue_duration_us{of_7} 2000",
+        f"nv_inference_compute_input_duration_us{of_7} 3000",
+        f"nv_inference_compute_infer_duration_us{of_7} 12000",
+        f"nv_inference_compute_output_duration_us{of_7} 500",
+        'nv_inference_count{model="m",version="8"} 9',
+    ]:
+        assert expected in lines, expected
+    assert not any("_unknown_" in line for line in lines)
+    metrics.forget("m", 7)
+    assert not any(of_7 in line for line in compat_lines(metrics) if "pending" not in line)
+    assert 'nv_inference_count{model="m",version="8"} 9' in compat_lines(metrics)
+    metrics.forget_model("m")
+    metrics.for_signature("m", 8, "s").request_finished("oip", "grpc", "ModelInfer", ErrorCode.OK, "", 0.5, 2)
+    assert 'nv_inference_count{model="m",version="8"} 2' in compat_lines(metrics)
 
 
 def test_compat__services_and_statuses_are_those_of_the_services():
