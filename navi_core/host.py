@@ -200,6 +200,7 @@ class Host:
         outputs: Sequence[str] = (),
         parameters: Mapping[str, bool | int | float | str] | None = None,
         timeout_s: float | None = None,
+        priority: int = 0,
     ) -> dict[str, Array]:
         """Run one request, in process, batched with everybody else's.
 
@@ -220,6 +221,8 @@ class Host:
             Reach the runtime.
         timeout_s
             None: as long as it takes.
+        priority
+            The level to queue at, where the model has levels: 1 is served first; 0: the model's default.
 
         Returns
         -------
@@ -240,7 +243,14 @@ class Host:
                 own = None if client is None else handle.model_signature(signature)
                 arrays = as_arrays(inputs, client, own)
             except NaviError as error:  # from here on the data plane counts by itself
-                plane.refused(ref, error, service=IN_PROCESS, transport=IN_PROCESS, method="infer")
+                plane.refused(
+                    ref,
+                    error,
+                    service=IN_PROCESS,
+                    transport=IN_PROCESS,
+                    method="infer",
+                    signature=signature,
+                )
                 raise
             request = InferenceRequest(
                 inputs=arrays,
@@ -248,6 +258,7 @@ class Host:
                 outputs=tuple(outputs),
                 parameters=parameters or {},
                 deadline=None if timeout_s is None else time.monotonic() + timeout_s,
+                priority=priority,
                 service=IN_PROCESS,
                 transport=IN_PROCESS,
             )

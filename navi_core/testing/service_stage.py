@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from navi_core.answering_ahead import AnswerAhead
 from navi_core.authorization import Authorization
+from navi_core.budget import MemoryBudget
 from navi_core.clock import ManualClock
 from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import (
@@ -147,6 +149,7 @@ class Stage:
             admin=self.admin,
             now=self.clock.now,
             new_signal=LoopSignal,
+            answer_ahead=AnswerAhead(MemoryBudget()),
             rpc_services=lambda: self.router.rpc_services(),  # noqa: PLW0108 - made from the service
             descriptor_sets=self._descriptor_sets,
         )

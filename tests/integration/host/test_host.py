@@ -66,6 +66,30 @@ async def test_lists_take_the_dtype_that_the_signature_wants(host_of):
     assert answer["y"].dtype == np.float32
 
 
+async def test_priorities_order_what_waits(host_of, tmp_path):
+    write_affine(tmp_path / "slow", 1, run_seconds=0.05)
+    batching = BatchingSettings(
+        max_concurrent_batches=1, max_batch_requests=1, priority_levels=2, default_priority_level=2
+    )
+    ended = []
+    async with host_of(model(tmp_path, "slow", batching=batching)) as host:
+
+        async def ask(name, **options):
+            await host.predict("slow", {"x": [[1, 2]]}, **options)
+            ended.append(name)
+
+        async with asyncio.TaskGroup() as tasks:
+            for name, options in (
+                ("running", {}),
+                ("default", {}),
+                ("no such level", {"priority": 9}),
+                ("low", {"priority": 2}),
+                ("high", {"priority": 1}),
+            ):
+                tasks.create_task(ask(name, **options))
+    assert ended == ["running", "high", "default", "no such level", "low"]
+
+
 async def test_answers_are_the_callers_to_keep(host_of):
     """Pooled buffers are filled with NaN when they go back; an answer must not be one of them."""
     async with host_of() as host:
