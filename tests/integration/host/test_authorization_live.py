@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc.aio
 import pytest
 from aiohttp import ClientSession
+from yarl import URL
 
 from navi_core import AuthSettings, Host, HostConfig, ModelConfig, TransportSettings
 from navi_core.contracts.service import Call, Operation
@@ -104,6 +105,72 @@ async def test_every_http_route(host):
             with pytest.raises(NaviError) as refused:
                 route.handler(call)
             assert refused.value.code is expected, (route.pattern.pattern, name)
+
+
+PATHS = {
+    Operation.INFER: [
+        "POST /v1/models/m:predict",
+        "POST /V1/Models/m/versions/1:classify",
+        "POST /v1/models/%6d/labels/stable:regress",
+        "POST /v1/models/nobody:predict",
+        "POST /v1/models/m:PREDICT",
+        "POST /v2/models/m/infer",
+        "POST /v2/models/%6d/versions/1/infer",
+        "POST /predict",
+    ],
+    Operation.ADMIN: [
+        "POST /v2/repository/models/nobody/load",
+        "POST /v2/repository/models/%6eobody/load",
+        "POST /v2/repository/models/nobody/unload",
+    ],
+    Operation.READ: [
+        "GET /v1/models",
+        "GET /v1/models/m/metadata",
+        "OPTIONS /v1/models/m:predict",
+        "POST /v1/nothing",  # malformed
+        "GET /v2",
+        "GET /v2/health/live",
+        "GET /v2/health/ready",
+        "GET /v2/models",
+        "GET /v2/models/stats",
+        "GET /v2/models/m/versions/1",
+        "GET /v2/models/m/ready",
+        "GET /v2/models/m/config",
+        "POST /v2/repository/index",
+        # what is not there, and says so
+        *(f"{verb} /v2/{kind}sharedmemory/status" for verb in ("GET", "POST") for kind in ("system", "cuda")),
+        *(f"{verb} /v2/{part}" for verb in ("GET", "POST") for part in ("trace/setting", "logging")),
+        *(f"{verb} /v2/models/m/generate" for verb in ("GET", "POST")),
+        *(f"{verb} /v2/repository/elsewhere/models/m/load" for verb in ("GET", "POST")),
+        "GET /models",
+        "GET /ready",
+        "GET /healthz/live",
+        "GET /healthz/ready",
+        "GET /metrics",
+        "GET /openapi.json",
+    ],
+}
+"""What a path is for, in every spelling that finds it."""
+
+
+@pytest.mark.parametrize(("name", "token"), TOKENS.items())
+async def test_every_http_path_over_a_real_connection(host, name, token):
+    statuses = {ErrorCode.UNAUTHENTICATED: 401, ErrorCode.PERMISSION_DENIED: 403}
+    origin = f"http://{target_of(host, 'http')}"
+    reached = set()
+    async with ClientSession() as session:
+        for operation, paths in PATHS.items():
+            for verb, path in (each.split() for each in paths):
+                url = URL(origin + path, encoded=True)
+                async with session.request(verb, url, headers=metadata(token)) as answer:
+                    expected = EXPECTED[operation][name]
+                    if expected is None:
+                        assert answer.status not in statuses.values(), (verb, path)
+                    else:
+                        assert answer.status == statuses[expected], (verb, path)
+                reached.add(host.router.http(verb, path, "").route.pattern.pattern + verb)
+    routes = {route.pattern.pattern + route.verb.replace("*", "POST") for route in host.router.http_routes()}
+    assert routes == reached, "a new route needs a path in PATHS"
 
 
 async def test_a_refusal_over_http_says_what_to_bring(host):
