@@ -243,6 +243,7 @@ class BatchQueue(Generic[T]):
             {} for _ in range(max(policy.priority_levels, 1))
         ]
         self._is_flat: Final = len(self._levels) == 1
+        self._swept_at = 0.0
         self._draining = False
         self._num_dead = 0
         self.num_rows = 0
@@ -333,7 +334,19 @@ class BatchQueue(Generic[T]):
                 groups[key] = group
             decision.wake_at = None
             break
+        drop_s = self.policy.batch_drop_s
+        if not self._is_flat and drop_s is not None and now >= self._swept_at + drop_s / 4:
+            self._swept_at = now
+            self._sweep(now, decision)
         return decision
+
+    def _sweep(self, now: float, decision: Decision[T]) -> None:
+        """Hand back what is too old on every level: the turn of the lower ones may never come."""
+        for groups in self._levels:
+            for key, group in list(groups.items()):
+                self._discard_dead(group, now, decision)
+                if not group:
+                    del groups[key]
 
     def _turns(self) -> Iterator[tuple[int, Hashable]]:
         """Yield level and key of the groups in turn, the first level first; the caller removes groups as it goes."""

@@ -318,6 +318,21 @@ def test_levels__a_low_request_that_waits_too_long_is_handed_back_when_its_turn_
     assert DropReason.DEADLINE is low.dropped
 
 
+def test_levels__what_is_too_old_is_handed_back_though_its_turn_never_comes():
+    low = entry("low", at=0.0, level=1)
+    queue = queue_of(low, priority_levels=2, max_batch_requests=1, batch_drop_s=1.0)
+    dropped = []
+    for step in range(14):
+        queue.offer(entry(step, at=step / 10, level=0))
+        queue.offer(entry(step, at=step / 10, level=0))
+        decision = queue.take(step / 10)
+        assert items(decision) != ["low"]
+        dropped += decision.dropped
+
+    assert dropped == [low]
+    assert DropReason.STALE is low.dropped
+
+
 @pytest.mark.parametrize(
     ("levels", "default", "priority", "level"),
     [
