@@ -38,12 +38,9 @@ from navi_core.metrics.cells import (
     ScalarFamily,
     to_metric,
 )
-from navi_core.metrics.compat.base import CompatModel, CompatServer
-from navi_core.metrics.compat.navi import NaviCompat
-from navi_core.metrics.compat.proton import ProtonCompat
-from navi_core.metrics.compat.tensorflow import TensorflowCompat
+from navi_core.metrics.compat.base import CompatServer
+from navi_core.metrics.compat.sets import CompatSets
 from navi_core.metrics.compat.text import write_openmetrics, write_text
-from navi_core.metrics.compat.triton import TritonCompat
 from navi_core.metrics.converter_families import ConverterSource, ConverterSources
 from navi_core.metrics.families import UNKNOWN
 from navi_core.metrics.recorders import CallCells, MetricStore, SignatureMetrics, WorkSaved
@@ -86,12 +83,11 @@ class Metrics:
     def __init__(self, compat: Iterable[str] = ()) -> None:
         self.registry = CollectorRegistry()
         self._version = _own_version()
-        self._compat = [_compat_server(name, self._version) for name in dict.fromkeys(compat)]
+        self._compat = CompatSets(compat, self._version)
         self._store = MetricStore()
         self._servable_gauges = self._store.scalar("navi_model_gauge")
         self._converters = ConverterSources()
         self._signatures: dict[tuple[str, int, str], SignatureMetrics] = {}
-        self._compat_models: dict[str, dict[int | None, tuple[CompatModel, ...]]] = {}
         self._states: dict[tuple[str, int], ServableState] = {}
         self._unresolved = CallCells(self._store, (UNKNOWN, UNKNOWN, UNKNOWN))
         self._gauge_source: Callable[[], Iterable[QueueGauges]] | None = None
@@ -112,7 +108,7 @@ class Metrics:
             found = self._signatures.get(key)
             if found is None:
                 target = (model, str(version), signature)
-                found = SignatureMetrics(self._store, target, self._compat_of(model, version))
+                found = SignatureMetrics(self._store, target, self._compat.of(model, version))
                 self._signatures[key] = found
             return found
 
@@ -128,7 +124,7 @@ class Metrics:
         """Count an answer to a request that reached no loaded version; the client's words are not shown."""
         with self._store.lock:
             self._unresolved.count(service, transport, method, code, reason, total_seconds)
-            for compat in self._compat_of(UNKNOWN):
+            for compat in self._compat.of(UNKNOWN):
                 compat.request_finished(service, method, code, total_seconds, 0)
 
     def load_finished(self, model: str, version: int, seconds: float, ok: bool) -> None:
@@ -138,7 +134,7 @@ class Metrics:
         with self._store.lock:
             self._store.histogram("navi_load_seconds").child(model, outcome).observe(seconds)
             if ok:
-                for compat in self._compat_of(model):
+                for compat in self._compat.of(model):
                     compat.loaded()
 
     def requests_replayed(
@@ -158,7 +154,7 @@ class Metrics:
             What it took, and how many of them ran.
         """
         with self._store.lock:
-            for compat in self._compat_of(model):
+            for compat in self._compat.of(model):
                 compat.replayed(path, code, seconds, num_records)
 
     def set_gauges(self, model: str, version: int, gauges: Mapping[str, float]) -> None:
@@ -196,9 +192,7 @@ class Metrics:
             for version in versions:
                 self._forget(model, version)
             self._store.forget(model, labels=("model",))
-            self._compat_models.pop(model, None)
-            for compat in self._compat:
-                compat.forget(model)
+            self._compat.forget_model(model)
 
     def _forget(self, model: str, version: int) -> None:
         self._states.pop((model, version), None)
@@ -206,20 +200,7 @@ class Metrics:
         for key in [key for key in self._signatures if key[:2] == (model, version)]:
             self._signatures.pop(key).detach()
         self._store.forget(model, str(version), labels=("model", "version"))
-        self._compat_models.get(model, {}).pop(version, None)
-        for compat in self._compat:
-            compat.forget_version(model, version)
-
-    def _compat_of(self, model: str, version: int | None = None) -> tuple[CompatModel, ...]:
-        """Return the recorders of a version, or of what a model has besides its versions."""
-        of_model = self._compat_models.setdefault(model, {})
-        found = of_model.get(version)
-        if found is None:
-            found = of_model[version] = tuple(
-                server.for_model(model) if version is None else server.for_version(model, version)
-                for server in self._compat
-            )
-        return found
+        self._compat.forget_version(model, version)
 
     # --- showing ------------------------------------------------------------------------------
 
@@ -251,7 +232,7 @@ class Metrics:
         body = generate_latest(self.registry)
         text = "".join(write_text(families, server.style) for server, families in self._compat_families())
         # Navi's page begins with its name and version; its parsers look for that line
-        first = f"#navi:{self._version}\n" if any(one.name == "navi" for one in self._compat) else ""
+        first = f"#navi:{self._version}\n" if "navi" in self._compat else ""
         return _TEXT, b"".join((first.encode(), body, text.encode()))
 
     def _own_metrics(self) -> Iterator[Metric]:
@@ -274,22 +255,21 @@ class Metrics:
     def _compat_families(
         self,
     ) -> Iterator[tuple[CompatServer, Iterator[tuple[FamilySpec, FamilySnapshot]]]]:
-        if not self._compat:
+        if self._compat.is_empty:
             return
-        rows = self._queue_rows()
-        queued = sum(row[4] for row in rows)
         queues = Counter[tuple[str, int]]()
-        for model, version, _, _, num_requests, *_ in rows:
+        for model, version, _, _, num_requests, *_ in self._queue_rows():
             queues[model, version] += num_requests
         ends = tuple(self._certificate_source().values())
         converters = [metric for _, _, metrics in self._converter_metrics() for metric in metrics]
+        with self._store.lock:
+            self._compat.update(
+                queues=queues,
+                certificate_ends=ends,
+                gauges=self._servable_gauges_by_name(),
+                converter_metrics=converters,
+            )
         for server in self._compat:
-            with self._store.lock:
-                server.set_queued(queued)
-                server.set_queues(queues)
-                server.set_certificate_ends(ends)
-                server.set_servable_gauges(self._servable_gauges_by_name())
-                server.set_converter_metrics(converters)
             yield server, self._snapshots(server.families())
 
     def _servable_gauges_by_name(self) -> dict[str, float]:
@@ -341,18 +321,6 @@ class _OwnCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._collect()
-
-
-def _compat_server(name: str, version: str) -> CompatServer:
-    if name == NaviCompat.name:
-        return NaviCompat(version)
-    if name == TensorflowCompat.name:
-        return TensorflowCompat()
-    if name == ProtonCompat.name:
-        return ProtonCompat()
-    if name == TritonCompat.name:
-        return TritonCompat()
-    raise ValueError(f"compat_metrics: expected navi, tensorflow, proton or triton, got '{name}'")
 
 
 def _own_version() -> str:
