@@ -66,7 +66,7 @@ URLS = {
     "oip+grpcs://a:3": (OIP, "a", 3, True),
     "tf_serving+http://a": (HTTP, "a", 8501, False),
     "line+lines://a": (LINES, "a", 7, False),  # an "s" that belongs to the scheme
-    "line+liness://a": (LINES, "a", 7, True),
+    "line+liness://a": (LINES, "a", 7, True),  # codespell:ignore liness
 }
 
 
