@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from navi_dr_transform.thrift_service.options import ThriftOptions
@@ -11,6 +12,7 @@ from navi_dr_transform.thrift_service.transport import ThriftTransport
 
 from navi_core.testing import TransportConformance
 from navi_core.testing.rpc_client import RpcClient, RpcReply, RpcStream
+from navi_core.testing.transport_cases import DEFAULTS
 from navi_core.testing.transport_harness import SocketHarness
 from navi_core.testing.transport_probe import HIDDEN_TEXT, RPC_PREFIX
 
@@ -175,6 +177,117 @@ def _skipping(reason):
 for _name, _reason in SKIPPED.items():
     assert hasattr(TransportConformance, _name), _name
     setattr(TestThrift, _name, _skipping(_reason))
+
+
+# --- connections that do not go on ----------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def running(**own):
+    """Yield a function that connects to the transport."""
+    harness = ThriftHarness(
+        ThriftTransport(), DEFAULTS, own=ThriftOptions(service="navi.testing.Probe", **own)
+    )
+    await harness.start()
+    address = harness.addresses[0]
+    writers = []
+
+    async def connect():
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writers.append(writer)
+        return reader, writer
+
+    try:
+        yield connect
+    finally:
+        for writer in writers:
+            writer.close()
+        await harness.stop()
+
+
+async def is_closed(reader, within_s=5.0):
+    """Wait until the server closes a connection."""
+    async with asyncio.timeout(within_s):
+        try:
+            return await reader.read(1) == b""
+        except ConnectionError:
+            return True
+
+
+CALL = b"\x80\x01\x00\x01\x00\x00\x00\x04Echo\x00\x00\x00\x07"
+
+
+async def test_connections_without_messages_are_closed():
+    async with running(idle_timeout_s=0.1) as connect:
+        reader, _ = await connect()
+        assert await is_closed(reader)
+
+
+async def test_an_answered_connection_is_idle_again():
+    async with running(idle_timeout_s=0.3) as connect:
+        reader, writer = await connect()
+        writer.write(_STRING.pack(len(CALL) + 2) + CALL + b"hi")
+        assert (await reader.readexactly(len(CALL) + 6))[-2:] == b"hi"
+        assert await is_closed(reader)
+
+
+@pytest.mark.parametrize("start", [b"\0\0", _STRING.pack(1000) + CALL, CALL + b"\x0c\0"])
+async def test_messages_that_do_not_come_are_not_waited_for(start):
+    async with running(message_timeout_s=0.1) as connect:
+        reader, writer = await connect()
+        writer.write(start)
+        assert await is_closed(reader)
+
+
+async def test_a_message_that_comes_slowly_enough_is_waited_for_as_far_as_it_comes():
+    async with running(message_timeout_s=0.2, min_message_bytes_per_s=10) as connect:
+        reader, writer = await connect()
+        writer.write(_STRING.pack(len(CALL) + 20) + CALL)
+        for _ in range(20):  # 20 bytes in half a second: 16 + 20 bytes are given 3.6 seconds more
+            await asyncio.sleep(0.025)
+            writer.write(b"x")
+        assert (await reader.readexactly(len(CALL) + 24))[-20:] == b"x" * 20
+
+
+async def test_a_client_that_does_not_read_is_cut():
+    async with running(write_timeout_s=0.2) as connect:
+        reader, writer = await connect()
+        reader._transport.pause_reading()
+        frame = _STRING.pack(len(CALL) + (8 << 20)) + CALL + bytes(8 << 20)
+
+        async def write_for_ever():
+            while True:
+                writer.write(frame)
+                await writer.drain()
+
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(write_for_ever(), 20)
+
+
+async def test_connections_over_the_limit_are_closed_at_once():
+    async with running(max_connections=2) as connect:
+        first, _ = await connect(), await connect()
+        third, _ = await connect()
+        assert await is_closed(third)
+        first[1].close()
+        for _ in range(100):  # until the server has seen it
+            reader, writer = await connect()
+            writer.write(_STRING.pack(len(CALL)) + CALL)
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                assert (await reader.readexactly(len(CALL) + 4))[:4] == _STRING.pack(len(CALL))
+                return
+            await asyncio.sleep(0.02)
+        pytest.fail("the closed connection still counts")
+
+
+async def test_answers_come_in_the_order_of_their_calls():
+    """A client that does not wait gets its answers one after the other."""
+    async with running() as connect:
+        reader, writer = await connect()
+        bodies = [b"%d" % number * 5000 for number in range(10)]
+        writer.write(b"".join(_STRING.pack(len(CALL) + len(body)) + CALL + body for body in bodies))
+        for body in bodies:
+            assert (await reader.readexactly(len(CALL) + 4 + len(body)))[len(CALL) + 4 :] == body
 
 
 @pytest.mark.uvloop

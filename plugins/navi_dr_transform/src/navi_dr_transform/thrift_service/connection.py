@@ -223,6 +223,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         header = refusal.header
+        if refusal.is_last:
+            self._is_ending = True
+            self._inbound.skip_rest()
         if header is None:
             _log.debug("thrift connection of %s closed: %s", self._peer, refusal.error.message)
             self.close()
@@ -232,8 +235,6 @@ class Connection(asyncio.BufferedProtocol):
             kind = AppError.PROTOCOL_ERROR if malformed else AppError.INTERNAL_ERROR
             self._fail(header, kind, refusal.error.message)
         if refusal.is_last and self._transport is not None:
-            self._is_ending = True
-            self._inbound.skip_rest()
             if self._transport.can_write_eof():
                 self._transport.write_eof()
             self._timer = self._loop.call_later(_LINGER_S, self.abort)
