@@ -145,7 +145,8 @@ class Response:
         RPC: the status text. HTTP: unused.
     body
         The message (unary, client stream) or HTTP body: one piece, or pieces to be written one
-        after the other as one message.
+        after the other as one message. Beside an RPC's status other than OK: the failure as the protocol
+        itself declares it, for transports that can carry one; gRPC does not.
     stream
         The messages of a streaming RPC, or the chunks of a streamed HTTP body; then ``body`` is unused. The
         generator may raise :class:`StreamError` to end an RPC with another status.
