@@ -31,7 +31,8 @@ def test_every_service_is_listed_and_found(reflected):
     assert {"tensorflow.serving.PredictionService", "grpc.health.v1.Health", "predict.Predictor"} <= set(
         names
     )
-    for name in names:
+    described = [name for name in names if not name.startswith("thrift.")]  # a plugin's, without protobuf
+    for name in described:
         assert pool.FindServiceByName(name).methods
 
 
