@@ -97,7 +97,7 @@ def seen_record(record):
     return found
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(batches())
 def test_apache_thrift_reads_what_was_given(batch):
     rows, families = batch
@@ -106,7 +106,7 @@ def test_apache_thrift_reads_what_was_given(batch):
     assert [seen_record(record) for record in records] == [expected_record(families, r) for r in range(rows)]
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(batches())
 def test_common_features_are_a_record_of_their_own(batch):
     rows, families = batch
@@ -119,7 +119,7 @@ def test_common_features_are_a_record_of_their_own(batch):
     )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(batches())
 def test_a_response_is_a_request_without_common_features(batch):
     rows, families = batch

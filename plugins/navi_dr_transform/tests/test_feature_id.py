@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from navi_dr_transform.feature_id import feature_id
 
@@ -25,6 +25,7 @@ def test_known_ids(name, known):
     assert feature_id(name) == known
 
 
+@settings(deadline=None)
 @given(NAMES)
 def test_murmur_is_that_of_mmh3(name):
     mmh3 = pytest.importorskip("mmh3", reason="the reference of MurmurHash3")
@@ -32,6 +33,7 @@ def test_murmur_is_that_of_mmh3(name):
     assert feature_id(plain) == mmh3.hash64(plain.encode("utf-16-le"), 0, signed=True)[0]
 
 
+@settings(deadline=None)
 @given(NAMES.filter(bool), NAMES)
 def test_a_hash_sign_parts_a_name(before, after):
     mmh3 = pytest.importorskip("mmh3", reason="the reference of MurmurHash3")
