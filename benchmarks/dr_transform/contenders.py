@@ -159,11 +159,13 @@ def apache_decoder(compact: bool) -> Callable[[bytes], Any]:
     from thrift.Thrift import TType
     from thrift.TSerialization import deserialize
 
+    record = [CompactDataRecord, CompactDataRecord.thrift_spec]
+
     class CompactRequest:
         thrift_spec = (
             None,
-            (1, TType.LIST, "individualFeaturesList", (TType.STRUCT, [CompactDataRecord, None], False), None),
-            (2, TType.STRUCT, "commonFeatures", [CompactDataRecord, None], None),
+            (1, TType.LIST, "individualFeaturesList", (TType.STRUCT, record, False), None),
+            (2, TType.STRUCT, "commonFeatures", record, None),
         )
 
         def __init__(self) -> None:
