@@ -33,6 +33,7 @@ from navi_dr_transform._memory import (
 )
 from navi_dr_transform._protocol import open_field, open_list, skip
 from navi_dr_transform._scatter import forget, scatter_field
+from navi_dr_transform._sparse import scatter_sparse, scatter_strings
 from navi_dr_transform._tensors import open_sparse, open_tensor
 from navi_dr_transform._walk import walk_record
 
@@ -132,10 +133,12 @@ def fill_tensors(payload: bytes, kind: int, offset: int, count: int, plan: Any, 
 
 @inner
 def source_of(field: int, kind: int) -> int:
-    """Return which passes a field's elements are for."""
-    if kind in (wire.IDS, wire.ID_DOUBLES, wire.ID_LONGS, wire.ID_FLOATS):
-        return field
-    return 0
+    """Return which passes a field's elements are for: DataRecord's field for the same."""
+    if kind == wire.ID_SETS:
+        return wire.RECORD_SPARSE_BINARY
+    if kind == wire.ID_MAPS:
+        return wire.RECORD_SPARSE_CONTINUOUS
+    return wire.RECORD_BLOBS if field == wire.COMPACT_BLOBS else field
 
 
 @inner
@@ -160,17 +163,15 @@ def fill_record(
         first = get(plan, _plan.SOURCES_AT + source)
         for index in range(first, get(plan, _plan.SOURCES_AT + source + 1)):
             tensor = get(plan, _plan.PASSES_AT + _plan.PASS_FIELDS * index + _plan.TENSOR)
-            scatter_field(
-                payload,
-                kind,
-                elements,
-                count,
-                plan,
-                displacements,
-                index,
-                row_of(out, tensor, row),
-                scratch,
-            )
+            target = row_of(out, tensor, row)
+            if kind == wire.ID_STRINGS:
+                scatter_strings(payload, elements, count, plan, displacements, index, target)
+            elif kind in (wire.ID_SETS, wire.ID_MAPS):
+                scatter_sparse(
+                    payload, kind, field, elements, count, plan, displacements, index, target, scratch
+                )
+            else:
+                scatter_field(payload, kind, elements, count, plan, displacements, index, target, scratch)
     return status, offset
 
 

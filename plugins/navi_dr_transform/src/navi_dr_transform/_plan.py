@@ -17,6 +17,7 @@ F64: Final = 1
 I64: Final = 2
 I32: Final = 3
 U8: Final = 4  # bool too
+SPAN: Final = 5  # of a string: offset in the payload (-1: none came) and length, two int64
 
 # --- plan: one int64 array ---------------------------------------------------------------------------------------
 
@@ -40,7 +41,18 @@ MULTIPLIER: Final = 5
 BUCKET_SHIFT: Final = 6
 SLOT_SHIFT: Final = 7
 MASK: Final = 8
-PASS_FIELDS: Final = 9
+DEFAULT: Final = 9  # the bits of what stands where nothing came
+CATEGORIES: Final = 10  # sparse features: index of the pass-like fields of the table of categories
+LONGEST: Final = 11  # sparse features: bytes of the longest category
+PASS_FIELDS: Final = 12
+
+# what a sparse feature's slot points to instead of a place: the number of its columns, then their places
+
+# what a category's slot points to (0: nothing)
+CATEGORY_FEATURE: Final = 0
+CATEGORY_PLACE: Final = 1
+CATEGORY_LENGTH: Final = 2
+CATEGORY_BYTES: Final = 3  # one an element
 
 # an embedding
 FEATURE_ID: Final = 0
@@ -54,7 +66,9 @@ EMBEDDING_FIELDS: Final = 4
 FIELDS_AT: Final = 8  # of the record that is read: kind, count and offset of each field's elements
 FIELD_SPAN: Final = 3
 NUM_FIELDS: Final = 16
-STATES_AT: Final = FIELDS_AT + FIELD_SPAN * NUM_FIELDS  # of each pass, what the previous record was
+DIGITS_AT: Final = FIELDS_AT + FIELD_SPAN * NUM_FIELDS  # of an integer category, in decimal
+NUM_DIGITS: Final = 20
+STATES_AT: Final = DIGITS_AT + NUM_DIGITS  # of each pass, what the previous record was
 
 # the state of a pass
 LAST_KIND: Final = 0

@@ -26,7 +26,7 @@ from navi_dr_transform._protocol import (
 )
 from navi_dr_transform._tensors import check_length, check_sparse, open_sparse, open_tensor
 
-__all__ = ["walk_record"]
+__all__ = ["map_types", "set_type", "walk_record"]
 
 
 @inner
@@ -58,15 +58,25 @@ def map_kind(field: int, value_type: int) -> int:
 
 
 @inner
-def category_type(field: int) -> int:
-    """Return the wire type of the keys inside a sparse feature, by the field of the record that it is in."""
-    if field in (wire.RECORD_SPARSE_BINARY, wire.RECORD_SPARSE_TENSORS):
+def set_type(field: int) -> int:
+    """Return the wire type of the elements of the sets in a record's field."""
+    if field == wire.RECORD_SPARSE_BINARY:
         return wire.STRING
-    if field == wire.COMPACT_SPARSE_16:
+    if field == wire.COMPACT_SETS_16:
         return wire.I16
-    if field in (wire.RECORD_BLOBS, wire.COMPACT_SPARSE_32):
-        return wire.I32
-    return wire.I64
+    return wire.I32 if field == wire.COMPACT_SETS_32 else wire.I64
+
+
+@inner
+def map_types(field: int) -> tuple[int, int]:
+    """Return the wire types of the keys and values of the maps in a record's field."""
+    if field == wire.RECORD_SPARSE_CONTINUOUS:
+        return wire.STRING, wire.DOUBLE
+    if field == wire.COMPACT_MAPS:
+        return wire.STRING, wire.I32
+    if field == wire.COMPACT_SPARSE_16:
+        return wire.I16, wire.I32
+    return wire.I32 if field == wire.COMPACT_SPARSE_32 else wire.I64, wire.I32
 
 
 @inner
@@ -134,18 +144,12 @@ def walk_varying(
         elif kind == wire.ID_SPARSE_TENSORS:
             status, offset = walk_sparse_tensor(payload, value, read_i64(payload, offset), plan)
         elif kind == wire.ID_SETS:
-            key_type = category_type(field)
-            if field == wire.RECORD_SPARSE_CONTINUOUS:
-                key_type = wire.I16  # sparseBinaryFeaturesWith16bSparseKey of a CompactDataRecord
+            key_type = set_type(field)
             status, offset, length = open_list(payload, value, key_type)
             if status == wire.OK:
                 status, offset = walk_keys(payload, offset, length, key_type, 0)
         else:
-            key_type = category_type(field)
-            value_type = wire.I32
-            if field == wire.RECORD_SPARSE_CONTINUOUS:
-                key_type = wire.STRING
-                value_type = wire.DOUBLE
+            key_type, value_type = map_types(field)
             status, offset, length = open_map(payload, value, key_type, value_type)
             if status == wire.OK:
                 status, offset = walk_keys(payload, offset, length, key_type, fixed_size(value_type))

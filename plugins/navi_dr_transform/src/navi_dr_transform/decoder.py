@@ -200,6 +200,9 @@ class Decoder:
                 if status != wire.OK:
                     raise self._refusal(status, index, offset)
                 first_row += span[0]
+        for index, array, spans in zip(self.widths, arrays, written, strict=True):
+            if spans is not array:
+                _cut_strings(measured, spans, array, self.layout.tensors[index].default)
 
     def report(self, measured: Measured, reports: Reports, reported: Reported) -> None:
         """Observe the values of features that are reported. Releases the GIL.
@@ -264,8 +267,8 @@ def _cut_strings(measured: Measured, spans: Int64Array, out: Array, default: Any
     out[...] = default
     first_row = 0
     for payload, end_row in zip(measured.payloads, measured.row_ends.tolist(), strict=True):
-        of_payload = spans[first_row:end_row].reshape(end_row - first_row, -1, 2)
+        of_payload = spans[first_row:end_row].reshape(end_row - first_row, out.shape[1], 2)
         for row, column in np.argwhere(of_payload[:, :, 0] >= 0).tolist():
             offset, length = of_payload[row, column].tolist()
-            out[first_row + row, column] = payload[offset : offset + length]
+            out[first_row + row, column] = bytes(payload[offset : offset + length])
         first_row = end_row

@@ -7,8 +7,9 @@ never a loop whose length the processor cannot guess.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final, TypeAlias
 
@@ -16,11 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from navi_core import Array, DType, numpy_dtype
-from navi_dr_transform import _plan
+from navi_dr_transform import _plan, wire
 from navi_dr_transform.feature_map import FeatureMap
-from navi_dr_transform.layout import Layout, Source
+from navi_dr_transform.layout import SPARSE, Layout, Source
 
-__all__ = ["NUM_COUNTERS", "Counter", "Frozen", "Int64Array", "PerfectHash", "freeze", "perfect_hash"]
+__all__ = [
+    "NUM_COUNTERS",
+    "Counter",
+    "Frozen",
+    "Int64Array",
+    "PerfectHash",
+    "freeze",
+    "perfect_hash",
+    "row_dtype",
+]
 
 Int64Array: TypeAlias = NDArray[np.int64]
 
@@ -38,7 +48,12 @@ _DTYPES: Final[Mapping[DType, int]] = {
     DType.INT32: _plan.I32,
     DType.UINT8: _plan.U8,
     DType.BOOL: _plan.U8,
+    DType.STRING: _plan.SPAN,
 }
+_SPAN: Final = np.dtype((np.int64, 2))
+"""What kernels write for a string: offset in the payload and length."""
+
+_NO_SPAN: Final = -1
 
 
 class Counter(IntEnum):
@@ -160,12 +175,75 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """The places that one part of a DataRecord has in one tensor: byte offsets in its row, by id."""
+    """The places that one part of a DataRecord has in one tensor: byte offsets in its row.
+
+    By id; of sparse features by id and category.
+    """
 
     source: Source
     tensor: int
-    dtype: DType
-    places: Mapping[int, int]
+    places: dict[tuple[int, bytes | None], int] = field(default_factory=dict)
+
+
+class _Builder:
+    """Puts tables one after the other into what becomes the plan and the displacements."""
+
+    def __init__(self, first: int) -> None:
+        self.elements: list[int] = [0] * first
+        self.displacements: list[int] = []
+
+    def put(self, elements: Iterable[int]) -> int:
+        """Append elements and return where the first one lies."""
+        at = len(self.elements)
+        self.elements.extend(elements)
+        return at
+
+    def table(self, entries: Mapping[int, int]) -> list[int]:
+        """Append the perfect hash of ids and what they stand for; returns the fields by which it is searched."""
+        hashed = perfect_hash(list(entries))
+        slots = [0] * (2 << hashed.slot_bits)
+        empty = hashed.slot(0)
+        if empty not in hashed.slots:  # a slot that is not taken holds an id that is looked for elsewhere
+            slots[2 * empty] = next(key for key in range(1, 2**20) if hashed.slot(key) != empty)
+        for slot, (key, value) in zip(hashed.slots, entries.items(), strict=True):
+            slots[2 * slot : 2 * slot + 2] = key, value
+        buckets = len(self.displacements)
+        self.displacements += [2 * displacement for displacement in hashed.displacements]
+        return [
+            self.put(slots),
+            buckets,
+            _signed(hashed.multiplier),
+            64 - hashed.bucket_bits,
+            63 - hashed.bucket_bits - hashed.slot_bits,  # one less: a slot is two elements
+            ((1 << hashed.slot_bits) - 1) << 1,
+        ]
+
+    def sparse_tables(self, places: Mapping[tuple[int, bytes | None], int]) -> tuple[list[int], int, int]:
+        """Append the tables of sparse features: by id to their columns, by id and category to one."""
+        columns: dict[int, list[int]] = {}
+        categories: dict[int, int] = {}
+        for (feature_id, category), place in places.items():
+            text = category or b""
+            columns.setdefault(feature_id, []).append(place)
+            key = _category_key(feature_id, text)
+            if key in categories:
+                msg = (
+                    f"category {text!r} of feature {feature_id}: another one has the same hash; leave it out"
+                )
+                raise ValueError(msg)
+            categories[key] = self.put([feature_id, place, len(text), *text])
+        features = {feature_id: self.put([len(places), *places]) for feature_id, places in columns.items()}
+        longest = max(len(category or b"") for _, category in places)
+        search = self.table(categories)
+        return self.table(features), self.put([0] * _plan.TABLE + search), longest
+
+
+def _category_key(feature_id: int, category: bytes) -> int:
+    """Hash a category as ``_sparse.find_category`` does."""
+    key = feature_id * wire.CATEGORY_SEED & _BITS
+    for byte in category:
+        key = (key ^ byte) * wire.CATEGORY_PRIME & _BITS
+    return _signed(key)
 
 
 def freeze(layout: Layout, features: FeatureMap, widths: Mapping[int, int], *, exact: bool) -> Frozen:
@@ -185,67 +263,67 @@ def freeze(layout: Layout, features: FeatureMap, widths: Mapping[int, int], *, e
     """
     numbers = {tensor: number for number, tensor in enumerate(widths)}
     passes = sorted(_passes(layout, features, widths), key=lambda each: each.source)
-    fields: list[int] = []
-    tables: list[Int64Array] = []
-    displacements: list[int] = []
+    defaults = tuple(_default_row(layout, tensor, width) for tensor, width in widths.items())
     embeddings = _embeddings(layout, features, widths, numbers)
-    tables_at = _plan.PASSES_AT + _plan.PASS_FIELDS * len(passes) + len(embeddings)
+    embeddings_at = _plan.PASSES_AT + _plan.PASS_FIELDS * len(passes)
+    builder = _Builder(embeddings_at + len(embeddings))
+    fields: list[int] = []
     for each in passes:
-        hashed = perfect_hash(list(each.places))
+        categories = longest = 0
+        if each.source in SPARSE:
+            search, categories, longest = builder.sparse_tables(each.places)
+        else:
+            search = builder.table({feature_id: place for (feature_id, _), place in each.places.items()})
+        dtype = layout.tensors[each.tensor].dtype
+        default = defaults[numbers[each.tensor]]
         fields += [
             numbers[each.tensor],
-            _DTYPES[each.dtype],
-            _one(each.dtype),
-            tables_at + sum(map(len, tables)),
-            len(displacements),
-            _signed(hashed.multiplier),
-            64 - hashed.bucket_bits,
-            63 - hashed.bucket_bits - hashed.slot_bits,  # one less: a slot is two elements
-            ((1 << hashed.slot_bits) - 1) << 1,
+            _DTYPES[dtype],
+            _bits(np.ones(1, default.dtype)),
+            *search,
+            _bits(default[0, :1]),
+            categories,
+            longest,
         ]
-        displacements += [2 * displacement for displacement in hashed.displacements]
-        tables.append(_table(each.places, hashed))
-    plan = np.zeros(_plan.PASSES_AT, np.int64)
+    plan = np.array(builder.elements, np.int64)
     plan[_plan.NUM_TENSORS] = len(widths)
     plan[_plan.NUM_EMBEDDINGS] = len(embeddings) // _plan.EMBEDDING_FIELDS
-    plan[_plan.EMBEDDINGS_AT] = _plan.PASSES_AT + len(fields)
+    plan[_plan.EMBEDDINGS_AT] = embeddings_at
     plan[_plan.EXACT] = exact
     for source in range(_plan.NUM_SOURCES + 2):
         plan[_plan.SOURCES_AT + source] = sum(each.source < source for each in passes)
+    plan[_plan.PASSES_AT : embeddings_at] = fields
+    plan[embeddings_at : embeddings_at + len(embeddings)] = embeddings
     return Frozen(
-        _read_only(np.concatenate([plan, np.array([*fields, *embeddings], np.int64), *tables])),
-        _read_only(np.array(displacements, np.int32)),
-        tuple(_defaults(layout, tensor, width) for tensor, width in widths.items()),
+        _read_only(plan),
+        _read_only(np.array(builder.displacements, np.int32)),
+        defaults,
         _plan.scratch_size(len(passes)),
     )
 
 
 def _passes(layout: Layout, features: FeatureMap, widths: Mapping[int, int]) -> list[_Pass]:
     """Sort the places by source and tensor; a second column of one feature in one tensor needs another pass."""
-    sorted_places: dict[tuple[Source, int, int], dict[int, int]] = {}
+    passes: dict[tuple[Source, int, int], _Pass] = {}
     for (source, feature_id), places in features.columns.items():
         for place in places:
             if not 0 <= place.column < widths.get(place.tensor, 0):
                 continue
-            size = numpy_dtype(layout.tensors[place.tensor].dtype).itemsize
+            if source in SPARSE and place.category is None:
+                continue
+            key = (feature_id, place.category)
             turn = 0
-            while feature_id in sorted_places.setdefault((source, place.tensor, turn), {}):
+            while key in passes.setdefault((source, place.tensor, turn), _Pass(source, place.tensor)).places:
                 turn += 1
-            sorted_places[source, place.tensor, turn][feature_id] = size * place.column
-    return [
-        _Pass(source, tensor, layout.tensors[tensor].dtype, places)
-        for (source, tensor, _), places in sorted_places.items()
-    ]
+            size = row_dtype(layout, place.tensor).itemsize
+            passes[source, place.tensor, turn].places[key] = size * place.column
+    return list(passes.values())
 
 
-def _table(places: Mapping[int, int], hashed: PerfectHash) -> Int64Array:
-    """Return the slots: each id and its place; in the others an id that is looked for elsewhere."""
-    table = np.zeros((1 << hashed.slot_bits, 2), np.int64)
-    for slot in {hashed.slot(0)}.difference(hashed.slots):
-        table[slot, 0] = next(key for key in range(1, 2**20) if hashed.slot(key) != slot)
-    for slot, (feature_id, offset) in zip(hashed.slots, places.items(), strict=True):
-        table[slot] = feature_id, offset
-    return table.ravel()
+def row_dtype(layout: Layout, tensor: int) -> np.dtype[Any]:
+    """Return what kernels write for an element of a tensor: itself, or a string's span."""
+    dtype = layout.tensors[tensor].dtype
+    return _SPAN if dtype is DType.STRING else numpy_dtype(dtype)
 
 
 def _embeddings(
@@ -259,15 +337,19 @@ def _embeddings(
     return fields
 
 
-def _defaults(layout: Layout, tensor: int, width: int) -> Array:
-    each = layout.tensors[tensor]
-    row: Array = _read_only(np.full((1, width), each.default, numpy_dtype(each.dtype)))
+def _default_row(layout: Layout, tensor: int, width: int) -> Array:
+    """Return the row of a tensor as kernels write it where nothing came."""
+    dtype = row_dtype(layout, tensor)
+    default = _NO_SPAN if dtype is _SPAN else layout.tensors[tensor].default
+    row: Array = _read_only(
+        np.full((1, width * (dtype.itemsize // dtype.base.itemsize)), default, dtype.base)
+    )
     return row
 
 
-def _one(dtype: DType) -> int:
-    """Return the bits of 1 in an element type."""
-    return int.from_bytes(np.ones(1, numpy_dtype(dtype)).tobytes(), "little")
+def _bits(element: Array) -> int:
+    """Return the bits of one element as a machine integer."""
+    return int.from_bytes(element.tobytes(), sys.byteorder, signed=True)
 
 
 def _signed(bits: int) -> int:

@@ -104,6 +104,10 @@ ID_MAPS: Final = 7  # map<i64, map<string or integer, double or bits of a float>
 ID_TENSORS: Final = 8
 ID_SPARSE_TENSORS: Final = 9
 
+COMPACT_SETS_16: Final = 6  # fields that a CompactDataRecord has in another meaning
+COMPACT_SETS_32: Final = 7
+COMPACT_MAPS: Final = 9
+
 COMPACT_SPARSE_16: Final = 10  # fields that only a CompactDataRecord has
 COMPACT_SPARSE_32: Final = 11
 COMPACT_SPARSE_64: Final = 12
@@ -116,6 +120,13 @@ COMPACT_SPARSE_TENSORS: Final = 15
 BATCH: Final = 0  # BatchPredictionRequest
 PREDICTION: Final = 1  # PredictionRequest: its one record has the id of a BatchPredictionRequest's records
 RECORD: Final = 2  # DataRecord
+
+# --- how a category of a sparse feature is hashed (FNV-1a, begun with the feature's id) ---------------------------
+
+CATEGORY_SEED: Final = -7046029254386353131
+CATEGORY_PRIME: Final = 0x100000001B3
+DIGIT_0: Final = 48
+MINUS: Final = 45
 
 # --- first values of kernels' variables: names, because Numba compiles anew for every literal argument --------
 
