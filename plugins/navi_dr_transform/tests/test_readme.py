@@ -7,12 +7,16 @@ import tomllib
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+from navi_dr_transform import load_converter
+from navi_dr_transform._generated.data.ttypes import DataRecord
 from navi_dr_transform.feature_id import feature_id
 from navi_dr_transform.feature_map import Place
 from navi_dr_transform.layout import DTYPES, LayoutTensor, Source
 from navi_dr_transform.options import BprOptions
 from navi_dr_transform.resolve import resolve_layout
+from navi_dr_transform.thrift_records import encode_request, float_tensor
 
 from navi_core import Artifact, DType
 
@@ -43,6 +47,28 @@ def test_the_example_is_the_layout_that_it_says(example):
     assert resolved.features.columns[Source.BINARY, feature_id("tweet.has_link")] == (Place(1, 7),)
     assert resolved.features.embeddings == {2: feature_id("author.embedding")}
     assert resolved.layout.positions == {3: (0, 1, 2)}
+
+
+def test_the_example_converts_requests(example, tmp_path):
+    (tmp_path / "navi.toml").write_text(
+        README.read_text(encoding="utf-8")
+        .partition("<!-- layout example -->\n```toml\n")[2]
+        .partition("```")[0]
+    )
+    record = DataRecord(
+        continuousFeatures={feature_id("tweet.num_likes"): 3.0},
+        binaryFeatures={-12},
+        stringFeatures={feature_id("user.language"): "ja"},
+        sparseBinaryFeatures={feature_id("user.countries"): {"jp", "fr"}},
+        tensors={feature_id("author.embedding"): float_tensor([0.5] * 200)},
+    )
+    arrays, row_ends = load_converter(tmp_path).convert([encode_request([record, DataRecord()])])
+    assert row_ends.tolist() == [2]
+    np.testing.assert_array_equal(arrays["dense"], np.array([[np.nan, 3, np.nan], [np.nan] * 3], np.float32))
+    assert np.argwhere(arrays["flags"]).tolist() == [[0, 9]]
+    assert arrays["author"].sum(axis=1).tolist() == [100.0, 0.0]
+    assert arrays["country"].tolist() == [[0, 1], [0, 0]]
+    assert arrays["language"].tolist() == [[b"ja"], [b"en"]]
 
 
 def test_every_option_has_a_row():

@@ -139,6 +139,46 @@ def test_a_model_whose_layout_is_written_gets_every_tensor(tmp_path):
     assert ':navi:feature_id:discrete_bucket{feature_id="77",le="140"} 0' in page
 
 
+VARYING = """
+[converter_options]
+[[converter_options.layout.tensors]]
+name = "language"
+source = "string"
+default = "en"
+features = ["user.language", "tweet.language"]
+
+[[converter_options.layout.tensors]]
+name = "countries"
+source = "sparse_binary"
+feature = "user.countries"
+categories = ["us", "jp", "fr"]
+
+[[converter_options.layout.tensors]]
+name = "interests"
+source = "sparse_continuous"
+dtype = "float64"
+feature = "user.interests"
+categories = ["tea"]
+"""
+
+
+def test_strings_and_categories_reach_the_model(tmp_path):
+    inputs = {"language": ("string", 2), "countries": ("int64", 3), "interests": ("float64", 1)}
+    model_dir = write_model(tmp_path / "varying" / "1", inputs, VARYING)
+    record = DataRecord(
+        stringFeatures={feature_id("tweet.language"): "日本語"},
+        sparseBinaryFeatures={feature_id("user.countries"): {"jp", "us", "de"}},
+        sparseContinuousFeatures={feature_id("user.interests"): {"tea": 0.1, "cats": 9.0}},
+    )
+    with serve(model_dir) as host:
+        answer = host.predict(
+            "varying", strings(encode_request([DataRecord(), record]), encode_request([record]))
+        )
+    assert answer["language_out"].tolist() == [[b"en", b"en"], *[[b"en", "日本語".encode()]] * 2]
+    assert answer["countries_out"].tolist() == [[0, 0, 0], [1, 1, 0], [1, 1, 0]]
+    assert answer["interests_out"].tolist() == [[0.0], [0.1], [0.1]]
+
+
 def test_single_records_are_served(tmp_path):
     model_dir = write_model(tmp_path / "single" / "1", DENSE, TOML.format(request="record"))
     with serve(model_dir) as host:

@@ -13,6 +13,7 @@ import navi_dr_transform.transform
 import numpy as np
 import pytest
 from navi_dr_transform import load_converter
+from navi_dr_transform._generated.data.ttypes import DataRecord
 from navi_dr_transform.npz_file import NpzFile
 from navi_dr_transform.request_files import requests_in
 from navi_dr_transform.thrift_records import data_record, encode_request, float_tensor
@@ -204,3 +205,21 @@ def test_strings_of_any_length_are_two_arrays(tmp_path):
     found = [whole[start:end] for start, end in zip(starts, ends.ravel(), strict=True)]
     assert ends.shape == (3, 2)
     assert found == [*first.ravel(), *second.ravel()]
+
+
+def test_a_layout_of_the_models_own_is_converted_with_its_strings(transform, version, tmp_path):
+    (version / "navi.toml").write_text(
+        """
+        [[converter_options.layout.tensors]]
+        name = "language"
+        source = "string"
+        default = "?"
+        features = [1, 2]
+        """
+    )
+    payload = encode_request([DataRecord(stringFeatures={2: "ja"}), DataRecord(stringFeatures={1: ""})])
+    ran = transform(write(tmp_path / "file", payload))
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.arrays["language.bytes"].tobytes() == b"?ja?"
+    assert ran.arrays["language.ends"].tolist() == [[1, 3], [3, 4]]
+    assert ran.arrays["row_ends"].tolist() == [2]
