@@ -9,6 +9,7 @@ FILE.samples, for the plain twin to be asked about.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import struct
@@ -26,8 +27,10 @@ from navi_dr_transform import _kernels
 from navi_dr_transform import decoder as decoder_module
 from outcomes import MAX_ROWS, outcome
 
+from navi_core import DecodeError
+
 HEADER = struct.Struct("<QIIQ")  # request's number, its size, the target's number, requests done
-SAMPLE = struct.Struct("<II12s")  # size, the target's number, the outcome
+SAMPLE = struct.Struct("<IIqqq12s")  # size, the target's number, spans of another request, the outcome
 BLOCK = 1000
 """Mutations that share a generator: so many are made anew to find one again."""
 
@@ -49,16 +52,27 @@ class GuardedRows:
             if decoder.dtype(index).kind != "O"
         }
 
+        self._made: dict[int, dict[int, Any]] = {}
+
     def __call__(self, rows: int) -> dict[int, Any]:
-        """Return rows that hold what no tensor does."""
-        out = {}
-        for index, width in self._decoder.widths.items():
-            if index in self._regions:
-                out[index] = array_at_end(self._regions[index], (rows, width), self._decoder.dtype(index))
-                out[index].view(np.uint8).fill(0xA5)
-            else:
-                out[index] = np.empty((rows, width), object)
-        return out
+        """Return rows; they hold what the request before left."""
+        if rows not in self._made:
+            self._made[rows] = {
+                index: array_at_end(self._regions[index], (rows, width), self._decoder.dtype(index))
+                if index in self._regions
+                else np.empty((rows, width), object)
+                for index, width in self._decoder.widths.items()
+            }
+        return self._made[rows]
+
+
+def spans_of(decoder: Any, corpus: list[bytes]) -> list[tuple[int, int, int]]:
+    """Return where records lie in those of the corpus that a decoder takes."""
+    found = []
+    for request in corpus:
+        with contextlib.suppress(DecodeError):
+            found += decoder.measure([request]).spans
+    return found
 
 
 def main() -> None:
@@ -69,6 +83,7 @@ def main() -> None:
     chosen = targets()
     rows = [GuardedRows(target.decoder) for target in chosen]
     corpus = read_corpus()
+    spans = [spans_of(target.decoder, corpus) for target in chosen]
     file = os.open(path, os.O_RDWR)
     os.ftruncate(file, PAGE + MAX_BYTES)
     header, region = Guarded(PAGE, file, 0).first(HEADER.size), Guarded(MAX_BYTES, file, PAGE)
@@ -84,9 +99,11 @@ def main() -> None:
             payload = region.last(size)
             payload[:] = data[:size]
             HEADER.pack_into(header, 0, number, size, which, number - first)
-            became = outcome(chosen[which].decoder, payload, rows[which])
-            if number % every == 0 or number < len(corpus) * len(chosen):
-                samples.write(SAMPLE.pack(size, which, became) + bytes(payload))
+            told = number % every == 0 or number < len(corpus) * len(chosen)
+            span = spans[which][number % len(spans[which])]
+            became = outcome(chosen[which].decoder, payload, rows[which], spans=span, told=told)
+            if told:
+                samples.write(SAMPLE.pack(size, which, *span, became) + bytes(payload))
     HEADER.pack_into(header, 0, first + count, 0, 0, count)
     print(np.__version__, flush=True)
 

@@ -16,7 +16,7 @@ I64 = [*CONTINUOUS, *BINARY, *DISCRETE, *EMBEDDINGS, *SPARSE, *STRINGS, 0, 2**63
 def mutate(source: random.Random, corpus: Sequence[bytes]) -> bytearray:
     """Return one of the corpus with one to five changes."""
     data = bytearray(corpus[int(source.random() * len(corpus))])
-    for _ in range(1 + int(5 * source.random() ** 2)):
+    for _ in range(1 + int(5 * source.random() ** 3)):
         if not data:
             break
         CHANGES[int(source.random() * len(CHANGES))](source, data, corpus)

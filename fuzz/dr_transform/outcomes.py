@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from navi_dr_transform.decoder import Measured
 
 from navi_core import DecodeError
 
 MAX_ROWS = 512
 
 
-def outcome(decoder: Any, payload: Any, allocate: Callable[[int], dict[int, Any]] | None = None) -> bytes:
+def outcome(
+    decoder: Any,
+    payload: Any,
+    allocate: Callable[[int], dict[int, Any]] | None = None,
+    *,
+    spans: Sequence[int] = (),
+    told: bool = True,
+) -> bytes:
     """Convert one request; return a digest of the rows, or of what was said and where.
 
     Parameters
@@ -24,16 +32,36 @@ def outcome(decoder: Any, payload: Any, allocate: Callable[[int], dict[int, Any]
         Bytes, or a view of some.
     allocate
         Makes rows to write to; None: the decoder does.
+    spans
+        Number of records, and offsets of the first and of the common one, of another request: where this one
+        is refused, its rows are asked for all the same, as if it had changed after it was measured.
+    told
+        False: only convert it, and say nothing.
     """
+    refusals = []
     try:
         measured = decoder.measure([payload])
-        if measured.num_rows > MAX_ROWS:
-            return _digest(b"rows", measured.num_rows)
-        out = (allocate or decoder.allocate)(measured.num_rows)
-        decoder.fill(measured, out)
     except DecodeError as error:
-        return _digest(b"refused", error.offset, error.message)
+        refusals.append(error)
+        if not spans or spans[0] > MAX_ROWS:
+            return _refused(refusals) if told else b""
+        measured = Measured([payload], [tuple(spans)], np.array(spans[:1], np.int64))
+    out: dict[int, Any] = {}
+    if measured.num_rows <= MAX_ROWS:
+        out = (allocate or decoder.allocate)(measured.num_rows)
+        try:
+            decoder.fill(measured, out)
+        except DecodeError as error:
+            refusals.append(error)
+    if not told:
+        return b""
+    if refusals:
+        return _refused(refusals)
     return _digest(b"rows", measured.num_rows, *(_content(out[index]) for index in sorted(out)))
+
+
+def _refused(errors: Sequence[DecodeError]) -> bytes:
+    return _digest(b"refused", *((error.offset, error.message) for error in errors))
 
 
 def _content(array: np.ndarray) -> bytes:

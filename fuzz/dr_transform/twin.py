@@ -24,11 +24,11 @@ def main() -> None:
     chosen = targets()
     at = count = differing = 0
     while at < len(content):
-        size, which, became = SAMPLE.unpack_from(content, at)
+        size, which, *spans, became = SAMPLE.unpack_from(content, at)
         payload = content[at + SAMPLE.size : at + SAMPLE.size + size]
         at += SAMPLE.size + size
         count += 1
-        if outcome(chosen[which].decoder, payload) != became:
+        if outcome(chosen[which].decoder, payload, spans=spans) != became:
             differing += 1
             print(f"target '{chosen[which].name}': {base64.b64encode(payload).decode()}", file=sys.stderr)
     print(count)
