@@ -69,39 +69,43 @@ def measure(payload: bytes, form: int, plan: Any, scratch: Any) -> tuple[int, in
     Source: ``specs/thrift``. Never raises. Releases the GIL.
     """
     offset = wire.BEGIN
-    if form == wire.RECORD:
-        status, offset = walk_record(payload, offset, plan, scratch)
-        return status, offset, 1, wire.BEGIN, wire.ABSENT
     num_records = records = common = wire.ABSENT
     while True:
         start = offset
-        status, offset, wire_type, field = open_field(payload, offset)
-        if status != wire.OK:
-            return status, offset, 0, 0, 0
-        if wire_type == wire.STOP:
-            if records < 0:
-                return wire.MISSING_FIELD, start, 0, 0, 0
-            return wire.OK, offset, num_records, records, common
-        expected = wire.LIST if form == wire.BATCH and field == wire.REQUEST_RECORDS else wire.STRUCT
-        if field == wire.REQUEST_RECORDS or (field == wire.REQUEST_COMMON and form == wire.BATCH):
-            if wire_type != expected:
-                return wire.WRONG_TYPE, start, 0, 0, 0
-            count = 1
-            if expected == wire.LIST:
-                status, offset, count = open_list(payload, offset, wire.STRUCT)
-            if field == wire.REQUEST_RECORDS:
-                records = offset
-                num_records = count
-            else:
-                common = offset
-            for _ in range(count):
-                status, offset = walk_record(payload, offset, plan, scratch)
-                if status != wire.OK:
-                    break
+        count = wire.ONE
+        if form == wire.RECORD:
+            num_records = count
+            records = offset
         else:
-            status, offset = skip(payload, offset, wire_type)
-        if status != wire.OK:
-            return status, offset, 0, 0, 0
+            status, offset, wire_type, field = open_field(payload, offset)
+            if status != wire.OK:
+                return status, offset, 0, 0, 0
+            if wire_type == wire.STOP:
+                if records < 0:
+                    return wire.MISSING_FIELD, start, 0, 0, 0
+                return wire.OK, offset, num_records, records, common
+            if field == wire.REQUEST_RECORDS:
+                if wire_type != (wire.LIST if form == wire.BATCH else wire.STRUCT):
+                    return wire.WRONG_TYPE, start, 0, 0, 0
+                if form == wire.BATCH:
+                    status, offset, count = open_list(payload, offset, wire.STRUCT)
+                num_records = count
+                records = offset
+            elif field == wire.REQUEST_COMMON and form == wire.BATCH:
+                if wire_type != wire.STRUCT:
+                    return wire.WRONG_TYPE, start, 0, 0, 0
+                common = offset
+            else:
+                count = wire.BEGIN
+                status, offset = skip(payload, offset, wire_type)
+            if status != wire.OK:
+                return status, offset, 0, 0, 0
+        for _ in range(count):  # called at one place: what is called is compiled into every place
+            status, offset = walk_record(payload, offset, plan, scratch)
+            if status != wire.OK:
+                return status, offset, 0, 0, 0
+        if form == wire.RECORD:
+            return wire.OK, offset, num_records, records, common
 
 
 # --- fill ---------------------------------------------------------------------------------------------------------
@@ -244,21 +248,22 @@ def fill(
         return wire.TRUNCATED, records
     forget(plan, scratch)
     source = defaults
-    if common >= 0:
-        copy_template(plan, defaults, template, wire.ONLY_ROW)
-        status, offset = fill_record(payload, common, plan, displacements, template, wire.ONLY_ROW, scratch)
-        if status != wire.OK:
-            return status, offset
-        if len(counters) > 0:
-            count_record(payload, plan, displacements, scratch, counters)
-        source = template
     offset = records
-    for row in range(first_row, first_row + num_records):
-        copy_template(plan, source, out, row)
-        status, offset = fill_record(payload, offset, plan, displacements, out, row, scratch)
+    # the common features come first, as a record of the template; one call, as in ``measure``
+    for step in range(wire.ABSENT if common >= 0 else wire.BEGIN, num_records):
+        is_common = step < 0
+        target = template if is_common else out
+        row = wire.ONLY_ROW if is_common else first_row + step
+        copy_template(plan, source, target, row)
+        at = common if is_common else offset
+        status, end = fill_record(payload, at, plan, displacements, target, row, scratch)
         if status != wire.OK:
-            return status, offset
+            return status, end
         if len(counters) > 0:
             count_record(payload, plan, displacements, scratch, counters)
-            put(counters, _plan.RECORDS, get(counters, _plan.RECORDS) + 1)
+            put(counters, _plan.RECORDS, get(counters, _plan.RECORDS) + int(not is_common))
+        if is_common:
+            source = template
+        else:
+            offset = end
     return wire.OK, offset
