@@ -119,6 +119,15 @@ def test_recognises_a_version_with_both_mapping_files(artifact, tmp_path):
     assert not BprConverter().recognise(Artifact(name="m", version=1, path=tmp_path))
 
 
+def test_a_string_of_more_records_than_are_allowed_is_refused(artifact):
+    bound = BprConverter().bind(artifact, SIGNATURE, BprOptions(max_records=2))
+    assert bound.plan({"examples": np.array([FIRST, THIRD], dtype=object)}).num_rows == 4
+    three = encode_request([data_record()] * 3)
+    text = r"BatchPredictionRequest: expected at most 2 records \(max_records\), got 3 \(at payload 1\)"
+    with pytest.raises(DecodeError, match=text):
+        bound.plan({"examples": np.array([FIRST, three], dtype=object)})
+
+
 def test_binding_gives_what_clients_send(artifact):
     signature = BprConverter().bind(artifact, SIGNATURE, BprOptions(input_name="request")).signature
     assert [(spec.name, spec.dtype) for spec in signature.inputs.values()] == [("request", DType.STRING)]

@@ -150,6 +150,8 @@ def test_the_first_bytes_tell_the_framing(start, framing):
         b"GET / HTTP/1.1\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00",  # the beginning of TLS
         b"\x82\x21\x01\x0dgetPrediction",  # the compact protocol
+        b"\x00\x00\x00\x40\x82\x21\x01\x0dgetPrediction",  # the same in a frame
+        b'\x00\x00\x00\x40[1,"getPrediction"',  # JSON in a frame
         b"\x80\x02\x00\x01",
         b"\xff\xff\xff\xff\xff",
         b"\x00\x00\x00\x00\x80\x01",  # an empty frame

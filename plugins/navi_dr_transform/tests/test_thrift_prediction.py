@@ -152,6 +152,23 @@ async def test_a_batch_goes_to_the_model_as_it_came():
     assert [each.continuousFeatures for each in result.predictions] == [{score: 0.5}, {score: 0.25}]
 
 
+async def test_a_long_answer_is_written_off_the_loop():
+    model = Model()
+    off_loop = []
+
+    async def run_off_loop(work):
+        off_loop.append(work)
+        return work()
+
+    model.stage.service._run_off_loop = run_off_loop
+    await model.result(BATCH, batch_arguments())
+    seen = len(off_loop)  # the kernel that finds arguments is loaded there, once
+    model.answer = {"score": np.arange(600, dtype=np.float32)}
+    result = await model.result(BATCH, batch_arguments())
+    assert len(result.predictions) == 600
+    assert len(off_loop) == seen + 1
+
+
 async def test_a_single_prediction_is_a_batch_of_one():
     model = Model()
     model.answer = {"score": np.array([0.5], np.float32)}

@@ -17,6 +17,7 @@ from navi_core import (
     BoundConverter,
     Converter,
     ConverterMetric,
+    DecodeError,
     DType,
     ModelLoadError,
     NamedArrays,
@@ -121,7 +122,7 @@ class BprConverter(Converter):
         )
         counting = Counting(reports, options.count_features_every)
         writer = _response_writer(options, signature, where)
-        return BoundBprConverter(decoder, inputs, signature, options.input_name, counting, writer)
+        return BoundBprConverter(decoder, inputs, signature, options, counting, writer)
 
     def encoder(self, options: Any) -> BprEncoder:
         """Return what makes requests from columns."""
@@ -165,8 +166,8 @@ class BoundBprConverter(BoundConverter):
         Which input of the model takes which.
     signature
         The model's own.
-    input_name
-        What clients call the string input.
+    options
+        What clients call the string input, and how many records a string may hold.
     counting
         Counts what is decoded.
     writer
@@ -178,7 +179,7 @@ class BoundBprConverter(BoundConverter):
         decoder: Decoder,
         inputs: tuple[BoundInput, ...],
         signature: Signature,
-        input_name: str,
+        options: BprOptions,
         counting: Counting,
         writer: ResponseWriter | None = None,
     ) -> None:
@@ -186,13 +187,14 @@ class BoundBprConverter(BoundConverter):
         self._inputs = inputs
         self._counting = counting
         self._writer = writer
+        self._max_records = options.max_records
         self._rows = {
             bound.name: RowSpec(decoder.layout.tensors[bound.tensor].dtype, (bound.width,))
             for bound in inputs
         }
         # any rank: Navi looks at the strings alone, and clients send them as a scalar or a vector
         self.signature = Signature(
-            inputs={input_name: TensorSpec(name=input_name, dtype=DType.STRING)},
+            inputs={options.input_name: TensorSpec(name=options.input_name, dtype=DType.STRING)},
             outputs=signature.outputs if writer is None else writer.outputs,
             not_batchable_because="its rows are the records inside the strings; the model's own are joined",
             method_name=signature.method_name,
@@ -204,6 +206,7 @@ class BoundBprConverter(BoundConverter):
         started = perf_counter()
         (strings,) = inputs.values()
         measured = self._decoder.measure(string_array(strings).ravel().tolist())
+        self._check_records(measured)
         return Plan(
             num_rows=measured.num_rows,
             row_ends=measured.row_ends,
@@ -211,6 +214,12 @@ class BoundBprConverter(BoundConverter):
             rows=self._rows,
             payload=_Planned(measured, perf_counter() - started),
         )
+
+    def _check_records(self, measured: Measured) -> None:
+        for index, (num_records, *_) in enumerate(measured.spans):
+            if num_records > self._max_records:
+                msg = f"expected at most {self._max_records} records (max_records), got {num_records}"
+                raise DecodeError(f"{self._decoder.struct}: {msg}", row=index)
 
     def fill(self, plan: Plan, out: Mapping[str, Array]) -> None:
         """Write the records of every string into rows. Releases the GIL."""

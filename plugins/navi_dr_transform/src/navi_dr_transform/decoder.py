@@ -98,7 +98,7 @@ class Decoder:
         self.widths = {
             index: widths[index] for index in range(len(layout.tensors)) if widths.get(index, 0) > 0
         }
-        self._form, self._struct = _FORMS[form]
+        self._form, self.struct = _FORMS[form]
         self._frozen = freeze(layout, features, self.widths, exact=exact_embeddings)
         self._defaults = rows_of(self._frozen.defaults)
         self._workspaces: list[_Workspace] = []
@@ -259,7 +259,7 @@ class Decoder:
         return array
 
     def _refusal(self, status: int, payload: int, offset: int) -> DecodeError:
-        return DecodeError(f"{self._struct}: {wire.STATUS_TEXTS[status]}", offset=offset, row=payload)
+        return DecodeError(f"{self.struct}: {wire.STATUS_TEXTS[status]}", offset=offset, row=payload)
 
 
 def _cut_strings(measured: Measured, spans: Int64Array, out: Array, default: Any) -> None:

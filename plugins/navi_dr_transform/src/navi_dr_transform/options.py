@@ -45,6 +45,8 @@ class BprOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Names of the mapping files in the version's directory; empty: the layout's.
     widths
         Tensor name -> columns, for inputs whose width the model leaves open.
+    max_records
+        The most records of one string. An empty one is a byte on the wire and a row of every tensor.
     count_features_every
         Of so many requests one's features are looked up once more, to count which the layout knows; 0: of none.
     report_continuous_features, report_discrete_features
@@ -68,6 +70,7 @@ class BprOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     segdense_file: str = ""
     all_config_file: str = ""
     widths: dict[str, Annotated[int, Meta(ge=1, le=MAX_WIDTH)]] = {}
+    max_records: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 65_536
     count_features_every: Annotated[int, Meta(ge=0, le=2**31)] = 16
     report_continuous_features: Reported = ()
     report_discrete_features: Reported = ()

@@ -19,6 +19,7 @@ import numpy as np
 
 from navi_dr_transform import wire
 from navi_dr_transform._accelerate import INT, inner, kernel, types
+from navi_dr_transform._protocol import fixed_size, min_size
 
 __all__ = ["DEPTH", "MORE", "NEXT", "OFFSET", "STATE_SIZE", "WANTED", "scan"]
 
@@ -34,37 +35,6 @@ _FIELD_BYTES = 3
 
 _BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 _STATE = types.Array(types.int64, 1, "C")
-
-
-@inner
-def fixed(wire_type: int) -> int:
-    """Return the bytes of every value of a type; 0 for those that vary, and where there is no such type."""
-    if wire_type in (wire.I64, wire.DOUBLE):
-        return 8
-    if wire_type == wire.I32:
-        return 4
-    if wire_type in (wire.BOOL, wire.BYTE):
-        return 1
-    if wire_type == wire.I16:
-        return 2
-    return 0
-
-
-@inner
-def smallest(wire_type: int) -> int:
-    """Return the fewest bytes of a value of a type; 0 where there is no such type."""
-    size = fixed(wire_type)
-    if size > 0:
-        return size
-    if wire_type == wire.STRING:
-        return wire.LENGTH_BYTES
-    if wire_type == wire.STRUCT:
-        return 1
-    if wire_type == wire.MAP:
-        return wire.MAP_HEADER_BYTES
-    if wire_type in (wire.SET, wire.LIST):
-        return wire.LIST_HEADER_BYTES
-    return 0
 
 
 @inner
@@ -103,12 +73,12 @@ def open_container(data: Any, offset: int, stop: int, limit: int, state: Any) ->
         return wire.OK, 0
     first: Any = np.int64(data[offset])
     second: Any = np.int64(data[offset + 1]) if is_map else first
-    if smallest(first) == 0 or smallest(second) == 0:
+    if min_size(first) == 0 or min_size(second) == 0:
         return wire.UNKNOWN_TYPE, offset
-    fewest = count * (smallest(first) + smallest(second) if is_map else smallest(first))
+    fewest = count * (min_size(first) + min_size(second) if is_map else min_size(first))
     if fewest > limit - offset - header:
         return wire.COUNT_TOO_LARGE, offset + header + fewest
-    if fixed(first) > 0 and fixed(second) > 0:
+    if fixed_size(first) > 0 and fixed_size(second) > 0:
         if stop - offset - header < fewest:
             return MORE, offset + header + fewest
         state[OFFSET] = offset + header + fewest
@@ -131,7 +101,7 @@ def take_value(data: Any, stop: int, limit: int, state: Any) -> tuple[int, int]:
     """Pass over the value that comes next, or open it; answers as ``open_container``."""
     offset = state[OFFSET]
     wire_type = state[NEXT]
-    size = fixed(wire_type)
+    size = fixed_size(wire_type)
     if wire_type == wire.STRING:
         if stop - offset < wire.LENGTH_BYTES:
             return MORE, offset + wire.LENGTH_BYTES

@@ -119,7 +119,9 @@ def sniff_framing(start: bytes | memoryview) -> Framing | None:
         return None
     if start[4] in (0x80, 0x00):
         return Framing.FRAMED
-    if _I32.unpack_from(start)[0] > MAX_NAME_BYTES:
+    # other protocols begin their frames with other bytes: 0x82 is TCompactProtocol's, '[' TJSONProtocol's
+    is_name = bytes(start[4:5]).isalpha() or start[4] == ord("_")
+    if not is_name or _I32.unpack_from(start)[0] > MAX_NAME_BYTES:
         raise ThriftProtocolError("expected thrift messages in TBinaryProtocol, framed or not, got others")
     return Framing.BUFFERED
 

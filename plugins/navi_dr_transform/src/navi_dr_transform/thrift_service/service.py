@@ -73,6 +73,8 @@ _SERVICE_NAME: Final = "PredictionService"
 """The service's own name in a multiplexed call: it says nothing about a model."""
 
 _ENCODERS_KEPT: Final = 64
+_MANY_RECORDS: Final = 512
+"""Writing so many takes a millisecond and more: others are served meanwhile."""
 
 _SUCCESS: Final = b"\x0c\x00\x00"  # field 0, a struct
 _EXCEPTION: Final = b"\x0c\x00\x01"  # field 1, a struct
@@ -186,8 +188,11 @@ class ThriftPredictionService(Service):
                 method=method,
             )
             answer = await handle.infer(request)
+        is_batch = method == "getBatchPrediction"
         try:
-            return _result(answer, encoder, is_batch=method == "getBatchPrediction")
+            if encoder is not None and _num_records(answer) >= _MANY_RECORDS:
+                return await self._run_off_loop(lambda: _result(answer, encoder, is_batch=is_batch))
+            return _result(answer, encoder, is_batch=is_batch)
         finally:
             answer.release()
 
@@ -277,14 +282,18 @@ def _string_input(handle: ModelHandle, signature: Signature) -> str:
     return inputs[0].name
 
 
+def _num_records(answer: InferenceResponse) -> int:
+    first = next(iter(answer.outputs.values()))
+    return len(first) if first.ndim else 0
+
+
 def _result(answer: InferenceResponse, encoder: ResponseEncoder | None, *, is_batch: bool) -> bytes:
     if encoder is None:
         (array,) = answer.outputs.values()
         response = _only_string(array, answer.model)
         return response if is_batch else _first_prediction(response, answer.model)
     if is_batch:
-        first = next(iter(answer.outputs.values()))
-        return encoder.batch(answer.outputs, len(first) if first.ndim else 0)
+        return encoder.batch(answer.outputs, _num_records(answer))
     return b"".join((_PREDICTION, encoder.record(answer.outputs), _STOP))
 
 
