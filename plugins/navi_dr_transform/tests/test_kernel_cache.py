@@ -61,14 +61,64 @@ def test_where_nothing_can_be_written_there_is_no_cache(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("NAVI_CACHE_DIR", str(tmp_path / "file"))
     assert cache_directory() is None
-    assert str(cache_state()).startswith("cold: nothing is compiled in ")
+    assert str(cache_state()).startswith("cold: there is no directory for it ")
 
 
-def test_a_directory_that_everybody_can_write_is_not_used(monkeypatch, tmp_path):
-    monkeypatch.setenv("NAVI_CACHE_DIR", str(tmp_path))
-    cache_directory().chmod(0o777)
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o757, 0o1777])
+@pytest.mark.parametrize("level", range(4))
+def test_a_directory_that_others_can_write_to_is_not_used(monkeypatch, tmp_path, mode, level):
+    monkeypatch.setenv("NAVI_CACHE_DIR", str(tmp_path / "above" / "cache"))
+    directory = cache_directory()
+    (directory, *directory.parents)[level].chmod(mode)
+    if level > 0 and mode & 0o1000:  # as /tmp: nobody can touch what another owns
+        assert cache_directory() == directory
+        return
     assert cache_directory() is None
-    assert str(cache_state()) == "cold: there is no directory for it, kernels are compiled in every process"
+    assert str(cache_state()) == (
+        "cold: there is no directory for it that others cannot write to, kernels are compiled in every process"
+    )
+
+
+def test_nothing_is_made_where_others_could_replace_it(monkeypatch, tmp_path):
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("NAVI_CACHE_DIR", str(tmp_path / "cache"))
+    assert cache_directory() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_does_not_hide_who_can_write(monkeypatch, tmp_path):
+    open_to_all, own = tmp_path / "open", tmp_path / "own"
+    open_to_all.mkdir()
+    own.mkdir()
+    (own / "there").symlink_to(open_to_all)
+    (open_to_all / "here").symlink_to(own)
+    open_to_all.chmod(0o777)
+    for link in (own / "there" / "cache", open_to_all / "here" / "cache"):
+        monkeypatch.setenv("NAVI_CACHE_DIR", str(link))
+        assert cache_directory() is None
+
+
+def test_a_directory_of_another_user_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setenv("NAVI_CACHE_DIR", str(tmp_path))
+    mine = cache_directory()
+    owner = mine.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    # root's may be read by anybody: so images are built
+    assert cache_directory() == (mine if owner == 0 else None)
+    if owner == 0:
+        os.chown(mine, 12345, -1)
+        assert cache_directory() is None
+
+
+def test_what_is_made_is_safe_whatever_the_umask(monkeypatch, tmp_path):
+    monkeypatch.setenv("NAVI_CACHE_DIR", str(tmp_path / "a" / "b"))
+    before = os.umask(0)
+    try:
+        directory = cache_directory()
+    finally:
+        os.umask(before)
+    assert directory is not None
+    assert cache_directory() == directory
 
 
 def test_to_ask_makes_nothing(monkeypatch, tmp_path):

@@ -2,8 +2,10 @@
 
 Imports no Numba, so that it can be asked cheaply. The place is ``$NAVI_CACHE_DIR``, else where
 ``$NUMBA_CACHE_DIR`` says, else the user's cache directory (``$XDG_CACHE_HOME`` or ``~/.cache``); never beside
-the installed source, and never one that everybody can write to, because Numba unpickles what it finds. One that
-cannot be written to is read: an image may be built by one user and run by another.
+the installed source, and never where somebody else can put files, because Numba unpickles what it finds: the
+directory and all above it belong to this user or to root, and neither group nor others can write to them (above it
+they can where the sticky bit keeps them from what is not theirs, as in ``/tmp``). One that cannot be written to is
+read: an image may be built by root and run by a user.
 
 Kernel files are those whose names begin with an underscore, and ``wire.py``, whose constants they are compiled
 with. The directory's name carries a digest of all of them, because Numba notices changes only of the file that
@@ -96,7 +98,7 @@ class CacheState:
 
     def __str__(self) -> str:
         if self.directory is None:
-            return "cold: there is no directory for it, kernels are compiled in every process"
+            return "cold: there is no directory for it that others cannot write to, kernels are compiled in every process"
         if self.is_warm:
             return f"warm: {len(self.kernels)} kernels in {self.directory}"
         if len(self.missing) == len(self.kernels):
@@ -123,7 +125,7 @@ def kernel_names() -> tuple[str, ...]:
 
 
 def cache_directory(*, make: bool = True) -> Path | None:
-    """Return the directory of compiled kernels; None where there can be none.
+    """Return the directory of compiled kernels; None where there can be none, or one that others could fill.
 
     Parameters
     ----------
@@ -143,18 +145,43 @@ def cache_directory(*, make: bool = True) -> Path | None:
     for path in kernel_files():
         digest.update(path.read_bytes())
     directory = base / "kernels" / f"navi_dr_transform-{digest.hexdigest()[:16]}"
+    directory = directory.absolute()
     try:
+        if _others_could_fill(directory):
+            return None
         if directory.is_dir():
-            everybodys = directory.stat().st_mode & stat.S_IWOTH
-            return None if everybodys or not os.access(directory, os.R_OK | os.X_OK) else directory
+            return directory if os.access(directory, os.R_OK | os.X_OK) else None
         if make:
             # others may read it: an image is built by root and run by a user
-            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            for each in reversed((directory, *directory.parents)):
+                if not each.is_dir():  # one by one: the parents' mode would be the umask's
+                    each.mkdir(mode=0o755, exist_ok=True)
             with tempfile.TemporaryFile(dir=directory):
-                return directory
+                return None if _others_could_fill(directory) else directory
     except OSError:
         return None
     return directory
+
+
+def _others_could_fill(directory: Path) -> bool:
+    """Tell whether somebody but this user and root can write to a directory, or put another in its place.
+
+    What is not there yet is as safe as what is above it. Symbolic links are looked at from both ends.
+    """
+    if not hasattr(os, "geteuid"):
+        return False  # Windows: modes say nothing
+    trusted = {0, os.geteuid()}
+    for path in dict.fromkeys((directory, directory.resolve())):
+        for each in (path, *path.parents):
+            try:
+                found = each.stat()
+            except FileNotFoundError:
+                continue
+            is_shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            is_sticky = each != path and found.st_mode & stat.S_ISVTX
+            if found.st_uid not in trusted or (is_shared and not is_sticky):
+                return True
+    return False
 
 
 def cache_state() -> CacheState:
