@@ -18,6 +18,7 @@ from navi_dr_transform import _kernels, _report, wire
 from navi_dr_transform._memory import rows_of
 from navi_dr_transform.feature_map import FeatureMap
 from navi_dr_transform.layout import Layout
+from navi_dr_transform.refusals import refusal_text
 from navi_dr_transform.reports import Reported, Reports
 from navi_dr_transform.tables import NUM_COUNTERS, Int64Array, freeze
 
@@ -134,7 +135,7 @@ class Decoder:
                     payload, self._form, self._frozen.plan, workspace.scratch
                 )
                 if status != wire.OK:
-                    raise self._refusal(status, index, offset)
+                    raise self._refusal(status, payload, index, offset)
                 spans.append((span[0], span[1], span[2]))
                 num_rows += span[0]
                 row_ends[index] = num_rows
@@ -198,7 +199,7 @@ class Decoder:
                     counted,
                 )
                 if status != wire.OK:
-                    raise self._refusal(status, index, offset)
+                    raise self._refusal(status, payload, index, offset)
                 first_row += span[0]
         for index, array, spans in zip(self.widths, arrays, written, strict=True):
             if spans is not array:
@@ -234,7 +235,7 @@ class Decoder:
                     reported.sums,
                 )
                 if status != wire.OK:
-                    raise self._refusal(status, index, offset)
+                    raise self._refusal(status, payload, index, offset)
 
     @contextmanager
     def _workspace(self) -> Iterator[_Workspace]:
@@ -258,8 +259,10 @@ class Decoder:
             raise ValueError(msg)
         return array
 
-    def _refusal(self, status: int, payload: int, offset: int) -> DecodeError:
-        return DecodeError(f"{self.struct}: {wire.STATUS_TEXTS[status]}", offset=offset, row=payload)
+    def _refusal(self, status: int, payload: bytes, index: int, offset: int) -> DecodeError:
+        return DecodeError(
+            f"{self.struct}: {refusal_text(status, payload, offset)}", offset=offset, row=index
+        )
 
 
 def _cut_strings(measured: Measured, spans: Int64Array, out: Array, default: Any) -> None:
