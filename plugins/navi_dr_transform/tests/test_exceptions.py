@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from navi_dr_transform._generated.data.ttypes import CompactDataRecord
+from navi_dr_transform._generated.prediction_service.ttypes import BatchPredictionRequest
 from navi_dr_transform._generated.tensor import ttypes as tensors
 from navi_dr_transform.decoder import Decoder
 from navi_dr_transform.feature_map import FeatureMap, Place
 from navi_dr_transform.layout import HOME, HOME_EMBEDDINGS, HomeTensor, Source
 from navi_dr_transform.thrift_records import data_record, encode_request, float_tensor
+from thrift.TSerialization import serialize
 
 from navi_core import DecodeError
 
@@ -94,6 +97,33 @@ def test_raw_double_and_int_tensors_are_read():
     for tensor in zeros:
         out = convert(data_record(tensors={USER: tensor}), common=common)
         assert not out[HomeTensor.USER_EMBEDDING].any()
+
+
+def test_sparse_tensors_are_read():
+    coo = tensors.COOSparseTensor([10, 20], tensors.Int64Tensor([0, 3, 9, 19]), float_tensor([0.5, 1.5]))
+    record, common = data_record(), data_record(tensors={USER: float_tensor([1.0] * 200)})
+    record.sparseTensors = {USER: tensors.SparseTensor(cooSparseTensor=coo)}
+    out = convert(record, data_record(), common=common)
+    expected = np.stack([np.zeros(200, np.float32), np.ones(200, np.float32)])
+    expected[0, [3, 199]] = 0.5, 1.5
+    np.testing.assert_array_equal(out[HomeTensor.USER_EMBEDDING], expected)
+
+
+def test_compact_records_are_read():
+    record = CompactDataRecord(
+        binaryFeatures={2},
+        continuousFeatures={1: struct.unpack("<i", struct.pack("<f", 0.1))[0]},
+        discreteFeatures={3: -7},
+        tensors={USER: float_tensor(range(200))},
+    )
+    decoder = home()
+    measured = decoder.measure([serialize(BatchPredictionRequest([record]))])
+    out = decoder.allocate(1)
+    decoder.fill(measured, out)
+    assert out[HomeTensor.CONTINUOUS][0, 0] == np.float32(0.1)
+    assert out[HomeTensor.BINARY][0, 1] == 1
+    assert out[HomeTensor.DISCRETE][0, 2] == -7
+    np.testing.assert_array_equal(out[HomeTensor.USER_EMBEDDING], np.arange(200, dtype=np.float32)[None])
 
 
 @pytest.mark.parametrize("length", [0, 1, 199])

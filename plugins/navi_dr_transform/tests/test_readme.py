@@ -13,6 +13,7 @@ from navi_dr_transform import load_converter
 from navi_dr_transform._generated.data.ttypes import DataRecord
 from navi_dr_transform.feature_id import feature_id
 from navi_dr_transform.feature_map import Place
+from navi_dr_transform.kernel_cache import kernel_files
 from navi_dr_transform.layout import DTYPES, LayoutTensor, Source
 from navi_dr_transform.options import BprOptions
 from navi_dr_transform.resolve import resolve_layout
@@ -77,3 +78,9 @@ def test_every_option_has_a_row():
         assert f"`{option}`" in text, option
     for source in DTYPES:
         assert f"`{source.name.lower()}`" in text, source
+
+
+def test_every_kernel_file_is_listed():
+    _, _, develop = README.read_text(encoding="utf-8").partition("## Develop")
+    for path in kernel_files():
+        assert f"{path.name}`" in develop, path.name
