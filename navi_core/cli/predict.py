@@ -11,7 +11,6 @@ import click
 import numpy as np
 
 from navi_core.cli.endpoint import connect, endpoint_options
-from navi_core.cli.failures import CommandError
 from navi_core.cli.predict_inputs import read_inputs
 from navi_core.cli.show import print_json
 from navi_core.cli.state import CliState
@@ -133,29 +132,28 @@ def _open(
 def save_arrays(path: Path, arrays: NamedArrays) -> None:
     """Write arrays to an .npz file that ``numpy.load`` reads without pickle.
 
-    Strings become NumPy's fixed-width bytes; bfloat16 and the float8 kinds, which the format does not have,
-    float32.
+    Strings become NumPy's fixed-width bytes; where one ends in a zero byte, which NumPy would drop, they become
+    ``NAME.bytes``, all of them one after the other, and ``NAME.ends``, for each element the end of its bytes. bfloat16
+    and the float8 kinds, which the format does not have, become float32.
 
     Raises
     ------
-    CommandError
-        A string ends in a zero byte, which NumPy would drop.
     OSError
         The file cannot be written.
     """
-    plain = {name: _plain(name, array) for name, array in arrays.items()}
+    plain = {key: kept for name, array in arrays.items() for key, kept in _plain(name, array).items()}
     with path.open("wb") as stream:  # a path would get the suffix .npz appended
         np.savez(stream, **plain)  # type: ignore[arg-type]  # names of tensors are never allow_pickle's values
 
 
-def _plain(name: str, array: Array) -> Array:
+def _plain(name: str, array: Array) -> dict[str, Array]:
     dtype = dtype_of(array)
     if dtype is DType.STRING:
         strings = string_array(array)
-        if any(item.endswith(b"\x00") for item in strings.flat):
-            msg = f"output '{name}' has strings that end in a zero byte, which .npz files cannot keep"
-            raise CommandError(msg)
-        return strings.astype(np.bytes_)
+        if not any(item.endswith(b"\x00") for item in strings.flat):
+            return {name: strings.astype(np.bytes_)}
+        ends = np.cumsum([len(item) for item in strings.flat], dtype=np.int64).reshape(strings.shape)
+        return {f"{name}.bytes": np.frombuffer(b"".join(strings.flat), np.uint8), f"{name}.ends": ends}
     if dtype is DType.BFLOAT16 or dtype.startswith("float8"):
-        return array.astype(np.float32)
-    return array
+        array = array.astype(np.float32)
+    return {name: array}
