@@ -128,6 +128,50 @@ def test_what_is_matched_is_what_the_tensors_hold(features, widths, records, com
         assert {(each.tensor, each.column): each.num_rows for each in found.matched} == filled
 
 
+def sparse(feature_id, *categories):
+    return Feature(Source.SPARSE_BINARY, feature_id, None, dict.fromkeys(categories, 1))
+
+
+def test_a_sparse_feature_of_a_record_replaces_the_common_one_whole():
+    found = explain([[sparse(4, b"jp")], [], [sparse(4)]], [sparse(4, b"us")], RESOLVED, WIDTHS)
+    assert [(each.category, each.num_rows, each.is_common) for each in found.matched] == [
+        ("us", 1, True),
+        ("jp", 1, False),
+    ]
+    found = explain([[sparse(4, b"jp")], [sparse(4)]], [sparse(4, b"us")], RESOLVED, WIDTHS)
+    assert [(each.category, each.num_rows) for each in found.matched] == [("jp", 1)]
+    assert [(each.category, each.num_rows, each.reason) for each in found.unknown] == [
+        ("us", 0, "every record has the feature too, which replaces the common one")
+    ]
+    assert ("sparse", 0) in [(each.tensor, each.column) for each in found.defaults]
+
+
+CATEGORY_SETS = st.sets(st.sampled_from(["us", "jp", "fr", "5"]), max_size=3)
+SPARSE_RECORDS = st.builds(
+    CompactDataRecord,
+    sparseBinaryFeatures=st.none() | st.dictionaries(st.just(4), CATEGORY_SETS),
+    sparseBinaryFeaturesWith16bSparseKey=st.none()
+    | st.dictionaries(st.just(4), st.sets(st.just(5), max_size=1)),
+)
+
+
+@settings(max_examples=60)
+@given(records=st.lists(SPARSE_RECORDS, min_size=1, max_size=3), common=st.none() | SPARSE_RECORDS)
+def test_categories_that_match_are_those_that_the_tensors_hold(records, common):
+    layout = Layout("l", (LayoutTensor("sparse", DType.INT64, 3, Source.SPARSE_BINARY),), {}, "", "")
+    places = tuple(Place(0, column, category) for column, category in enumerate((b"us", b"jp", b"5")))
+    features_of_layout = FeatureMap({(Source.SPARSE_BINARY, 4): places}, {})
+    payload = serialize(BatchPredictionRequest(records, common))
+    decoder = Decoder(layout, features_of_layout, {0: 3}, exact_embeddings=False)
+    measured = decoder.measure([payload])
+    out = decoder.allocate(measured.num_rows)
+    decoder.fill(measured, out)
+    resolved = ResolvedLayout(layout, features_of_layout, {})
+    found = explain(*read_records(payload, "batch"), resolved, decoder.widths)
+    filled = {column: rows for column, rows in enumerate(out[0].sum(axis=0).tolist()) if rows}
+    assert {each.column: each.num_rows for each in found.matched} == filled
+
+
 RECORD = {
     "binaryFeatures": {1},
     "discreteFeatures": {3: 4},

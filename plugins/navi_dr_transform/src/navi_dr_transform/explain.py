@@ -48,7 +48,7 @@ class Unknown:
     source, id, name, category
         As in :class:`Matched`.
     num_rows
-        Rows that it would fill.
+        Rows that it would fill; 0 where it is common and every record replaces it.
     reason
         Why it goes nowhere.
     """
@@ -159,6 +159,11 @@ def explain(
             resolved.names.get(feature_id, ""),
             "" if category is None else category.decode(errors="backslashreplace"),
         )
+        if records and not count:
+            unknown.append(
+                Unknown(*words, 0, "every record has the feature too, which replaces the common one")
+            )
+            continue
         found = places.get(key, ())
         filled.update(found)
         if not found:
@@ -185,7 +190,7 @@ def explain(
 
 
 def _keys(features: Iterable[Feature]) -> Iterator[_Key]:
-    for feature in features:
+    for feature in _last_ones(features):
         if feature.categories is None:
             yield feature.source, feature.id, None
         else:
@@ -193,13 +198,23 @@ def _keys(features: Iterable[Feature]) -> Iterator[_Key]:
                 yield feature.source, feature.id, category
 
 
+def _last_ones(features: Iterable[Feature]) -> Iterable[Feature]:
+    """Return each feature once: a sparse feature replaces what another field has of it, as a whole."""
+    return {(feature.source, feature.id): feature for feature in features}.values()
+
+
 def _rows(records: Sequence[Sequence[Feature]], common: Sequence[Feature]) -> Mapping[_Key, int]:
-    """Return feature -> rows that it fills: all of them where it is common."""
-    counts: dict[_Key, int] = {}
+    """Return feature -> rows that it fills: all of them where it is common.
+
+    A sparse feature of a record replaces the common one whole, with the categories that the record lacks.
+    """
+    common_keys = list(_keys(common))
+    counts = dict.fromkeys(common_keys, 0)
     for record in records:
-        for key in set(_keys(record)):
+        own = {(feature.source, feature.id) for feature in record if feature.categories is not None}
+        kept = (key for key in common_keys if key[:2] not in own)
+        for key in {*_keys(record), *kept}:
             counts[key] = counts.get(key, 0) + 1
-    counts.update(dict.fromkeys(_keys(common), len(records)))
     return counts
 
 

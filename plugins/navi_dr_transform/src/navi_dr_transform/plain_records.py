@@ -96,7 +96,9 @@ def _read(protocol: Any, wire_type: int) -> Any:
 
 
 def _features(fields: Mapping[int, tuple[int, Any]]) -> Sequence[Feature]:
-    return [feature for field, (kind, value) in fields.items() for feature in _field(field, kind, value)]
+    """Return a record's features in the order in which they go over each other: that of the fields' ids."""
+    ordered = sorted(fields.items())
+    return [feature for field, (kind, value) in ordered for feature in _field(field, kind, value)]
 
 
 def _field(field: int, wire_type: int, value: Any) -> Iterator[Feature]:
