@@ -88,13 +88,12 @@ def scatter(layout, features, records, common):
                         out[index][rows] = narrowed(values, layout.tensors[index].dtype)
                 continue
             for place in features.columns.get((feature.source, feature.id), ()):
-                value = (
-                    feature.value if feature.categories is None else feature.categories.get(place.category)
-                )
-                if value is not None:
-                    out[place.tensor][rows, place.column] = narrowed(
-                        value, layout.tensors[place.tensor].dtype
-                    )
+                tensor = layout.tensors[place.tensor]
+                if feature.categories is None:
+                    value = feature.value
+                else:  # a sparse feature replaces the common one whole
+                    value = feature.categories.get(place.category, tensor.default)
+                out[place.tensor][rows, place.column] = narrowed(value, tensor.dtype)
 
     lay(common, slice(None))
     for row, record in enumerate(records):
