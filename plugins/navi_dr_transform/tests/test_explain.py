@@ -13,7 +13,15 @@ from navi_dr_transform import wire
 from navi_dr_transform._generated.data.ttypes import CompactDataRecord, DataRecord
 from navi_dr_transform._generated.prediction_service.ttypes import BatchPredictionRequest, PredictionRequest
 from navi_dr_transform.decoder import Decoder
-from navi_dr_transform.explain import explain
+from navi_dr_transform.explain import (
+    DefaultColumn,
+    Explanation,
+    Matched,
+    TensorSummary,
+    Unknown,
+    explain,
+)
+from navi_dr_transform.explain_show import show
 from navi_dr_transform.feature_map import FeatureMap, Place
 from navi_dr_transform.layout import HOME, Layout, LayoutTensor, Source
 from navi_dr_transform.plain_records import Feature, read_records
@@ -261,6 +269,43 @@ def test_the_command_shows_tables_by_name(ask):
     assert (status, err) == (0, "")
     for words in ("2 records", "4 matched", "feature 7", "user", "1 unknown", "99", "stayed default"):
         assert words in out
+
+
+NAME = "recommendations.earlybird.some.long.feature.name_of_a_thing"
+REASON = "known by name, but the layout has no column for it"
+LONG = Explanation(
+    1,
+    [Matched("sparse_continuous", -1234567890123456789, NAME, "c", "user_eng_embedding", None, 12345, True)],
+    [Unknown("sparse_continuous", -1234567890123456789, NAME, "c", 12345, REASON)],
+    [DefaultColumn("user_eng_embedding", 5, [NAME])],
+    [TensorSummary("user_eng_embedding", "float32", "sparse_continuous", 5293, 5000, 5000)],
+)
+
+
+def test_tables_cut_no_words_in_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    show(LONG, "file", as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [[cell.strip() for cell in line.split("│")] for line in lines if line.startswith("│")]
+    text = "".join("".join(cells) for cells in zip(*(row for row in rows if len(row) == 9), strict=True))
+    for word in ("user_eng_embedding", "float32", "sparse_continuous", "5293"):
+        assert word in text
+    text = "".join("".join(cells) for cells in zip(*(row for row in rows if len(row) == 7), strict=True))
+    for word in (NAME, "-1234567890123456789", "sparse_continuous", REASON.replace(" ", "")):
+        assert word in text.replace(" ", "")
+    assert "…" not in text
+
+
+def test_tables_in_a_file_are_as_wide_as_they_need(monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    show(LONG, "file", as_json=False)
+    out = capsys.readouterr().out
+    assert out.count(f"{NAME} 'c' ") == 2
+    assert REASON in out
+    assert max(map(len, out.splitlines())) < 250
+    assert "1 column stayed default" in out
+    assert "file: 1 record\n" in "\n".join(map(str.rstrip, out.splitlines()))
 
 
 def test_the_command_shows_everything_as_json(ask):

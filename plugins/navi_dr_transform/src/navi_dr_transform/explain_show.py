@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import sys
 from collections.abc import Iterable, Sequence
 
 import click
@@ -16,7 +18,8 @@ from navi_dr_transform.explain import Explanation
 __all__ = ["show"]
 
 _MOST_SHOWN = 40
-_WRAPPED = ("feature", "why")
+_WHOLE = ("id", "column", "columns", "mapped", "filled", "default", "rows")
+_UNBOUND = 10_000
 
 
 def show(explanation: Explanation, source: str, *, as_json: bool) -> None:
@@ -34,8 +37,10 @@ def show(explanation: Explanation, source: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"request": source, **dataclasses.asdict(explanation)}))
         return
-    console = Console()
-    records = "1 record" if explanation.num_records == 1 else f"{explanation.num_records} records"
+    # a file or a pipe has no width: only a person's terminal folds what is too long
+    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(width=None if has_width else _UNBOUND)
+    records = _counted(explanation.num_records, "record")
     _table(
         console,
         f"{source}: {records}",
@@ -79,7 +84,7 @@ def show(explanation: Explanation, source: str, *, as_json: bool) -> None:
     )
     _table(
         console,
-        f"{len(explanation.defaults)} columns stayed default in every row",
+        f"{_counted(len(explanation.defaults), 'column')} stayed default in every row",
         ("tensor", "column", "feature"),
         [(each.tensor, _column(each.column), ", ".join(each.features)) for each in explanation.defaults],
     )
@@ -87,13 +92,20 @@ def show(explanation: Explanation, source: str, *, as_json: bool) -> None:
 
 def _table(console: Console, title: str, columns: Iterable[str], rows: Sequence[Sequence[str]]) -> None:
     more = len(rows) - _MOST_SHOWN
-    caption = f"and {more} more; --json lists all" if more > 0 else None
-    table = Table(title=Text(title), title_justify="left", caption=caption, caption_justify="left")
+    table = Table()
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column not in _WRAPPED)
+        # numbers stay whole; words go on in the next line, where they lack room
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for row in rows[:_MOST_SHOWN]:
         table.add_row(*(Text(cell) for cell in row))
+    console.print(Text(title), soft_wrap=True)
     console.print(table)
+    if more > 0:
+        console.print(f"and {more} more; --json lists all")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _named(name: str, category: str) -> str:
