@@ -18,7 +18,7 @@ from navi_dr_transform.npz_file import NpzFile
 from navi_dr_transform.request_files import requests_in
 from navi_dr_transform.thrift_records import data_record, encode_request, float_tensor
 
-from navi_core import DecodeError
+from navi_core import DecodeError, ModelLoadError
 from navi_core.cli.main import run
 
 FIRST = encode_request([data_record(continuous={7: 1.5}), data_record(binary=[5])])
@@ -164,6 +164,17 @@ def test_the_models_own_options_count(transform, version, tmp_path):
     ran = transform(write(tmp_path / "long", LONG))
     assert "converter_options.embedding_length: invalid enum value 'pad'" in ran.err
     assert transform(tmp_path / "long", "--embedding-length", "truncate").status == 0
+    (version / "navi.toml").write_text("[converter_options.layout]")
+    assert (
+        f"{version}: converter_options.layout.tensors: expected at least one"
+        in transform(tmp_path / "long").err
+    )
+    (version / "navi.toml").write_text("[converter_options]\nsegdense_file = 'absent'\n")
+    with pytest.raises(
+        ModelLoadError, match=f"expected the mapping file 'absent' in {version}, got:"
+    ) as caught:
+        load_converter(version)
+    assert (caught.value.model, caught.value.version) == ("", None)
     (version / "navi.toml").write_text("[converter_options")
     assert "navi.toml' is no TOML" in transform(tmp_path / "long").err
 

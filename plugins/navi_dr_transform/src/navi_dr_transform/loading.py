@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from navi_core import Array, Artifact, DecodeError
+from navi_core import Array, Artifact, DecodeError, ModelLoadError
 from navi_dr_transform.binding import layout_widths
 from navi_dr_transform.decoder import Decoder
 from navi_dr_transform.options import convert_options, read_options
@@ -83,10 +83,20 @@ def open_converter(version_dir: str | Path, said: Mapping[str, Any]) -> RequestC
         The directory.
     said
         Options over those of the directory's ``navi.toml``.
+
+    Raises
+    ------
+    ConfigError
+        A ``navi.toml`` cannot be read.
+    ModelLoadError
+        An option or a mapping file is wrong; names the directory, as there is no model and no version.
     """
     path = Path(version_dir)
     options = convert_options({**read_options(path), **said})
-    resolved = resolve_layout(Artifact(name=path.name, version=0, path=path), options)
+    try:
+        resolved = resolve_layout(Artifact(name=path.name, version=0, path=path), options, str(path))
+    except ModelLoadError as error:
+        raise ModelLoadError(error.message) from error.__cause__
     decoder = Decoder(
         resolved.layout,
         resolved.features,

@@ -21,7 +21,7 @@ _SEGDENSE_PREFIX: Final = "segdense_transform_spec"
 _PATH: Final = "converter_options.layout"
 
 
-def resolve_layout(artifact: Artifact, options: BprOptions) -> ResolvedLayout:
+def resolve_layout(artifact: Artifact, options: BprOptions, where: str = "") -> ResolvedLayout:
     """Return the layout that a version's options and files ask for.
 
     Parameters
@@ -30,6 +30,8 @@ def resolve_layout(artifact: Artifact, options: BprOptions) -> ResolvedLayout:
         The version.
     options
         The converter's options.
+    where
+        What the layout section's errors name; empty: the version and its model.
 
     Raises
     ------
@@ -39,8 +41,8 @@ def resolve_layout(artifact: Artifact, options: BprOptions) -> ResolvedLayout:
     section = options.layout
     if not isinstance(section, LayoutSection):
         return _base(artifact, options, section)
-    where = f"version {artifact.version} of model '{artifact.name}': {_PATH}"
-    return written_layout(section, _base(artifact, options, section.base), where)
+    where = where or f"version {artifact.version} of model '{artifact.name}'"
+    return written_layout(section, _base(artifact, options, section.base), f"{where}: {_PATH}")
 
 
 def _base(artifact: Artifact, options: BprOptions, name: str) -> ResolvedLayout:
