@@ -240,12 +240,16 @@ def test_a_section_that_contradicts_itself_is_refused_with_its_path(tensors, tex
     ("text", "message"),
     [
         (
-            'rename = { continuos = "c" }',
-            r"rename.continuos: expected one of .*; did you mean 'continuous'\?",
+            'rename = { kontinuous = "c" }',
+            r"rename.kontinuous: expected one of .*; did you mean 'continuous'\?",
         ),
         (
             'rename = { continuous = "binary" }',
             r"expected every tensor to have a name of its own, got 'binary' twice",
+        ),
+        (
+            'order = ["binary", "discrete", "binary"]',
+            r"order\[2\]: expected every tensor once, got 'binary' again",
         ),
         ('order = ["binary", "dense"]', r"order\[1\]: expected one of continuous, .*, got 'dense'"),
         ('tensors = [{ name = "binry", features = [1] }]', r"did you mean 'binary'\?"),
@@ -274,7 +278,7 @@ def test_a_section_that_contradicts_its_base_is_refused_with_its_path(text, mess
         {"tensors": [{"name": "a", "width": 0}]},
         {"tensors": [{"name": "a", "width": 2**30}]},
         {"tensors": [{"name": "a", "features": [2**63]}]},
-        {"tensors": [{"name": "a", "features": [{"nam": "x"}]}]},
+        {"tensors": [{"name": "a", "features": [{"names": "x"}]}]},
         {"tensor": []},
     ],
 )

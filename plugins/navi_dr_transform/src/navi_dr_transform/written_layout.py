@@ -181,8 +181,11 @@ class _Writer:
         positions = dict(base.positions) or {len(names): tuple(range(len(names)))}
         if section.order:
             for number, name in enumerate(section.order):
+                path = f"{self._path}.order[{number}]"
                 if name not in names:
-                    raise ModelLoadError(f"{self._path}.order[{number}]: {expected_one_of(names, name)}")
+                    raise ModelLoadError(f"{path}: {expected_one_of(names, name)}")
+                if name in section.order[:number]:
+                    raise ModelLoadError(f"{path}: expected every tensor once, got '{name}' again")
             positions = {len(section.order): tuple(names.index(name) for name in section.order)}
         layout = Layout(
             name=base.name if base.tensors else "written",
