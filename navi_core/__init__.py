@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from navi_core.clock import Clock, ManualClock, MonotonicClock
+    from navi_core.config.convert import convert_options
     from navi_core.config.records import (
         AuthSettings,
         BatchingSettings,
@@ -134,6 +135,7 @@ if TYPE_CHECKING:
 
 _MODULES: Final = {
     "navi_core.clock": ("Clock", "ManualClock", "MonotonicClock"),
+    "navi_core.config.convert": ("convert_options",),
     "navi_core.config.records": (
         "AuthSettings",
         "BatchingSettings",
@@ -381,6 +383,7 @@ __all__ = [
     "check_outputs",
     "confined_file",
     "confined_path",
+    "convert_options",
     "dtype_of",
     "encode_payloads",
     "format_shape",

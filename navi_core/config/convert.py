@@ -87,7 +87,7 @@ def _explain(value: object, kind: Any, path: str) -> ConfigError | None:
         if len(tables) == 1 and not records:
             item_kind = get_args(tables[0])[1]
             for key, item in value.items():
-                found = _explain(item, item_kind, key_path(path, key))
+                found = _explain(item, item_kind, key_path(path, str(key)))
                 if found is not None:
                     return found
     elif isinstance(value, list | tuple):

@@ -175,6 +175,12 @@ def test_convert_options__words_a_plugins_own_types(table, expected):
     assert str(caught.value) == expected
 
 
+def test_convert_options__takes_tables_that_no_file_could_hold():
+    with pytest.raises(ConfigError) as caught:
+        convert({1: 2}, dict[str, int], "p")
+    assert str(caught.value).startswith("p: expected ")
+
+
 def test_convert_options__answers_the_record():
     assert convert_options(Options, {"thread-count": 3}, "p") == Options(thread_count=3)
 
