@@ -269,7 +269,29 @@ def test_tensors_that_would_be_too_large_are_refused_before_memory_is_taken(arti
         converter.convert([SECOND], max_size_bytes=1000)
 
 
-@pytest.mark.parametrize("options", [{"layout": "away"}, {"embedding_length": "pad"}, {"widths": {"x": 1}}])
-def test_load_converter_refuses_wrong_options(artifact, options):
-    with pytest.raises(ModelLoadError):
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"layout": "away"},
+            'converter_options.layout: expected one of "home", "segdense" or table, got "away"',
+        ),
+        ({"layout": 7}, 'converter_options.layout: expected one of "home", "segdense" or table, got 7'),
+        (
+            {"layout": {"tensors": [{"name": "a", "colour": 1}]}},
+            "converter_options.layout.tensors[0].colour: unknown key, expected one of ",
+        ),
+        ({"embedding_length": "pad"}, 'embedding_length: expected one of "strict", "truncate", got "pad"'),
+        (
+            {"widths": {"binary": -1}},
+            "converter_options.widths.binary: expected int >= 1 and <= 16777216, got -1",
+        ),
+        ({"widths": {1: 1}}, "converter_options.widths: expected "),
+        ({"widths": {"x": 1}}, "option 'widths': expected one of continuous, "),
+    ],
+)
+def test_load_converter_refuses_wrong_options(artifact, options, text):
+    with pytest.raises(ModelLoadError) as caught:
         load_converter(artifact.path, **options)
+    assert caught.value.message.startswith(f"{artifact.path}: ")
+    assert text in caught.value.message

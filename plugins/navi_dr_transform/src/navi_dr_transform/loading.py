@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from navi_core import Array, Artifact, DecodeError, ModelLoadError
+from navi_core import Array, Artifact, ConfigError, DecodeError, ModelLoadError, convert_options
 from navi_dr_transform.binding import layout_widths
 from navi_dr_transform.decoder import Decoder
-from navi_dr_transform.options import convert_options, read_options
+from navi_dr_transform.options import BprOptions, read_options
 from navi_dr_transform.resolve import resolve_layout
 from navi_dr_transform.resolved import ResolvedLayout
 from navi_dr_transform.tables import Int64Array
@@ -92,7 +92,11 @@ def open_converter(version_dir: str | Path, said: Mapping[str, Any]) -> RequestC
         An option or a mapping file is wrong; names the directory, as there is no model and no version.
     """
     path = Path(version_dir)
-    options = convert_options({**read_options(path), **said})
+    table = {**read_options(path), **said}
+    try:
+        options: BprOptions = convert_options(BprOptions, table, "converter_options")
+    except ConfigError as error:
+        raise ModelLoadError(f"{path}: {error}") from None
     try:
         resolved = resolve_layout(Artifact(name=path.name, version=0, path=path), options, str(path))
     except ModelLoadError as error:
