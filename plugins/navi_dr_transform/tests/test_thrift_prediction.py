@@ -240,7 +240,7 @@ async def test_a_model_that_takes_no_requests_is_named():
     assert "a single input of strings), got inputs 'x' float32" in message
 
 
-@pytest.mark.parametrize("table", [{"modle": "x"}, {"model": 1}])
+@pytest.mark.parametrize("table", [{"models": "x"}, {"model": 1}])
 def test_a_wrong_table_is_a_configuration_error(table):
     with pytest.raises(ConfigError, match=r"service_options\.thrift_prediction"):
         Model(table=table)
