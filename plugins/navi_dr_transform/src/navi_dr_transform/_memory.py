@@ -11,6 +11,7 @@ each; the twin holds views of their bytes. ``row_of`` gives one row.
 
 from __future__ import annotations
 
+import ctypes
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -202,12 +203,20 @@ def _row_field(field: int) -> Any:
     return intrinsic(read)
 
 
+def _address(array: Any) -> int:
+    try:  # a sixth of the time of the array's own interface, which is most of a small request's
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError):  # read-only, or empty
+        address: int = array.__array_interface__["data"][0]
+        return address
+
+
 def _addresses(arrays: Sequence[Any]) -> Any:
-    fields = [
-        (array.__array_interface__["data"][0], array.shape[1] * array.itemsize, len(array))
-        for array in arrays
-    ]
-    return np.array(fields, dtype=np.int64).ravel()
+    fields: list[int] = []
+    for array in arrays:
+        num_rows, width = array.shape
+        fields += (_address(array), width * array.itemsize, num_rows)
+    return np.array(fields, dtype=np.int64)
 
 
 # --- plain ------------------------------------------------------------------------------------------------

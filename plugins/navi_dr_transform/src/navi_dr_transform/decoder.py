@@ -99,6 +99,7 @@ class Decoder:
         self.widths = {
             index: widths[index] for index in range(len(layout.tensors)) if widths.get(index, 0) > 0
         }
+        self._dtypes = {index: self.dtype(index) for index in self.widths}
         self._form, self.struct = _FORMS[form]
         self._frozen = freeze(layout, features, self.widths, exact=exact_embeddings)
         self._defaults = rows_of(self._frozen.defaults)
@@ -166,23 +167,15 @@ class Decoder:
         ValueError
             An array is not as described.
         """
-        arrays = [self._checked(index, out.get(index), measured.num_rows) for index in self.widths]
+        num_rows = measured.num_rows
+        arrays = [self._checked(index, out.get(index), num_rows) for index in self.widths]
         # of strings kernels write where they lie
         written = [
-            np.empty((measured.num_rows, 2 * array.shape[1]), np.int64) if array.dtype == object else array
+            np.empty((num_rows, 2 * array.shape[1]), np.int64) if array.dtype.hasobject else array
             for array in arrays
         ]
         rows = rows_of(written)
-        counted = _NOT_COUNTED if counters is None else counters
-        if (
-            counted.shape not in ((0,), (NUM_COUNTERS,))
-            or counted.dtype != np.int64
-            or not counted.flags.carray
-        ):
-            msg = (
-                f"counters: expected a writeable int64 ({NUM_COUNTERS},), got {counted.dtype} {counted.shape}"
-            )
-            raise ValueError(msg)
+        counted = _NOT_COUNTED if counters is None else _checked_counters(counters)
         first_row = 0
         with self._workspace() as workspace:
             for index, (payload, span) in enumerate(zip(measured.payloads, measured.spans, strict=True)):
@@ -251,7 +244,7 @@ class Decoder:
 
     def _checked(self, index: int, array: Array | None, num_rows: int) -> Array:
         """Return the array of a tensor, if it is as kernels need it: they write through addresses."""
-        dtype = self.dtype(index)
+        dtype = self._dtypes[index]
         shape = (num_rows, self.widths[index])
         if array is None or array.shape != shape or array.dtype != dtype or not array.flags.carray:
             got = "nothing" if array is None else f"{array.dtype} {array.shape}, {array.flags.carray=}"
@@ -263,6 +256,13 @@ class Decoder:
         return DecodeError(
             f"{self.struct}: {refusal_text(status, payload, offset)}", offset=offset, row=index
         )
+
+
+def _checked_counters(counters: Int64Array) -> Int64Array:
+    if counters.shape != (NUM_COUNTERS,) or counters.dtype != np.int64 or not counters.flags.carray:
+        msg = f"counters: expected a writeable int64 ({NUM_COUNTERS},), got {counters.dtype} {counters.shape}"
+        raise ValueError(msg)
+    return counters
 
 
 def _cut_strings(measured: Measured, spans: Int64Array, out: Array, default: Any) -> None:
