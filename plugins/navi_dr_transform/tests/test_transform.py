@@ -85,6 +85,8 @@ def test_a_malformed_request_is_refused_with_its_file_and_offset(transform, tmp_
     ran = transform(write(tmp_path / "good", FIRST), file)
     assert (ran.status, ran.out, ran.arrays) == (1, "", {})
     assert ran.err.startswith(f"navi-host: {file} line 2: BatchPredictionRequest: expected more bytes")
+    assert "payload 1" not in ran.err
+    assert " (at offset " in ran.err
     assert f"offset {len(SECOND) - 1}" in ran.err
 
 

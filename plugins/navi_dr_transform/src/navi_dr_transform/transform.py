@@ -123,7 +123,9 @@ def _named(chunk: Sequence[tuple[str, bytes]], call: Callable[[], Any]) -> Any:
     except DecodeError as error:
         if error.row is None and len(chunk) > 1:
             raise
-        raise DecodeError(f"{chunk[error.row or 0][0]}: {error.message}", offset=None) from error
+        # the place in the chunk is nobody's business: the file and the line say more
+        message = error.message.replace(f" (at payload {error.row}, offset ", " (at offset ")
+        raise DecodeError(f"{chunk[error.row or 0][0]}: {message}", offset=None) from error
 
 
 @contextmanager
