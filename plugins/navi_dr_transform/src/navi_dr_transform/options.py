@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from msgspec import Meta, Struct, ValidationError, convert
+from msgspec import Meta, Struct
 
-from navi_core import ConfigError, ModelLoadError
+from navi_core import ConfigError
 from navi_dr_transform.layout import MAX_WIDTH
 from navi_dr_transform.layout_section import FeatureId, LayoutSection, Name
-from navi_dr_transform.wording import expected_one_of
 
-__all__ = ["PRESETS", "BprOptions", "convert_options", "read_options"]
-
-PRESETS: Final = ("home", "segdense")
-"""Layouts that have a name of their own."""
+__all__ = ["BprOptions", "read_options"]
 
 Reported: TypeAlias = Annotated[tuple[Name | FeatureId, ...], Meta(max_length=256)]
 """Each is a series of metrics for every bucket."""
@@ -78,25 +73,6 @@ class BprOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     response_name: Annotated[str, Meta(min_length=1)] = "predictions"
     response_features: dict[str, Annotated[tuple[Name | FeatureId, ...], Meta(min_length=1)]] = {}
     encode_compact: bool = False
-
-
-def convert_options(table: Mapping[str, Any]) -> BprOptions:
-    """Return a table of options as a record, where no host does it.
-
-    Raises
-    ------
-    ModelLoadError
-        The table does not fit; names the place.
-    """
-    layout = table.get("layout")
-    if isinstance(layout, str) and layout not in PRESETS:
-        raise ModelLoadError(f"layout: {expected_one_of(PRESETS, layout)}")
-    try:
-        return convert(dict(table), BprOptions)
-    except ValidationError as error:
-        text, _, place = str(error).partition(" - at `$")
-        msg = f"{_TABLE}{place.removesuffix('`')}: {text[:1].lower()}{text[1:].replace('`', '')}"
-        raise ModelLoadError(msg) from None
 
 
 def read_options(version_dir: Path) -> dict[str, Any]:

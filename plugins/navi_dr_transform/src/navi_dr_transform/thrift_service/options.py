@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
 
-from navi_core import ConfigError
+from navi_core import convert_options
 
 __all__ = [
     "PREDICTION_SERVICE",
@@ -91,8 +90,7 @@ def read_options(table: Mapping[str, Any]) -> PredictionOptions:
     ConfigError
         An unknown key or a wrong value; the path says which.
     """
-    try:
-        return msgspec.convert(dict(table), PredictionOptions)
-    except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at `$")
-        raise ConfigError(text, path=f"service_options.thrift_prediction{place.rstrip('`')}") from None
+    options: PredictionOptions = convert_options(
+        PredictionOptions, table, "service_options.thrift_prediction"
+    )
+    return options
