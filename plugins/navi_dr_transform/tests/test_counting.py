@@ -147,5 +147,7 @@ def test_a_request_may_be_of_any_form(artifact, form, payload):
 
 
 def test_a_request_of_another_form_is_an_option_that_is_refused(artifact):
-    with pytest.raises(ModelLoadError, match=r'converter_options\.request: expected one of "batch", .*, got "compact"'):
+    with pytest.raises(
+        ModelLoadError, match=r'converter_options\.request: expected one of "batch", .*, got "compact"'
+    ):
         load_converter(artifact.path, request="compact")
