@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from navi_core.authorization import Authorization
-from navi_core.contracts.service import Call, Handler, HttpRoute, Operation, Response, RpcMethod, Service
+from navi_core.contracts.service import (
+    GRPC,
+    Call,
+    Handler,
+    HttpRoute,
+    Operation,
+    Response,
+    RpcMethod,
+    Service,
+)
 from navi_core.contracts.transport import HttpMatch
 from navi_core.errors import DrainingError, PluginConflictError
 
@@ -76,17 +85,19 @@ class HostRouter:
         """Refuse INFER operations from now on; what runs, runs on."""
         self._gate.is_draining = True
 
-    def rpc(self, path: str) -> RpcMethod | None:
-        """Return the method at ``/package.Service/Method``; None: no such method."""
-        return self._rpcs.get(path)
+    def rpc(self, path: str, protocol: str = GRPC) -> RpcMethod | None:
+        """Return the method at ``/package.Service/Method``; None: no such method of that protocol."""
+        method = self._rpcs.get(path)
+        return method if method is not None and method.protocol == protocol else None
 
     def rpc_paths(self) -> Sequence[str]:
-        """Return every RPC path, in the order of the services."""
+        """Return every RPC path, of every protocol, in the order of the services."""
         return tuple(self._rpcs)
 
     def rpc_services(self) -> Sequence[str]:
-        """Return the name of every RPC service (``package.Service``), each once."""
-        return tuple(dict.fromkeys(path.rpartition("/")[0].removeprefix("/") for path in self._rpcs))
+        """Return the name of every RPC service (``package.Service``) that gRPC carries, each once."""
+        paths = (path for path, method in self._rpcs.items() if method.protocol == GRPC)
+        return tuple(dict.fromkeys(path.rpartition("/")[0].removeprefix("/") for path in paths))
 
     def http_routes(self) -> Sequence[HttpRoute]:
         """Return every HTTP route in the order in which they are tried."""

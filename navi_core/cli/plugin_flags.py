@@ -15,6 +15,7 @@ from navi_core.config.wording import show
 from navi_core.contracts.converter import Converter
 from navi_core.contracts.runtime import Runtime
 from navi_core.contracts.serve_flags import ServeFlag
+from navi_core.contracts.transport import Transport
 from navi_core.plugins.registry import Registry
 
 __all__ = ["PluginFlag", "plugin_flags", "read_flags", "serve_options"]
@@ -42,7 +43,7 @@ class PluginFlag:
     Parameters
     ----------
     targets
-        (``runtime`` or ``converter``, plugin's name, the plugin's flag); all with one name and scope.
+        (``runtime``, ``converter`` or ``transport``, plugin's name, the plugin's flag); all with one name and scope.
     parameter
         The name under which click hands the value over.
     """
@@ -84,8 +85,11 @@ def plugin_flags(registry: Registry) -> tuple[list[PluginFlag], dict[str, str]]:
     taken = {name for option in _host_options() for name in (*option.opts, *option.secondary_opts)}
     offered: dict[str, list[tuple[str, str, ServeFlag]]] = {}
     refused: dict[str, str] = {}
-    sources: list[tuple[str, Runtime | Converter]] = [("runtime", each) for each in registry.runtimes()]
+    sources: list[tuple[str, Runtime | Converter | type[Transport]]] = [
+        ("runtime", each) for each in registry.runtimes()
+    ]
     sources += [("converter", each) for each in registry.converters()]
+    sources += [("transport", each) for each in registry.transports().values()]
     for kind, plugin in sources:
         for flag in plugin.serve_flags:
             name = flag.name.replace("_", "-")

@@ -23,6 +23,7 @@ from navi_core.cli.tf_serving_line import read_line
 from navi_core.config.load import load_config
 from navi_core.config.records import HostConfig
 from navi_core.config.single_files import name_single_files
+from navi_core.contracts.service import GRPC
 from navi_core.contracts.transport import Transport
 from navi_core.errors import ConfigError
 from navi_core.logs import configure_logging
@@ -50,7 +51,7 @@ def make_command(state: CliState) -> click.Command:
         file = values["config"]
         base = load_config(file) if file else HostConfig()
         values["model_dir"] = tuple(_named(path) for path in values["model_dir"])
-        carries = {name: kind.carries for name, kind in state.registry.transports().items()}
+        carries = {name: _carried(kind) for name, kind in state.registry.transports().items()}
         line = read_line(given_flags(values), base, read_flags(values, plugins), make_folder)
         built = build_config(line.flags, line.config, carries)
         built = replace(
@@ -89,6 +90,11 @@ def make_command(state: CliState) -> click.Command:
             "TensorFlow Serving's tensorflow_model_server are taken, too; the documentation lists them."
         ),
     )
+
+
+def _carried(kind: type[Transport]) -> frozenset[str]:
+    """Return what ``--port`` and ``--rest-port`` go by: the first is gRPC's."""
+    return frozenset(kind.carries) if kind.rpc_protocol == GRPC else frozenset(kind.carries) - {"rpc"}
 
 
 def _named(path: str) -> str:

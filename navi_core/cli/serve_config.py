@@ -25,7 +25,7 @@ from navi_core.config.records import (
     overlay,
 )
 from navi_core.config.wording import show
-from navi_core.contracts.serve_flags import ServeFlag
+from navi_core.contracts.serve_flags import LISTENER_FIELDS, ServeFlag
 from navi_core.errors import ConfigError, PluginNotFoundError
 
 __all__ = ["BuiltConfig", "PluginValues", "ServeFlags", "build_config"]
@@ -42,7 +42,7 @@ class PluginValues:
     Parameters
     ----------
     kind
-        ``runtime`` or ``converter``.
+        ``runtime``, ``converter`` or ``transport``.
     plugin
         The plugin's name.
     flag
@@ -123,7 +123,7 @@ def build_config(flags: ServeFlags, base: HostConfig, carries: Mapping[str, froz
     base
         What the ``--config`` file says.
     carries
-        Transport name -> what it carries (``rpc``, ``http``); tells which transport a port is for.
+        Transport name -> what it carries (``rpc``: gRPC; ``http``); tells which transport a port is for.
 
     Raises
     ------
@@ -229,7 +229,9 @@ def _beside(model_dir: str) -> str:
 def _transports(
     config: HostConfig, flags: ServeFlags, carries: Mapping[str, frozenset[str]]
 ) -> dict[str, TransportSettings]:
-    names = tuple(dict.fromkeys(flags.transport or config.transports or DEFAULT_TRANSPORTS))
+    said = [each for each in flags.plugins if each.kind == "transport" and each.values]
+    asked = flags.transport or config.transports or DEFAULT_TRANSPORTS
+    names = tuple(dict.fromkeys((*asked, *(each.plugin for each in said))))
     for name in names:
         if name not in carries:
             installed = ", ".join(sorted(carries)) or "none"
@@ -248,10 +250,20 @@ def _transports(
                 path=flag,
             )
         transports[candidates[0]] = replace(transports[candidates[0]], port=port)
+    for each in said:
+        transports[each.plugin] = _with_listener_flag(
+            transports[each.plugin], each.flag.option, each.values[-1]
+        )
     if flags.ssl_dir:
         tls = _tls(flags.ssl_dir)
         transports = {name: replace(transport, tls=tls) for name, transport in transports.items()}
     return transports
+
+
+def _with_listener_flag(settings: TransportSettings, option: str, value: Any) -> TransportSettings:
+    if option in LISTENER_FIELDS:
+        return replace(settings, **{option: value})
+    return replace(settings, options={**settings.options, option: value})
 
 
 def _tls(folder: str) -> TlsSettings:
@@ -362,7 +374,7 @@ def _with_plugin_tables(config: HostConfig, plugins: Sequence[PluginValues]) -> 
     """Write the values of host-wide plugin flags into the tables of their plugins."""
     tables = {"runtime": dict(config.runtimes), "converter": dict(config.converters)}
     for said in plugins:
-        if said.flag.scope == "host" and said.values:
+        if said.kind in tables and said.flag.scope == "host" and said.values:
             table = tables[said.kind].get(said.plugin, {})
             tables[said.kind][said.plugin] = {**table, said.flag.option: said.values[-1]}
     return replace(config, runtimes=tables["runtime"], converters=tables["converter"])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-__all__ = ["ServeFlag"]
+__all__ = ["LISTENER_FIELDS", "ServeFlag"]
+
+LISTENER_FIELDS: Final = ("port", "host")
+"""Fields of every transport's table ``[transports.NAME]`` that a transport's flag may set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +24,7 @@ class ServeFlag:
     name
         The long form, with dashes: ``--onnx-gpu-ep``.
     option
-        The field of the plugin's ``options_type`` that it sets.
+        The field of the plugin's ``options_type`` that it sets; of a transport, also ``port`` or ``host``.
     help
         One sentence.
     metavar

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.resources import files
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,7 @@ from navi_core.contracts.planes import ServiceContext
 from navi_core.types import Bytes
 
 __all__ = [
+    "GRPC",
     "Call",
     "Handler",
     "Headers",
@@ -33,6 +34,9 @@ __all__ = [
     "Service",
     "StreamError",
 ]
+
+GRPC: Final = "grpc"
+"""The protocol of RPCs that say none."""
 
 Headers: TypeAlias = Sequence[tuple[str, str | bytes]]
 """(name, value) pairs; names in lower case, values ``bytes`` only for ``-bin`` metadata."""
@@ -188,11 +192,25 @@ Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RpcMethod:
-    """One RPC of a service."""
+    """One RPC of a service.
+
+    Parameters
+    ----------
+    kind
+        Which sides are streams.
+    handler
+        Answers a call.
+    operation
+        What it does.
+    protocol
+        How its messages are framed: transports of that ``rpc_protocol`` carry it and no others. Reflection and
+        health list what gRPC carries.
+    """
 
     kind: RpcKind
     handler: Handler
     operation: Operation
+    protocol: str = GRPC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

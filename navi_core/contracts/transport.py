@@ -7,11 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 import msgspec
 
-from navi_core.contracts.service import HttpRoute, RpcMethod
+from navi_core.contracts.serve_flags import ServeFlag
+from navi_core.contracts.service import GRPC, HttpRoute, RpcMethod
+
+if TYPE_CHECKING:
+    from navi_core.contracts.foreign import ForeignServer, LaunchPlan
 
 __all__ = ["Address", "BodyBudget", "HttpMatch", "Router", "TlsFiles", "Transport", "TransportOptions"]
 
@@ -62,8 +66,8 @@ class Router(Protocol):
     the transport words it. What the awaitable raises is a bug of the service's.
     """
 
-    def rpc(self, path: str) -> RpcMethod | None:
-        """Return the method at ``/package.Service/Method``; None: no such method."""
+    def rpc(self, path: str, protocol: str = GRPC) -> RpcMethod | None:
+        """Return the method at ``/package.Service/Method``; None: no such method of that protocol."""
         ...
 
     def http(self, verb: str, path: str, query: str) -> HttpMatch:
@@ -71,7 +75,7 @@ class Router(Protocol):
         ...
 
     def rpc_paths(self) -> Sequence[str]:
-        """Return every RPC path."""
+        """Return every RPC path, of every protocol."""
         ...
 
 
@@ -161,17 +165,24 @@ class Transport(ABC):
         imports us; ``launch`` starts that server, and the app inside builds the host.
     carries
         ``rpc``, ``http`` or both.
+    rpc_protocol
+        How it frames RPCs: it carries the methods of that ``protocol``, and asks the router for them.
     default_port
         The port when the configuration names none.
     options_type
         A ``msgspec.Struct`` (unknown fields forbidden) for its table; None: no options.
+    serve_flags
+        Flags that ``navi-host serve`` offers for it, of the scope ``host``. Their option is ``port`` or ``host`` of its
+        table, or one of its options; a flag that is given starts the transport beside the others.
     """
 
     name: ClassVar[str]
     hosting: ClassVar[Literal["in_host", "hosts_us"]] = "in_host"
     carries: ClassVar[frozenset[Literal["rpc", "http"]]]
+    rpc_protocol: ClassVar[str] = GRPC
     default_port: ClassVar[int]
     options_type: ClassVar[type[msgspec.Struct] | None] = None
+    serve_flags: ClassVar[Sequence[ServeFlag]] = ()
 
     @abstractmethod
     async def start(self, router: Router, options: TransportOptions) -> Sequence[Address]:
@@ -194,13 +205,13 @@ class Transport(ABC):
     async def stop(self) -> None:
         """Close what is left, at once. Idempotent."""
 
-    def launch(self, config_path: Path) -> int:
-        """Start the foreign server with a host configuration and return its exit status (``hosts_us`` only).
+    def launch(self, plan: LaunchPlan) -> ForeignServer:
+        """Return the foreign server, not started yet (``hosts_us`` only).
 
         Raises
         ------
         NotImplementedError
             The transport is ``in_host``.
         """
-        msg = f"transport '{self.name}' is started by the host, it does not host it ({config_path})"
+        msg = f"transport '{self.name}' is started by the host, it does not host it ({plan.app})"
         raise NotImplementedError(msg)

@@ -13,7 +13,7 @@ import msgspec
 from navi_core.contracts.client import RemoteClient
 from navi_core.contracts.converter import Converter
 from navi_core.contracts.runtime import Runtime
-from navi_core.contracts.serve_flags import ServeFlag
+from navi_core.contracts.serve_flags import LISTENER_FIELDS, ServeFlag
 from navi_core.contracts.service import Service
 from navi_core.contracts.source import ModelSource
 from navi_core.contracts.transport import Transport
@@ -84,8 +84,9 @@ def _options(item: Any) -> Iterator[str]:
         yield f"options_type: {options.__name__} must forbid unknown fields, so that a misspelt option is refused"
 
 
-def _flags(item: Any) -> Iterator[str]:
+def _flags(item: Any, own: Sequence[str] = ()) -> Iterator[str]:
     fields: Sequence[str] = item.options_type.__struct_fields__ if item.options_type is not None else ()
+    fields = (*fields, *own)
     for flag in item.serve_flags:
         if not isinstance(flag, ServeFlag):
             yield f"serve_flags: expected ServeFlag, got {flag!r}"
@@ -131,8 +132,14 @@ def _transport(item: Any) -> Iterator[str]:
         yield f"carries: expected a frozenset of 'rpc' and 'http', got {carries!r}"
     if item.hosting not in ("in_host", "hosts_us"):
         yield f"hosting: expected 'in_host' or 'hosts_us', got {item.hosting!r}"
+    if not isinstance(item.rpc_protocol, str) or not item.rpc_protocol:
+        yield f"rpc_protocol: expected a protocol's name, got {item.rpc_protocol!r}"
     yield from _port(item)
     yield from _options(item)
+    yield from _flags(item, LISTENER_FIELDS)
+    for flag in item.serve_flags:
+        if flag.scope != "host":
+            yield f"serve_flags: {flag.name} is for the {flag.scope}: a transport serves all models"
 
 
 def _service(item: Any) -> Iterator[str]:

@@ -169,7 +169,8 @@ class Stage:
             There is none.
         """
         if where.startswith("/"):
-            method = self.router.rpc(where)
+            own = self.service.rpc_methods().get(where)
+            method = None if own is None else self.router.rpc(where, own.protocol)
             if method is None:
                 raise LookupError(
                     f"the service has no RPC {where}: it has {', '.join(self.router.rpc_paths())}"

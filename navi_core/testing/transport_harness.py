@@ -100,7 +100,8 @@ class SocketHarness(TransportHarness):
         self.transport = transport
         self.addresses: Sequence[Address] = ()
         self._budget = MemoryBudget(settings.budget_bytes)
-        self._router = HostRouter([ProbeService(time.monotonic, lambda: self._budget.in_use_bytes)])
+        probe = ProbeService(time.monotonic, lambda: self._budget.in_use_bytes, transport.rpc_protocol)
+        self._router = HostRouter([probe])
         self._options = TransportOptions(
             port=0,
             max_message_bytes=settings.max_message_bytes,

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 
 from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import (
+    GRPC,
     Call,
     Handler,
     Headers,
@@ -56,12 +57,17 @@ class ProbeService(Service):
         The clock that deadlines are on.
     in_use_bytes
         Reads the memory budget; shown among the counters.
+    protocol
+        Which transports carry its RPCs.
     """
 
     name: ClassVar[str] = "probe"
 
-    def __init__(self, now: Callable[[], float], in_use_bytes: Callable[[], int]) -> None:
+    def __init__(
+        self, now: Callable[[], float], in_use_bytes: Callable[[], int], protocol: str = GRPC
+    ) -> None:
         self._now = now
+        self._protocol = protocol
         self._in_use_bytes = in_use_bytes
         self._counters = dict.fromkeys(_COUNTERS, 0)
 
@@ -89,7 +95,9 @@ class ProbeService(Service):
             ("Admin", RpcKind.UNARY, Operation.ADMIN, self._echo),
         ]
         return {
-            RPC_PREFIX + name: RpcMethod(kind=kind, handler=handler, operation=operation)
+            RPC_PREFIX + name: RpcMethod(
+                kind=kind, handler=handler, operation=operation, protocol=self._protocol
+            )
             for name, kind, operation, handler in methods
         }
 

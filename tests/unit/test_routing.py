@@ -14,8 +14,8 @@ async def answer(call):
     return Response(status=0, body=call.path.encode())
 
 
-def rpc(operation=Operation.INFER, handler=answer):
-    return RpcMethod(kind=RpcKind.UNARY, handler=handler, operation=operation)
+def rpc(operation=Operation.INFER, handler=answer, **more):
+    return RpcMethod(kind=RpcKind.UNARY, handler=handler, operation=operation, **more)
 
 
 def route(verb, pattern, *, operation=Operation.INFER, handler=answer, **more):
@@ -47,6 +47,16 @@ async def test_rpc_methods_are_found_by_their_exact_path():
     assert router.rpc("a.B/C") is None
     response = await router.rpc("/a.B/C").handler(Call(path="/a.B/C"))
     assert response.body == b"/a.B/C"
+
+
+def test_rpc_methods_are_for_transports_of_their_protocol_alone():
+    router = HostRouter([service("one", rpcs={"/a.B/C": rpc(), "/a.D/E": rpc(protocol="smoke")})])
+    assert router.rpc("/a.B/C").protocol == "grpc"
+    assert router.rpc("/a.B/C", "smoke") is None
+    assert router.rpc("/a.D/E") is None
+    assert router.rpc("/a.D/E", "smoke").protocol == "smoke"
+    assert router.rpc_paths() == ("/a.B/C", "/a.D/E")
+    assert router.rpc_services() == ("a.B",)  # reflection and health are asked over gRPC
 
 
 def test_two_services_with_one_rpc_clash_and_both_are_named():

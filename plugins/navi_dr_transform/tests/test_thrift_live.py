@@ -127,6 +127,22 @@ def test_both_methods_answer(served, framed, strict, protocol):
         assert continuous(client.getBatchPrediction(request([]))) == []
 
 
+async def test_thrift_alone_carries_them(tmp_path):
+    async with serve(tmp_path) as host:
+        assert "thrift.PredictionService" not in host.router.rpc_services()  # what reflection lists
+        for method in ("getPrediction", "getBatchPrediction"):
+            assert host.router.rpc(f"/thrift.PredictionService/{method}") is None
+            assert host.router.rpc(f"/thrift.PredictionService/{method}", "thrift") is not None
+
+
+def test_the_flag_is_a_port():
+    (flag,) = ThriftTransport.serve_flags
+    assert (flag.name, flag.option, flag.parse("9191")) == ("--thrift-port", "port", 9191)
+    for text in ("-1", "65536", "x", "٣"):
+        with pytest.raises(ValueError, match="expected a port, 0 to 65535"):
+            flag.parse(text)
+
+
 def test_common_features_reach_every_record(served):
     with connected(served) as client:
         common = data_record(continuous={IDS[2]: 5.0})

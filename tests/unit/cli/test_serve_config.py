@@ -37,6 +37,11 @@ def plugin(scope: str, *values: object, kind: str = "runtime") -> PluginValues:
     return PluginValues(kind=kind, plugin="toy", flag=flag, values=values)
 
 
+def listener(option: str, value: object) -> PluginValues:
+    flag = ServeFlag(name=f"--both-{option}", option=option, help="")
+    return PluginValues(kind="transport", plugin="both", flag=flag, values=(value,))
+
+
 # flag -> what is given, and the fields of the host's configuration that must follow
 HOST_ROWS = {
     "host": ({"host": "0.0.0.0"}, {"host": "0.0.0.0"}),
@@ -80,6 +85,20 @@ HOST_ROWS = {
     "a transport that carries both": (
         {"transport": ("both",), "port": 9500},
         {"transports": {"both": TransportSettings(port=9500)}},
+    ),
+    "a transport's own port starts it beside the others": (
+        {"plugins": (listener("port", 9600),)},
+        {
+            "transports": {
+                "grpc": TransportSettings(),
+                "http": TransportSettings(),
+                "both": TransportSettings(port=9600),
+            }
+        },
+    ),
+    "a transport's own option": (
+        {"plugins": (listener("depth", 3), listener("host", "::1")), "transport": ("both",)},
+        {"transports": {"both": TransportSettings(host="::1", options={"depth": 3})}},
     ),
     "workers 1": ({"workers": 1}, {"admin": False}),
 }

@@ -19,14 +19,17 @@ class Plugin:
 
 
 class Plugins:
-    def __init__(self, runtimes=(), converters=()) -> None:
-        self._runtimes, self._converters = runtimes, converters
+    def __init__(self, runtimes=(), converters=(), transports=()) -> None:
+        self._runtimes, self._converters, self._transports = runtimes, converters, transports
 
     def runtimes(self):
         return self._runtimes
 
     def converters(self):
         return self._converters
+
+    def transports(self):
+        return {each.name: each for each in self._transports}
 
 
 def parse(*args: str, registry: Plugins | None = None) -> ServeFlags:
@@ -180,6 +183,13 @@ def test_plugin_flag__refused_says_why_and_leaves_the_rest(runtimes, name, reaso
     flags, refused = plugin_flags(Plugins([*runtimes, Plugin("good", flag("--good-one"))]))
     assert reason in refused[name]
     assert "--good-one" in [each.flag.name for each in flags]
+
+
+def test_plugin_flag__of_a_transport():
+    port = flag("--smoke-port", option="port", parse=int)
+    read = parse("--smoke-port", "9", registry=Plugins(transports=[Plugin("smoke", port)]))
+    (said,) = read.plugins
+    assert (said.kind, said.plugin, said.flag.option, said.values) == ("transport", "smoke", "port", (9,))
 
 
 def test_help__says_who_a_plugin_flag_belongs_to():

@@ -70,6 +70,9 @@ class Plugins:
     def converters(self):
         return ()
 
+    def transports(self):
+        return {}
+
 
 def values_of(*args, registry=None):
     plugins, refused = plugin_flags(registry or Plugins())

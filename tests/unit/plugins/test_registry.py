@@ -310,6 +310,23 @@ def test_an_item_that_cannot_be_used_fails_its_plugin(registry_of, hook, item, w
         ({"carries": frozenset({"rpc"})}, "default_port: expected"),
         ({"carries": frozenset({"rpc"}), "default_port": 70000}, "got 70000"),
         ({"carries": frozenset({"rpc"}), "default_port": 1, "hosting": "us"}, "hosting: expected"),
+        ({"carries": frozenset({"rpc"}), "default_port": 1, "rpc_protocol": ""}, "rpc_protocol: expected"),
+        (
+            {
+                "carries": frozenset({"rpc"}),
+                "default_port": 1,
+                "serve_flags": (ServeFlag(name="--x", option="y", help=""),),
+            },
+            "serve_flags: --x sets 'y'",
+        ),
+        (
+            {
+                "carries": frozenset({"rpc"}),
+                "default_port": 1,
+                "serve_flags": (ServeFlag(name="--x", option="port", help="", scope="model"),),
+            },
+            "serve_flags: --x is for the model",
+        ),
     ],
 )
 def test_a_transport_must_say_what_it_carries_and_where(registry_of, attributes, words):

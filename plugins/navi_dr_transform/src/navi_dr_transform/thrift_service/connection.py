@@ -34,7 +34,7 @@ from navi_dr_transform.thrift_service.messages import (
     app_exception,
     message_start,
 )
-from navi_dr_transform.thrift_service.options import ThriftOptions
+from navi_dr_transform.thrift_service.options import THRIFT, ThriftOptions
 
 __all__ = ["SERVICE_METADATA", "Connection", "Shared"]
 
@@ -264,7 +264,7 @@ class Connection(asyncio.BufferedProtocol):
         shared = self._shared
         service, _, method_name = header.name.decode("utf-8", "replace").rpartition(":")
         path = f"/{shared.own.service}/{method_name}"
-        method = shared.router.rpc(path)
+        method = shared.router.rpc(path, THRIFT)
         if method is None or method.kind is not RpcKind.UNARY:
             text = f"Invalid method name: '{method_name}'"
             self._fail(header, AppError.UNKNOWN_METHOD, text)

@@ -11,6 +11,7 @@ from navi_core import convert_options
 
 __all__ = [
     "PREDICTION_SERVICE",
+    "THRIFT",
     "PredictionModelOptions",
     "PredictionOptions",
     "ThriftOptions",
@@ -19,6 +20,9 @@ __all__ = [
 
 PREDICTION_SERVICE = "thrift.PredictionService"
 """The RPC service whose methods a thrift message without a service's name means."""
+
+THRIFT = "thrift"
+"""The protocol of RPCs whose messages are thrift's arguments and results: gRPC does not carry them."""
 
 _Seconds = Annotated[float, Meta(gt=0, le=1e6)]
 _Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]

@@ -40,6 +40,7 @@ from navi_core import (
 from navi_dr_transform.response import ResponseEncoder
 from navi_dr_transform.thrift_service.options import (
     PREDICTION_SERVICE,
+    THRIFT,
     PredictionModelOptions,
     PredictionOptions,
     read_options,
@@ -87,8 +88,7 @@ _STOP: Final = b"\x00"
 class ThriftPredictionService(Service):
     """``getPrediction`` and ``getBatchPrediction`` of Twitter's ``prediction_service.thrift``.
 
-    Carried by the thrift transport; a message over another transport is the arguments struct, its answer the result
-    struct. What the model or its converter refuses is a ``PredictionServiceException`` with the error's text; arguments
+    Carried by the thrift transport alone: a message is the arguments struct, its answer the result struct. What the model or its converter refuses is a ``PredictionServiceException`` with the error's text; arguments
     that are no such struct are a TApplicationException.
 
     Parameters
@@ -121,7 +121,7 @@ class ThriftPredictionService(Service):
         """Return the two methods."""
 
         def method(handler: Callable[[Call], Any]) -> RpcMethod:
-            return RpcMethod(kind=RpcKind.UNARY, handler=handler, operation=Operation.INFER)
+            return RpcMethod(kind=RpcKind.UNARY, handler=handler, operation=Operation.INFER, protocol=THRIFT)
 
         return {
             f"/{PREDICTION_SERVICE}/getPrediction": method(self._get_prediction),

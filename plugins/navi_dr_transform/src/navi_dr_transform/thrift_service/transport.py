@@ -7,13 +7,19 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from navi_core import Address, Router, Transport, TransportOptions
-from navi_dr_transform.thrift_service.options import ThriftOptions
+from navi_core import Address, Router, ServeFlag, Transport, TransportOptions
+from navi_dr_transform.thrift_service.options import THRIFT, ThriftOptions
 
 if TYPE_CHECKING:
     from navi_dr_transform.thrift_service.server import ThriftServer
 
 __all__ = ["ThriftTransport"]
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= 65535):
+        raise ValueError(f"expected a port, 0 to 65535, got '{text}'")
+    return int(text)
 
 
 class ThriftTransport(Transport):
@@ -26,8 +32,18 @@ class ThriftTransport(Transport):
 
     name: ClassVar[str] = "thrift"
     carries: ClassVar[frozenset[Literal["rpc", "http"]]] = frozenset({"rpc"})
+    rpc_protocol: ClassVar[str] = THRIFT
     default_port: ClassVar[int] = 9090
     options_type = ThriftOptions
+    serve_flags: ClassVar[Sequence[ServeFlag]] = (
+        ServeFlag(
+            name="--thrift-port",
+            option="port",
+            help="Serve thrift clients too, without gRPC, on this port (0: any free one).",
+            metavar="PORT",
+            parse=_port,
+        ),
+    )
 
     def __init__(self) -> None:
         self._server: ThriftServer | None = None
