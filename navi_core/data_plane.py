@@ -326,7 +326,7 @@ class HostDataPlane:
         """Return every known version, oldest first; raises ModelNotFoundError."""
         return self.manager.status(model)
 
-    def statistics(self, model: str) -> Sequence[VersionStatistics]:
+    async def statistics(self, model: str) -> Sequence[VersionStatistics]:
         """Return what every version that can answer has answered, oldest first; raises ModelNotFoundError."""
         found = []
         for status in self.manager.status(model):
@@ -368,7 +368,7 @@ class HostDataPlane:
         for callback in list(self._callbacks.values()):
             callback()
 
-    def render_metrics(self, accept: str = "") -> tuple[str, bytes]:
+    async def render_metrics(self, accept: str = "") -> tuple[str, bytes]:
         """Return content type and body of the metrics page."""
         return self._metrics.render(accept)
 

@@ -191,7 +191,7 @@ class ModelHandle(Protocol):
 
 
 class DataPlane(Protocol):
-    """What services see of the host. On the loop; no call blocks."""
+    """What services see of the host. On the loop; no call blocks: what asks other processes is a coroutine."""
 
     def acquire(self, ref: ModelRef) -> ModelHandle:
         """Resolve a reference to a version that is available now.
@@ -248,8 +248,8 @@ class DataPlane(Protocol):
         """
         ...
 
-    def statistics(self, model: str) -> Sequence[VersionStatistics]:
-        """Return what every version that can answer has answered, oldest first.
+    async def statistics(self, model: str) -> Sequence[VersionStatistics]:
+        """Return what every version that can answer has answered, in all workers together, oldest first.
 
         Raises
         ------
@@ -278,8 +278,8 @@ class DataPlane(Protocol):
         """Have ``callback`` called, on the loop, after states or readiness changed; returns the undo."""
         ...
 
-    def render_metrics(self, accept: str = "") -> tuple[str, bytes]:
-        """Return content type and body of the metrics page, in the format that ``accept`` asks for."""
+    async def render_metrics(self, accept: str = "") -> tuple[str, bytes]:
+        """Return content type and body of the metrics page of all workers, in the format that ``accept`` asks for."""
         ...
 
 

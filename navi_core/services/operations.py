@@ -77,7 +77,7 @@ class OperationsService(Service):
 
     async def _metrics(self, call: Call) -> Response:
         accept = call.metadata.get("accept", "")
-        content_type, page = self._plane.render_metrics(accept if isinstance(accept, str) else "")
+        content_type, page = await self._plane.render_metrics(accept if isinstance(accept, str) else "")
         return Response(status=_OK, body=page, headers=(("content-type", content_type),))
 
 

@@ -154,7 +154,7 @@ class ProbePlane:
             raise ModelNotFoundError(model)
         return (VersionStatus(version=_VERSION, state=ServableState.AVAILABLE),)
 
-    def statistics(self, model: str) -> Sequence[Any]:
+    async def statistics(self, model: str) -> Sequence[Any]:
         """Return nothing: no version has answered yet."""
         if model != self.model:
             raise ModelNotFoundError(model)
@@ -181,7 +181,7 @@ class ProbePlane:
         """Callbacks that were not taken back."""
         return len(self._callbacks)
 
-    def render_metrics(self, accept: str = "") -> tuple[str, bytes]:
+    async def render_metrics(self, accept: str = "") -> tuple[str, bytes]:
         """Return an empty page."""
         del accept
         return "text/plain; version=0.0.4", b""

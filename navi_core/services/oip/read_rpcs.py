@@ -108,7 +108,7 @@ class ReadRpcs:
         return oip.ModelConfigResponse(config=config)
 
     async def _model_statistics(self, request: oip.ModelStatisticsRequest) -> Message:
-        return model_statistics(self._plane, request.name, request.version)
+        return await model_statistics(self._plane, request.name, request.version)
 
     # --- the repository ------------------------------------------------------------------------------
 

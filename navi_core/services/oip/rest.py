@@ -132,7 +132,7 @@ class RestApi:
         return _document(message_dict(model_config(self._plane, model_ref(*target_of(call.match)))))
 
     async def _statistics(self, call: Call) -> Response:
-        return _document(message_dict(model_statistics(self._plane, *target_of(call.match))))
+        return _document(message_dict(await model_statistics(self._plane, *target_of(call.match))))
 
     # --- the repository -----------------------------------------------------------------------------------
 

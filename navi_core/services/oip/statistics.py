@@ -17,7 +17,7 @@ __all__ = ["model_statistics"]
 _SHARED: Final = ("success", "fail", "queue")
 
 
-def model_statistics(plane: DataPlane, name: str, version: str) -> ModelStatisticsResponse:
+async def model_statistics(plane: DataPlane, name: str, version: str) -> ModelStatisticsResponse:
     """Return the statistics of one model, one version of it, or (an empty name) of all models.
 
     Raises
@@ -28,11 +28,11 @@ def model_statistics(plane: DataPlane, name: str, version: str) -> ModelStatisti
     answer = oip.ModelStatisticsResponse()
     if not name:
         for model in plane.models():
-            for found in plane.statistics(model):
+            for found in await plane.statistics(model):
                 _add(answer, model, found)
         return answer
     ref = model_ref(name, version)
-    statistics = plane.statistics(name)
+    statistics = await plane.statistics(name)
     if ref.version is not None:
         statistics = [each for each in statistics if each.version == ref.version]
         if not statistics:

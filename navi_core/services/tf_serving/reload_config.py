@@ -66,13 +66,13 @@ class ReloadConfigRpc:
         """Answer one request, once every new model can answer."""
         try:
             request = parse_message(tf_serving.ReloadConfigRequest, call.body)
-            before = self._counters(request)
+            before = await self._counters(request)
             await self._apply(listed_models(request.config))
         except NaviError as error:
             return self._failures.rpc(error)
         response = tf_serving.ReloadConfigResponse()
         response.status.SetInParent()  # OK
-        after = self._counters(request)
+        after = await self._counters(request)
         for name, value in after.items():
             response.metric.add(name=name, int64_value_increase=value - before.get(name, 0))
         return Response(status=0, body=response.SerializeToString())
@@ -111,11 +111,11 @@ class ReloadConfigRpc:
             status.version: status.state is ServableState.AVAILABLE for status in self._plane.status(model)
         }
 
-    def _counters(self, request: ReloadConfigRequest) -> dict[str, int]:
+    async def _counters(self, request: ReloadConfigRequest) -> dict[str, int]:
         """Return the first value of each counter that is asked for; a name that is unknown is left out."""
         if not request.metric_names:
             return {}
-        _, page = self._plane.render_metrics()
+        _, page = await self._plane.render_metrics()
         lines = page.decode().splitlines()
         found: dict[str, int] = {}
         for name in request.metric_names:

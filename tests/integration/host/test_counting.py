@@ -60,9 +60,9 @@ def predict_body(model="m", dtype=1, size=2, signature=""):
     return request.SerializeToString()
 
 
-def counted(host):
+async def counted(host):
     """What navi_requests_total has: (model, version, signature, transport, code) -> requests."""
-    page = host.plane.render_metrics()[1].decode()
+    page = (await host.plane.render_metrics())[1].decode()
     return {
         tuple(
             sample.labels[name] for name in ("model", "version", "signature", "transport", "code")
@@ -99,7 +99,7 @@ async def test_grpc(host, observer, body, key):
             await channel.unary_unary(PREDICT)(body)
         except grpc.aio.AioRpcError:
             assert key[-1] != "OK"
-    assert counted(host) == {key: 1}
+    assert await counted(host) == {key: 1}
     [(_, version, _, method, code)] = observer.finished
     assert (str(version), method, code) == (key[1].replace("_unknown_", "0"), "Predict", key[-1])
 
@@ -132,6 +132,6 @@ async def test_http(host, observer, path, body, key):
     async with aiohttp.ClientSession() as session:
         answer = await session.post(f"http://{target(host, 'http')}/v1/models/{path}", data=body)
         assert (answer.status == 200) == (key[-1] == "OK")
-    assert counted(host) == {key: 1}
+    assert await counted(host) == {key: 1}
     [(model, _, _, method, code)] = observer.finished
     assert (model, method, code) == (*path.replace("/versions/8", "").split(":"), key[-1])

@@ -176,13 +176,14 @@ async def test_grpc__in_one_batch_with_those_that_send_them(host, predict):
 async def queued(host, *, in_flight, waiting):
     async with asyncio.timeout(30):
         while (
-            gauge(host, "navi_requests_in_flight") < in_flight or gauge(host, "navi_queue_requests") < waiting
+            await gauge(host, "navi_requests_in_flight") < in_flight
+            or await gauge(host, "navi_queue_requests") < waiting
         ):
             await asyncio.sleep(0.005)
 
 
-def gauge(host, name):
-    page = host.plane.render_metrics()[1].decode()
+async def gauge(host, name):
+    page = (await host.plane.render_metrics())[1].decode()
     return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(f"{name}{{"))
 
 

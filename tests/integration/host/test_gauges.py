@@ -20,13 +20,13 @@ def host_of(root, runtime=AffineRuntime, **config):
     return Host(HostConfig(models=models, **config), registry=registry_of(runtimes=[runtime]))
 
 
-def page(host):
-    return host.plane.render_metrics()[1].decode()
+async def page(host):
+    return (await host.plane.render_metrics())[1].decode()
 
 
-def shown(host):
+async def shown(host):
     rows = re.findall(
-        r'^navi_model_gauge{model="m",name="(\w+)",version="(\d+)"} (\S+)$', page(host), re.MULTILINE
+        r'^navi_model_gauge{model="m",name="(\w+)",version="(\d+)"} (\S+)$', await page(host), re.MULTILINE
     )
     return {(int(version), name): float(value) for name, version, value in rows}
 
@@ -34,15 +34,15 @@ def shown(host):
 async def test_gauges_are_shown_until_the_version_is_unloaded(tmp_path):
     write_affine(tmp_path / "m", 1, gauges={"customop_version": 54321, "threads": 2})
     async with host_of(tmp_path, poll_interval_s=0.02, compat_metrics=("navi",)) as host:
-        assert shown(host) == {(1, "customop_version"): 54321.0, (1, "threads"): 2.0}
-        assert ":navi:customop_version 54321\n" in page(host)
+        assert await shown(host) == {(1, "customop_version"): 54321.0, (1, "threads"): 2.0}
+        assert ":navi:customop_version 54321\n" in await page(host)
         write_affine(tmp_path / "m", 2, gauges={"threads": 4})
         async with asyncio.timeout(20):
-            while shown(host) != {(2, "threads"): 4.0}:
+            while await shown(host) != {(2, "threads"): 4.0}:
                 await asyncio.sleep(0.01)
-        assert "customop_version" not in page(host)
+        assert "customop_version" not in await page(host)
         await host.admin.unload("m")
-        assert shown(host) == {}
+        assert await shown(host) == {}
 
 
 async def test_a_gauge_that_is_no_number_fails_the_load(tmp_path):

@@ -240,7 +240,7 @@ async def test_observers_see_requests_and_one_that_raises_fails_nothing(host_of)
 async def test_metrics_count_what_was_asked(host_of):
     async with host_of() as host:
         await host.predict("m", {"x": [[1, 1]]})
-        _, page = host.plane.render_metrics()
+        _, page = await host.plane.render_metrics()
 
     text = page.decode()
     assert 'navi_requests_total{code="OK",method="infer",model="m",reason="",service="in_process"' in text
@@ -251,7 +251,7 @@ async def test_metrics_count_what_was_refused(host_of):
         for model_name, inputs in (("nothing", {}), ("m", {"x": [["a", "b"]]})):
             with pytest.raises((ModelNotFoundError, TensorMismatchError)):
                 await host.predict(model_name, inputs)
-        _, page = host.plane.render_metrics()
+        _, page = await host.plane.render_metrics()
 
     counted = [line for line in page.decode().splitlines() if line.startswith("navi_requests_total{")]
     assert len(counted) == 2

@@ -27,7 +27,7 @@ class Plane:
     def is_ready(self, model=None):
         return all(self.ready.values()) if model is None else self.ready[model]
 
-    def render_metrics(self, accept=""):
+    async def render_metrics(self, accept=""):
         return f"text/plain; accept={accept}", b"metrics 1\n"
 
 

@@ -262,7 +262,7 @@ class FakePlane:
             raise ModelNotFoundError(model)
         return self.served[model].versions
 
-    def statistics(self, model):
+    async def statistics(self, model):
         if model not in self.served:
             raise ModelNotFoundError(model)
         return self.served[model].statistics

@@ -269,7 +269,7 @@ class FakePlane:
     def on_change(self, callback):
         return lambda: None
 
-    def render_metrics(self, accept=""):
+    async def render_metrics(self, accept=""):
         return "text/plain", b""
 
 

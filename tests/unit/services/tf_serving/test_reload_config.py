@@ -25,7 +25,7 @@ class CountingPlane(FakePlane):
         super().__init__()
         self.pages = 0
 
-    def render_metrics(self, accept=""):
+    async def render_metrics(self, accept=""):
         self.pages += 1
         return "text/plain", PAGE.format(self.pages * 3, self.pages).encode()
 
