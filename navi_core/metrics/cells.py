@@ -51,6 +51,8 @@ class FamilySpec:
         ``seconds``, ``bytes``, or empty.
     bounds
         Increasing upper bounds of a histogram's buckets, inclusive; ``+Inf`` comes by itself.
+    merged
+        How the values that several worker processes have of a gauge become one; counters and histograms add up.
     """
 
     name: str
@@ -59,6 +61,7 @@ class FamilySpec:
     labels: Labels = ()
     unit: str = ""
     bounds: tuple[float, ...] = ()
+    merged: Literal["sum", "max", "min"] = "sum"
 
 
 class ScalarCell:

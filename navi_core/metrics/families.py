@@ -24,6 +24,7 @@ BUCKETS: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
             *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
         ),
         "load_seconds": (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
+        "hold_seconds": (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
         "counts": tuple(float(2**power) for power in range(15)),
     }
 )
@@ -138,13 +139,19 @@ _TABLE: Final = (
         bounds=BUCKETS["load_seconds"],
     ),
     FamilySpec(
-        "navi_versions", "gauge", "Versions, by lifecycle state.", ("model", "state"), unit="versions"
+        "navi_versions",
+        "gauge",
+        "Versions, by lifecycle state.",
+        ("model", "state"),
+        unit="versions",
+        merged="max",
     ),
     FamilySpec(
         "navi_model_gauge",
         "gauge",
         "A number that a loaded version's runtime gives, by the runtime's name for it.",
         ("model", "version", "name"),
+        merged="max",
     ),
     FamilySpec(
         "navi_body_budget_used_bytes",
@@ -158,8 +165,31 @@ _TABLE: Final = (
         "When a listener's certificate ends, in seconds since 1970.",
         ("transport",),
         unit="seconds",
+        merged="min",
     ),
-    FamilySpec("navi_build_info", "gauge", "Always 1; the labels say what runs here.", ("version", "python")),
+    FamilySpec(
+        "navi_workers", "gauge", "Worker processes that serve; 1: this process alone.", unit="workers"
+    ),
+    FamilySpec(
+        "navi_worker_restarts_total",
+        "counter",
+        "Worker processes that ended by themselves and were replaced.",
+        unit="workers",
+    ),
+    FamilySpec(
+        "navi_swap_hold_seconds",
+        "histogram",
+        "Time that a worker held new requests back while all switched to another version.",
+        unit="seconds",
+        bounds=BUCKETS["hold_seconds"],
+    ),
+    FamilySpec(
+        "navi_build_info",
+        "gauge",
+        "Always 1; the labels say what runs here.",
+        ("version", "python"),
+        merged="max",
+    ),
 )
 
 FAMILIES: Final[Mapping[str, FamilySpec]] = MappingProxyType({spec.name: spec for spec in _TABLE})

@@ -43,6 +43,7 @@ from navi_core.metrics.compat.sets import CompatSets
 from navi_core.metrics.compat.text import write_openmetrics, write_text
 from navi_core.metrics.converter_families import ConverterSource, ConverterSources
 from navi_core.metrics.families import UNKNOWN
+from navi_core.metrics.pages import FamilyPage, Page
 from navi_core.metrics.recorders import CallCells, MetricStore, SignatureMetrics, WorkSaved
 
 __all__ = ["Metrics", "QueueGauges", "SignatureMetrics", "WorkSaved"]
@@ -94,7 +95,25 @@ class Metrics:
         self._budget_source: Callable[[], int] | None = None
         self._certificate_source: Callable[[], Mapping[str, float]] = dict
         self._store.scalar("navi_build_info").child(self._version, platform.python_version()).value = 1
+        self._store.scalar("navi_workers").child().value = 1
         self.registry.register(_OwnCollector(self._own_metrics))
+
+    # --- several processes --------------------------------------------------------------------
+
+    def set_workers(self, num_workers: int) -> None:
+        """Show how many processes serve; a worker of several shows 0, as its parent counts."""
+        with self._store.lock:
+            self._store.scalar("navi_workers").child().value = num_workers
+
+    def worker_replaced(self) -> None:
+        """Count a worker process that ended by itself."""
+        with self._store.lock:
+            self._store.scalar("navi_worker_restarts_total").child().value += 1
+
+    def requests_held(self, seconds: float) -> None:
+        """Count one worker's part in a swap."""
+        with self._store.lock:
+            self._store.histogram("navi_swap_hold_seconds").child().observe(seconds)
 
     # --- recording ----------------------------------------------------------------------------
 
@@ -216,35 +235,57 @@ class Metrics:
         """Have ``source`` asked, whenever a page is made: transport -> when its certificate ends, in seconds since 1970."""
         self._certificate_source = source
 
-    def render(self, accept: str = "") -> tuple[str, bytes]:
+    def page(self) -> Page:
+        """Return everything that is shown, to be joined with what other processes show."""
+        return Page(
+            own=tuple(FamilyPage(spec, tuple(values)) for spec, values in self._own_families()),
+            compat={
+                server.name: tuple(FamilyPage(spec, tuple(values)) for spec, values in families)
+                for server, families in self._compat_families()
+            },
+        )
+
+    def render(self, accept: str = "", page: Page | None = None) -> tuple[str, bytes]:
         """Return content type and body of the page.
 
         Parameters
         ----------
         accept
             The HTTP ``Accept`` header: OpenMetrics where it is listed, Prometheus text otherwise.
+        page
+            What to show; None: what this process counted.
         """
+        shown: Collector = self.registry
+        compat = self._compat_families()
+        if page is not None:
+            joined = [to_metric(each.spec, each.values) for each in page.own]
+            shown = _OwnCollector(lambda: joined)
+            compat = (
+                (server, iter([(each.spec, each.values) for each in page.compat.get(server.name, ())]))
+                for server in self._compat
+            )
         if _wants_openmetrics(accept):
-            page: bytes = generate_openmetrics(self.registry)  # type: ignore[no-untyped-call]  # it has no annotations
-            text = "".join(write_openmetrics(families) for _, families in self._compat_families())
-            body = page.removesuffix(_OPENMETRICS_END)
+            lines: bytes = generate_openmetrics(shown)  # type: ignore[no-untyped-call]  # it has no annotations
+            text = "".join(write_openmetrics(families) for _, families in compat)
+            body = lines.removesuffix(_OPENMETRICS_END)
             return _OPENMETRICS, b"".join((body, text.encode(), _OPENMETRICS_END))
-        body = generate_latest(self.registry)
-        text = "".join(write_text(families, server.style) for server, families in self._compat_families())
+        body = generate_latest(shown)
+        text = "".join(write_text(families, server.style) for server, families in compat)
         # Navi's page begins with its name and version; its parsers look for that line
         first = f"#navi:{self._version}\n" if "navi" in self._compat else ""
         return _TEXT, b"".join((first.encode(), body, text.encode()))
 
     def _own_metrics(self) -> Iterator[Metric]:
+        return (to_metric(spec, values) for spec, values in self._own_families())
+
+    def _own_families(self) -> Iterator[tuple[FamilySpec, FamilySnapshot]]:
         gauges = self._gauges()
         for name, family in self._store.families.items():
             if name in gauges:
-                yield to_metric(family.spec, gauges[name])
+                yield family.spec, gauges[name]
             else:
-                yield from (to_metric(spec, values) for spec, values in self._snapshots([family]))
-        yield from (
-            to_metric(spec, values) for spec, values in self._converters.families(self._converter_metrics())
-        )
+                yield from self._snapshots([family])
+        yield from self._converters.families(self._converter_metrics())
 
     def _converter_metrics(self) -> list[tuple[Labels, str, Sequence[ConverterMetric]]]:
         """Ask every loaded version's converter; no lock is held while a plugin's code runs."""

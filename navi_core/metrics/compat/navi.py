@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal
 
 from navi_core.contracts.converter_metrics import ConverterMetric
 from navi_core.errors import ErrorCode
@@ -83,13 +83,15 @@ class NaviCompat(CompatServer):
         self.batch_size_by_model = self._gauge(
             "batch_size_by_model", "Running sum of requests per batch", "model_name"
         )
-        self.navi_version = self._gauge("navi_version", "major * 1e6 + minor * 1e3 + patch")
+        self.navi_version = self._gauge("navi_version", "major * 1e6 + minor * 1e3 + patch", merged="max")
         self.channel_size = self._gauge("mpsc_channel_size", "Requests that wait in a queue")
         self.customop_version = self._gauge(
-            CUSTOMOP_VERSION, "The last four hexadecimal digits of a custom op library's SHA-256"
+            CUSTOMOP_VERSION,
+            "The last four hexadecimal digits of a custom op library's SHA-256",
+            merged="max",
         )
         self.cert_expiry = self._gauge(
-            "cert_expiry_epoch", "When the certificate ends, in seconds since 1970"
+            "cert_expiry_epoch", "When the certificate ends, in seconds since 1970", merged="min"
         )
         self._absent = {self.cert_expiry.spec.name, self.customop_version.spec.name}
         self.response_time = self._histogram(
@@ -155,8 +157,10 @@ class NaviCompat(CompatServer):
     def _counter(self, name: str, meaning: str, *labels: str) -> ScalarFamily:
         return self._scalar(FamilySpec(f":navi:{name}", "counter", meaning, labels))
 
-    def _gauge(self, name: str, meaning: str, *labels: str) -> ScalarFamily:
-        return self._scalar(FamilySpec(f":navi:{name}", "gauge", meaning, labels))
+    def _gauge(
+        self, name: str, meaning: str, *labels: str, merged: Literal["sum", "max", "min"] = "sum"
+    ) -> ScalarFamily:
+        return self._scalar(FamilySpec(f":navi:{name}", "gauge", meaning, labels, merged=merged))
 
     def _scalar(self, spec: FamilySpec) -> ScalarFamily:
         family = ScalarFamily(spec)

@@ -59,12 +59,14 @@ def test_table__equals_the_specification():
     for entry in written["metric"]:
         spec = FAMILIES[entry["name"]]
         bounds = written["buckets"][entry["buckets"]] if "buckets" in entry else []
-        assert (spec.kind, spec.unit, list(spec.labels), spec.meaning, list(spec.bounds)) == (
+        shown = (spec.kind, spec.unit, list(spec.labels), spec.meaning, list(spec.bounds), spec.merged)
+        assert shown == (
             entry["kind"],
             entry["unit"],
             entry["labels"],
             entry["meaning"],
             bounds,
+            entry.get("merged", "sum"),
         )
 
 
