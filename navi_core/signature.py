@@ -59,6 +59,9 @@ class TensorSpec:
     shape_is_advisory
         The shape is what the file declares, and the model takes others too: an input of another shape is not
         refused, its request runs alone.
+    content
+        What one string holds, in the format's own word (``BatchPredictionRequest``): converters say it, for services
+        that make such strings. Empty: nobody says.
     """
 
     name: str
@@ -67,6 +70,7 @@ class TensorSpec:
     optional: bool = False
     default: Array | None = field(default=None, compare=False)
     shape_is_advisory: bool = False
+    content: str = ""
 
     @property
     def row_shape(self) -> Shape | None:

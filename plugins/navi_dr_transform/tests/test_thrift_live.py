@@ -63,11 +63,32 @@ MODEL = {
 }
 
 
+FORMS_OF_STRINGS = [
+    (form, response) for form in ("prediction", "record") for response in ("tensors", "thrift")
+]
+
+
+def of_form(form, response):
+    """Return a model like the others that takes another struct, and perhaps answers in thrift by itself."""
+    features = MODEL["service_options"]["thrift_prediction"]["response_features"]
+    if response == "thrift":
+        options = {"request": form, "response": "thrift", "response_features": features}
+        return {
+            **MODEL,
+            "converter_options": {**MODEL["converter_options"], **options},
+            "service_options": {},
+        }
+    return {**MODEL, "converter_options": {**MODEL["converter_options"], "request": form}}
+
+
 def serve(folder, *, tls=None, **service):
-    for name, scale in (("double", 2.0), ("triple", 3.0)):
+    models = {"double": (2.0, MODEL), "triple": (3.0, MODEL)}
+    for form, response in FORMS_OF_STRINGS:
+        models[f"{form}-{response}"] = (2.0, of_form(form, response))
+    for name, (scale, _) in models.items():
         write_affine(folder / name, 1, scale=scale, width=3, poison=POISON)
     config = {
-        "models": [{**MODEL, "path": str(folder / "double")}, {**MODEL, "path": str(folder / "triple")}],
+        "models": [{**model, "path": str(folder / name)} for name, (_, model) in models.items()],
         "transports": {"thrift": {"port": 0}},
         "service_options": {"thrift_prediction": {"model": "double", **service}},
     }
@@ -125,6 +146,31 @@ def test_both_methods_answer(served, framed, strict, protocol):
             single = client.getPrediction(PredictionRequest(data_record(continuous={IDS[1]: 1.5})))
             assert single.prediction.continuousFeatures == dict(zip(ANSWERS, [0, 3, 0], strict=True))
         assert continuous(client.getBatchPrediction(request([]))) == []
+
+
+@pytest.mark.parametrize("framed", [True, False])
+@pytest.mark.parametrize(("form", "response"), FORMS_OF_STRINGS)
+def test_models_that_take_other_structs_get_those(served, form, response, framed):
+    with connected(served, service=f"{form}-{response}", framed=framed) as client:
+        single = client.getPrediction(PredictionRequest(data_record(continuous={IDS[1]: 1.5})))
+        assert single.prediction.continuousFeatures == dict(zip(ANSWERS, [0, 3, 0], strict=True))
+        answer = client.getBatchPrediction(request([[1, 2, 3], [0.5, -1, 0]]))
+        assert continuous(answer) == [[2, 4, 6], [1, -2, 0]]
+        assert continuous(client.getBatchPrediction(request([], data_record()))) == []
+        many = np.arange(3 * 700).reshape(700, 3) % 255
+        assert continuous(client.getBatchPrediction(request(many.tolist()))) == (2 * many).tolist()
+        with pytest.raises(PredictionServiceException, match="with request = 'batch' it takes batches"):
+            client.getBatchPrediction(request([[1, 2, 3]], data_record(continuous={IDS[0]: 1.0})))
+        with pytest.raises(PredictionServiceException, match="met its poison"):
+            client.getBatchPrediction(request([[1, 2, 3], [POISON, 0, 0]]))
+
+
+def test_a_batch_of_very_many_records_is_refused_where_each_is_a_string(served):
+    with (
+        connected(served, service="record-tensors", protocol=TBinaryProtocolAccelerated) as client,
+        pytest.raises(PredictionServiceException, match="expected at most 65536 records, got 65537"),
+    ):
+        client.getBatchPrediction(BatchPredictionRequest([data_record()] * 65_537))
 
 
 async def test_thrift_alone_carries_them(tmp_path):

@@ -20,7 +20,7 @@ from navi_dr_transform.encode import encode_response
 from navi_dr_transform.feature_id import feature_id
 from navi_dr_transform.thrift_records import data_record, decode_request, float_tensor
 from navi_dr_transform.thrift_service.options import PredictionModelOptions
-from navi_dr_transform.thrift_service.scanner import Scan, find_argument
+from navi_dr_transform.thrift_service.scanner import Scan, find_argument, find_records
 from navi_dr_transform.thrift_service.service import GRPC_STATUS, ThriftPredictionService
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.Thrift import TType
@@ -34,6 +34,7 @@ from navi_core import (
     DType,
     ErrorCode,
     InferenceResponse,
+    NaviError,
     ServiceOptions,
     Signature,
     TensorSpec,
@@ -207,6 +208,27 @@ async def test_a_converter_that_writes_responses_is_believed():
     assert (status, "expected one prediction for one record" in message) == (13, True)
 
 
+async def test_strings_of_another_format_are_refused_with_what_they_are():
+    spec = TensorSpec(name="examples", dtype=DType.STRING, content="tensorflow.Example")
+    model = Model(Signature(inputs={"examples": spec}, outputs=SIGNATURE.outputs))
+    status, message, body = await model.ask(BATCH, batch_arguments())
+    assert status == GRPC_STATUS[ErrorCode.FAILED_PRECONDITION]
+    assert "converter = 'bpr'), got one whose strings are tensorflow.Example" in message
+    assert deserialize(PredictionService.getBatchPrediction_result(), body).predictionServiceException
+    assert model.stage.plane.num_refused == 1
+
+
+async def test_common_features_need_a_model_that_takes_batches():
+    spec = TensorSpec(name="examples", dtype=DType.STRING, content="DataRecord")
+    model = Model(Signature(inputs={"examples": spec}, outputs=SIGNATURE.outputs))
+    await model.result(BATCH, batch_arguments(RECORDS, data_record()))  # none, but written out
+    payloads = model.requests[0].inputs["examples"].tolist()
+    assert payloads == [serialize(each) for each in RECORDS]
+    status, message, _ = await model.ask(BATCH, batch_arguments(RECORDS, data_record(binary=[1])))
+    assert status == GRPC_STATUS[ErrorCode.FAILED_PRECONDITION]
+    assert "its converter's option request is 'record'): with request = 'batch' it takes batches" in message
+
+
 # --- models -------------------------------------------------------------------------------------------------
 
 
@@ -278,6 +300,35 @@ async def test_what_is_no_argument_has_no_result(path, body, text):
     assert text in message
     assert model.stage.plane.num_refused == 1
     assert not model.requests
+
+
+@pytest.mark.parametrize(
+    ("batch", "text"),
+    [
+        (b"\0", "expected every required field"),
+        (b"\x0b\0\1\0\0\0\0\0", "asks for, got another: string"),
+        (b"\x0f\0\1\x0b\0\0\0\0\0", "string"),
+        (b"\x0f\0\1\x0c\0\0\0\0\x0d\0\2\x0b\x0b\0\0\0\0\0", "map"),
+        (b"\x0f\0\1\x0c\0\0\0\3\0\0\0\0", "expected at most 2 records, got 3"),
+    ],
+)
+def test_batches_that_cannot_be_cut_into_records(batch, text):
+    with pytest.raises(NaviError, match=text):
+        find_records(batch, 2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1)), max_size=3), max_size=5), st.booleans()
+)
+def test_batches_are_cut_where_their_records_end(rows, common_first):
+    records = [data_record(continuous=dict(row)) for row in rows]
+    batch = serialize(BatchPredictionRequest(records))
+    common = b"\x0c\0\2" + serialize(data_record(binary=[4]))
+    batch = common + batch if common_first else batch[:-1] + common + b"\0"
+    spans, has_common = find_records(batch, 5)
+    assert has_common
+    assert [batch[slice(*span)] for span in spans] == [serialize(record) for record in records]
 
 
 # --- arguments ------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from navi_dr_transform.binding import BoundInput, bind_inputs
 from navi_dr_transform.feature_id import feature_id
 from navi_dr_transform.layout import HOME
 from navi_dr_transform.options import BprOptions
-from navi_dr_transform.payload_encoder import BprEncoder
+from navi_dr_transform.payload_encoder import STRUCTS, BprEncoder
 from navi_dr_transform.reports import Reports
 from navi_dr_transform.resolve import resolve_layout
 from navi_dr_transform.response import ResponseEncoder, ResponseWriter
@@ -194,7 +194,11 @@ class BoundBprConverter(BoundConverter):
         }
         # any rank: Navi looks at the strings alone, and clients send them as a scalar or a vector
         self.signature = Signature(
-            inputs={options.input_name: TensorSpec(name=options.input_name, dtype=DType.STRING)},
+            inputs={
+                options.input_name: TensorSpec(
+                    name=options.input_name, dtype=DType.STRING, content=STRUCTS[options.request]
+                )
+            },
             outputs=signature.outputs if writer is None else writer.outputs,
             not_batchable_because="its rows are the records inside the strings; the model's own are joined",
             method_name=signature.method_name,

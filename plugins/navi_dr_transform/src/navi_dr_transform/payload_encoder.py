@@ -5,17 +5,25 @@ Import-light: NumPy only.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from navi_core import Array, InvalidRequestError, NamedArrays, PayloadEncoder, RequestError
 from navi_dr_transform.encode import FAMILIES, encode_batch, encode_records
 
-__all__ = ["PREDICTION_START", "STOP", "BprEncoder", "PayloadForm"]
+__all__ = ["PREDICTION_START", "STOP", "STRUCTS", "BprEncoder", "PayloadForm"]
 
-PayloadForm = Literal["batch", "prediction", "record"]
+PayloadForm: TypeAlias = Literal["batch", "prediction", "record"]
 """What a payload is: a BatchPredictionRequest, or one PredictionRequest or DataRecord for each row."""
+
+STRUCTS: Final[Mapping[PayloadForm, str]] = {
+    "batch": "BatchPredictionRequest",
+    "prediction": "PredictionRequest",
+    "record": "DataRecord",
+}
+"""Form -> the struct that a payload is."""
 
 PREDICTION_START: Final = (
     b"\x0c\x00\x01"  # field 1, a struct: PredictionRequest.features, PredictionResponse.prediction

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
-from navi_core import DecodeError
+from navi_core import DecodeError, InvalidRequestError
 from navi_dr_transform import wire
+from navi_dr_transform.refusals import refusal_text
 from navi_dr_transform.thrift_service import _scan
 
-__all__ = ["Scan", "find_argument"]
+__all__ = ["Scan", "find_argument", "find_records"]
 
 _FIELD_BYTES: Final = wire.FIELD_HEADER_BYTES
+_BATCH: Final = "BatchPredictionRequest"
 
 
 class Scan:
@@ -75,13 +78,68 @@ def find_argument(body: bytes | memoryview) -> tuple[int, int] | None:
         The struct is malformed; with the offset.
     """
     found: tuple[int, int] | None = None
+    for field, wire_type, start, end in _fields(body):
+        if field == 1 and wire_type == wire.STRUCT:
+            found = (start, end)
+    return found
+
+
+def find_records(batch: bytes, most: int) -> tuple[Sequence[tuple[int, int]], bool]:
+    """Return where the records of a BatchPredictionRequest begin and end, and whether it has common features.
+
+    Parameters
+    ----------
+    batch
+        The struct.
+    most
+        It may have so many records.
+
+    Raises
+    ------
+    DecodeError
+        The struct is malformed, or has no list of records; with the offset.
+    InvalidRequestError
+        It has more records.
+    """
+    first: int | None = None
+    has_common = False
+    for field, wire_type, start, end in _fields(batch):
+        if field == wire.REQUEST_RECORDS and wire_type == wire.LIST:
+            first = start
+        elif field == wire.REQUEST_COMMON and wire_type == wire.STRUCT:
+            has_common = end - start > 1  # more than a struct's end
+        elif field in (wire.REQUEST_RECORDS, wire.REQUEST_COMMON):
+            raise _wrong_type(batch, start - _FIELD_BYTES)
+    if first is None:
+        raise DecodeError(f"{_BATCH}: {wire.STATUS_TEXTS[wire.MISSING_FIELD]}", offset=len(batch) - 1)
+    if batch[first] != wire.STRUCT:
+        raise _wrong_type(batch, first)
+    count = int.from_bytes(batch[first + 1 : first + wire.LIST_HEADER_BYTES], "big")
+    if count > most:
+        raise InvalidRequestError(f"{_BATCH}: expected at most {most} records, got {count}")
+    offset, size = first + wire.LIST_HEADER_BYTES, len(batch)
+    records = []
+    for _ in range(count):
+        record = Scan(wire.STRUCT, offset, size)
+        record.go_on(batch, size)
+        records.append((offset, record.offset))
+        offset = record.offset
+    return records, has_common
+
+
+def _wrong_type(batch: bytes, offset: int) -> DecodeError:
+    return DecodeError(f"{_BATCH}: {refusal_text(wire.WRONG_TYPE, batch, offset)}", offset=offset)
+
+
+def _fields(body: bytes | memoryview) -> Iterator[tuple[int, int, int, int]]:
+    """Yield each field of a struct, its wire type, and where its value begins and ends."""
     offset, size = 0, len(body)
     while True:
         if size - offset < 1:
             raise DecodeError(f"thrift value: {wire.STATUS_TEXTS[wire.TRUNCATED]}", offset=offset)
         wire_type = body[offset]
         if wire_type == wire.STOP:
-            return found
+            return
         if size - offset < _FIELD_BYTES:
             raise DecodeError(f"thrift value: {wire.STATUS_TEXTS[wire.TRUNCATED]}", offset=offset)
         field = int.from_bytes(body[offset + 1 : offset + _FIELD_BYTES], "big", signed=True)
@@ -89,5 +147,4 @@ def find_argument(body: bytes | memoryview) -> tuple[int, int] | None:
         value = Scan(wire_type, start, size)
         value.go_on(body, size)  # to the end, or it raises: the limit is what there is
         offset = value.offset
-        if field == 1 and wire_type == wire.STRUCT:
-            found = (start, offset)
+        yield field, wire_type, start, offset

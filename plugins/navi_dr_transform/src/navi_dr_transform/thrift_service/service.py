@@ -1,6 +1,7 @@
 """A thrift PredictionService: its arguments become requests of a model, outputs become DataRecords.
 
-The bytes of a request are not decoded here: they go to the model's converter as they came.
+The bytes of a request are not decoded here: they go to the model's converter as they came, or cut into the records that
+it takes.
 """
 
 from __future__ import annotations
@@ -14,10 +15,8 @@ import numpy as np
 
 from navi_core import (
     DEFAULT_SIGNATURE,
-    Array,
     Call,
     DataPlane,
-    DecodeError,
     DType,
     ErrorCode,
     InferenceError,
@@ -36,7 +35,9 @@ from navi_core import (
     ServiceContext,
     Signature,
     SignatureNotFoundError,
+    TensorSpec,
 )
+from navi_dr_transform.payload_encoder import PREDICTION_START, STOP, PayloadForm
 from navi_dr_transform.response import ResponseEncoder
 from navi_dr_transform.thrift_service.options import (
     PREDICTION_SERVICE,
@@ -44,6 +45,14 @@ from navi_dr_transform.thrift_service.options import (
     PredictionModelOptions,
     PredictionOptions,
     read_options,
+)
+from navi_dr_transform.thrift_service.payloads import (
+    MANY_RECORDS,
+    Asked,
+    Scanner,
+    form_of,
+    read_asked,
+    written_result,
 )
 
 __all__ = ["GRPC_STATUS", "ThriftPredictionService"]
@@ -74,15 +83,12 @@ _SERVICE_NAME: Final = "PredictionService"
 """The service's own name in a multiplexed call: it says nothing about a model."""
 
 _ENCODERS_KEPT: Final = 64
-_MANY_RECORDS: Final = 512
-"""Writing so many takes a millisecond and more: others are served meanwhile."""
+_MANY_BYTES: Final = 1 << 15
+"""Finding the records of so large a batch takes a millisecond and more: others are served meanwhile."""
 
 _SUCCESS: Final = b"\x0c\x00\x00"  # field 0, a struct
 _EXCEPTION: Final = b"\x0c\x00\x01"  # field 1, a struct
 _DESCRIPTION: Final = struct.Struct(">Bhi")  # field 1 of the exception, a string, and its length
-_ONE_RECORD: Final = b"\x0f\x00\x01\x0c\x00\x00\x00\x01"  # field 1, a list of one struct
-_PREDICTION: Final = b"\x0c\x00\x01"  # field 1, a struct
-_STOP: Final = b"\x00"
 
 
 class ThriftPredictionService(Service):
@@ -109,7 +115,7 @@ class ThriftPredictionService(Service):
         self._plane: Final[DataPlane] = context.plane
         self._options: Final[PredictionOptions] = read_options(context.options.tables.get(self.name, {}))
         self._run_off_loop: Final = context.run_off_loop
-        self._find_argument: Callable[[bytes | memoryview], tuple[int, int] | None] | None = None
+        self._scanner: Scanner | None = None
         self._encoders: Final[dict[int, tuple[Signature, ResponseEncoder]]] = {}
 
     @classmethod
@@ -129,41 +135,37 @@ class ThriftPredictionService(Service):
         }
 
     async def _get_prediction(self, call: Call) -> Response:
-        return await self._respond(call, "getPrediction", _one_record)
+        return await self._respond(call, "getPrediction")
 
     async def _get_batch_prediction(self, call: Call) -> Response:
-        return await self._respond(call, "getBatchPrediction", _as_it_came)
+        return await self._respond(call, "getBatchPrediction")
 
-    async def _respond(self, call: Call, method: str, to_batch: Callable[[bytes, Any], bytes]) -> Response:
+    async def _respond(self, call: Call, method: str) -> Response:
         ref = self._model_of(call)
         try:
-            find_argument = await self._finder()
-            body = call.body
-            found = find_argument(body)
-            if found is None:
-                raise DecodeError(f"{method}: expected an argument, got none")
-            payload = to_batch(bytes(memoryview(body)[slice(*found)]), find_argument)
+            scanner = await self._loaded_scanner()
+            asked = read_asked(call.body, method, scanner)
         except NaviError as error:
             self._refuse(ref, error, call, method)
             # no body: what is no call of the method is not answered with its result
             return Response(status=GRPC_STATUS[error.code], message=_printable(error.message))
         try:
-            result = await self._predict(ref, payload, call, method)
+            result = await self._predict(ref, asked, call, method, scanner)
         except NaviError as error:
             return _failure(error)
-        return Response(status=0, body=(_SUCCESS, result, _STOP))
+        return Response(status=0, body=(_SUCCESS, result, STOP))
 
-    async def _predict(self, ref: ModelRef | None, payload: bytes, call: Call, method: str) -> bytes:
+    async def _predict(
+        self, ref: ModelRef | None, asked: Asked, call: Call, method: str, scanner: Scanner
+    ) -> bytes:
         """Return the result's struct: a BatchPredictionResponse or a PredictionResponse."""
-        if ref is None:
-            names = ", ".join(f"'{name}'" for name in self._plane.models()) or "none"
-            error = InvalidRequestError(
-                f"model: expected one that calls name as the service of a multiplexed protocol, or a default one in "
-                f"service_options.{self.name}.model, got none (models: {names})"
-            )
-            self._refuse(None, error, call, method)
-            raise error
         try:
+            if ref is None:
+                names = ", ".join(f"'{name}'" for name in self._plane.models()) or "none"
+                raise InvalidRequestError(
+                    f"model: expected one that calls name as the service of a multiplexed protocol, or a default one "
+                    f"in service_options.{self.name}.model, got none (models: {names})"
+                )
             handle = self._plane.acquire(ref)
         except NaviError as error:
             self._refuse(ref, error, call, method)
@@ -171,15 +173,17 @@ class ThriftPredictionService(Service):
         with handle:
             try:
                 signature = _signature(handle, self._options.signature)
-                input_name = _string_input(handle, signature)
+                spec = _string_input(handle, signature)
+                form = form_of(spec.content, handle.model)
                 encoder = self._encoder(handle, signature)
+                payloads = await self._payloads(asked, form, handle.model, scanner)
             except NaviError as error:
                 self._refuse(ref, error, call, method)
                 raise
-            strings = np.empty(1, dtype=object)
-            strings[0] = payload
+            strings = np.empty(len(payloads), dtype=object)
+            strings[:] = payloads
             request = InferenceRequest(
-                inputs={input_name: strings},
+                inputs={spec.name: strings},
                 signature=self._options.signature,
                 deadline=call.deadline,
                 body_bytes=len(call.body),
@@ -188,13 +192,17 @@ class ThriftPredictionService(Service):
                 method=method,
             )
             answer = await handle.infer(request)
-        is_batch = method == "getBatchPrediction"
         try:
-            if encoder is not None and _num_records(answer) >= _MANY_RECORDS:
-                return await self._run_off_loop(lambda: _result(answer, encoder, is_batch=is_batch))
-            return _result(answer, encoder, is_batch=is_batch)
+            if encoder is not None and _num_records(answer) >= MANY_RECORDS:
+                return await self._run_off_loop(lambda: _result(answer, encoder, asked, form))
+            return _result(answer, encoder, asked, form)
         finally:
             answer.release()
+
+    async def _payloads(self, asked: Asked, form: PayloadForm, model: str, scanner: Scanner) -> list[bytes]:
+        if form != "batch" and asked.num_records_at_most >= _MANY_BYTES:
+            return await self._run_off_loop(lambda: asked.payloads(form, model, scanner))
+        return asked.payloads(form, model, scanner)
 
     # --- models ---------------------------------------------------------------------------------------------
 
@@ -235,31 +243,19 @@ class ThriftPredictionService(Service):
     def _refuse(self, ref: ModelRef | None, error: NaviError, call: Call, method: str) -> None:
         self._plane.refused(ref, error, service=self.name, transport=call.transport, method=method)
 
-    async def _finder(self) -> Callable[[bytes | memoryview], tuple[int, int] | None]:
-        """Return the function that finds arguments; its kernel is compiled or loaded the first time."""
-        if self._find_argument is None:
-            self._find_argument = await self._run_off_loop(_load_finder)
-        return self._find_argument
+    async def _loaded_scanner(self) -> Scanner:
+        """Return what finds arguments; its kernel is compiled or loaded the first time."""
+        if self._scanner is None:
+            self._scanner = await self._run_off_loop(_load_scanner)
+        return self._scanner
 
 
-def _load_finder() -> Callable[[bytes | memoryview], tuple[int, int] | None]:
-    from navi_dr_transform.thrift_service.scanner import (  # noqa: PLC0415 - imports numba: only for requests
-        find_argument,
+def _load_scanner() -> Scanner:
+    from navi_dr_transform.thrift_service import (  # noqa: PLC0415 - imports numba: only for requests
+        scanner,
     )
 
-    return find_argument
-
-
-def _as_it_came(argument: bytes, _find_argument: Any) -> bytes:
-    return argument
-
-
-def _one_record(argument: bytes, find_argument: Any) -> bytes:
-    """Return a PredictionRequest as a BatchPredictionRequest of one record."""
-    found = find_argument(argument)
-    if found is None:
-        raise DecodeError("PredictionRequest: expected the required field 'features', got the struct's end")
-    return b"".join((_ONE_RECORD, memoryview(argument)[slice(*found)], _STOP))
+    return scanner
 
 
 def _signature(handle: ModelHandle, name: str) -> Signature:
@@ -270,7 +266,7 @@ def _signature(handle: ModelHandle, name: str) -> Signature:
     return signature
 
 
-def _string_input(handle: ModelHandle, signature: Signature) -> str:
+def _string_input(handle: ModelHandle, signature: Signature) -> TensorSpec:
     inputs = list(signature.inputs.values())
     if len(inputs) != 1 or inputs[0].dtype is not DType.STRING:
         listed = ", ".join(f"'{spec.name}' {spec.dtype}" for spec in inputs) or "none"
@@ -279,7 +275,7 @@ def _string_input(handle: ModelHandle, signature: Signature) -> str:
             f"got inputs {listed}",
             model=handle.model,
         )
-    return inputs[0].name
+    return inputs[0]
 
 
 def _num_records(answer: InferenceResponse) -> int:
@@ -287,38 +283,22 @@ def _num_records(answer: InferenceResponse) -> int:
     return len(first) if first.ndim else 0
 
 
-def _result(answer: InferenceResponse, encoder: ResponseEncoder | None, *, is_batch: bool) -> bytes:
+def _result(
+    answer: InferenceResponse, encoder: ResponseEncoder | None, asked: Asked, form: PayloadForm
+) -> bytes:
     if encoder is None:
         (array,) = answer.outputs.values()
-        response = _only_string(array, answer.model)
-        return response if is_batch else _first_prediction(response, answer.model)
-    if is_batch:
+        return written_result(array, asked, form, answer.model)
+    if asked.is_batch:
         return encoder.batch(answer.outputs, _num_records(answer))
-    return b"".join((_PREDICTION, encoder.record(answer.outputs), _STOP))
-
-
-def _only_string(array: Array, model: str) -> bytes:
-    if array.size != 1 or not isinstance(array.flat[0], bytes):
-        msg = (
-            f"model '{model}': expected one BatchPredictionResponse, got {array.dtype} of shape {array.shape}"
-        )
-        raise InferenceError(msg, model=model)
-    response: bytes = array.flat[0]
-    return response
-
-
-def _first_prediction(response: bytes, model: str) -> bytes:
-    """Return a BatchPredictionResponse of one prediction as a PredictionResponse: only the beginning differs."""
-    if not response.startswith(_ONE_RECORD):
-        raise InferenceError(f"model '{model}': expected one prediction for one record", model=model)
-    return b"".join((_PREDICTION, memoryview(response)[len(_ONE_RECORD) :]))
+    return b"".join((PREDICTION_START, encoder.record(answer.outputs), STOP))
 
 
 def _failure(error: NaviError) -> Response:
     """Return an error as a declared exception; beside it the status, for metrics and other transports."""
     text = _printable(error.message)
     description = text.encode()
-    body = b"".join((_EXCEPTION, _DESCRIPTION.pack(11, 1, len(description)), description, _STOP, _STOP))
+    body = b"".join((_EXCEPTION, _DESCRIPTION.pack(11, 1, len(description)), description, STOP, STOP))
     return Response(status=GRPC_STATUS[error.code], message=text, body=body)
 
 
