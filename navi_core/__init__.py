@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from navi_core.contracts.converter import BoundConverter, Converter, PayloadEncoder, Plan, RowSpec
     from navi_core.contracts.converter_metrics import ConverterMetric, HistogramValue
     from navi_core.contracts.events import RequestFinished, StateChanged
+    from navi_core.contracts.foreign import ForeignServer, LaunchPlan
     from navi_core.contracts.planes import (
         Admin,
         DataPlane,
@@ -126,10 +127,12 @@ if TYPE_CHECKING:
         why_not_batchable,
     )
     from navi_core.tensors import DType, dtype_of, numpy_dtype, string_array
+    from navi_core.transports.asgi.options import AsgiOptions
+    from navi_core.transports.asgi.transport import AsgiTransport
     from navi_core.transports.body import BodyHold, join_body, run_on_written
     from navi_core.transports.in_flight import Ending, InFlight, RunningCall
     from navi_core.transports.listener import bind_tcp
-    from navi_core.transports.tls import renewing_context
+    from navi_core.transports.tls import TlsWatch, read_pem, renewing_context, tls_context
     from navi_core.types import Array, NamedArrays, Parameters
     from navi_core.wire.tf_serving import PredictRequest, PredictResponse
 
@@ -155,6 +158,7 @@ _MODULES: Final = {
     "navi_core.contracts.converter": ("BoundConverter", "Converter", "PayloadEncoder", "Plan", "RowSpec"),
     "navi_core.contracts.converter_metrics": ("ConverterMetric", "HistogramValue"),
     "navi_core.contracts.events": ("RequestFinished", "StateChanged"),
+    "navi_core.contracts.foreign": ("ForeignServer", "LaunchPlan"),
     "navi_core.contracts.planes": (
         "Admin",
         "DataPlane",
@@ -250,10 +254,12 @@ _MODULES: Final = {
         "why_not_batchable",
     ),
     "navi_core.tensors": ("DType", "dtype_of", "numpy_dtype", "string_array"),
+    "navi_core.transports.asgi.options": ("AsgiOptions",),
+    "navi_core.transports.asgi.transport": ("AsgiTransport",),
     "navi_core.transports.body": ("BodyHold", "join_body", "run_on_written"),
     "navi_core.transports.in_flight": ("Ending", "InFlight", "RunningCall"),
     "navi_core.transports.listener": ("bind_tcp",),
-    "navi_core.transports.tls": ("renewing_context",),
+    "navi_core.transports.tls": ("TlsWatch", "read_pem", "renewing_context", "tls_context"),
     "navi_core.types": ("Array", "NamedArrays", "Parameters"),
     "navi_core.wire.tf_serving": ("PredictRequest", "PredictResponse"),
 }
@@ -267,6 +273,8 @@ __all__ = [
     "Admin",
     "Array",
     "Artifact",
+    "AsgiOptions",
+    "AsgiTransport",
     "AuthSettings",
     "BatchingSettings",
     "BodyBudget",
@@ -291,6 +299,7 @@ __all__ = [
     "ExternalTensor",
     "FileBytes",
     "FileFormatError",
+    "ForeignServer",
     "HistogramValue",
     "Host",
     "HostConfig",
@@ -303,6 +312,7 @@ __all__ = [
     "InputNamesError",
     "InvalidRequestError",
     "LabelNotFoundError",
+    "LaunchPlan",
     "LifecycleError",
     "LoadOptions",
     "ManualClock",
@@ -367,6 +377,7 @@ __all__ = [
     "TensorSpec",
     "TlsFiles",
     "TlsSettings",
+    "TlsWatch",
     "Transport",
     "TransportOptions",
     "TransportSettings",
@@ -395,9 +406,11 @@ __all__ = [
     "protobuf_text",
     "protobuf_varints",
     "read_onnx_tensor",
+    "read_pem",
     "renewing_context",
     "run_on_written",
     "string_array",
+    "tls_context",
     "why_not_batchable",
 ]
 

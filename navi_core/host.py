@@ -31,7 +31,7 @@ from navi_core.config.single_files import name_single_files
 from navi_core.confined_admin import ConfinedAdmin
 from navi_core.contracts.planes import ServiceContext, ServiceOptions
 from navi_core.contracts.service import Service
-from navi_core.contracts.transport import Address
+from navi_core.contracts.transport import Address, Transport
 from navi_core.data_plane import HostDataPlane, own_outputs
 from navi_core.errors import LifecycleError, NaviError
 from navi_core.host_thread import BlockingHost
@@ -93,6 +93,8 @@ class Host:
         What to serve and how.
     registry
         Plugins to use; None: those that are installed.
+    hosted_by
+        The transport of the foreign server that this host runs inside of; None: it owns its process.
 
     Examples
     --------
@@ -103,11 +105,18 @@ class Host:
     ...         return await host.predict("web_click", {"x": [[1.0, 2.0]]})
     """
 
-    def __init__(self, config: HostConfig | None = None, *, registry: Registry | None = None) -> None:
+    def __init__(
+        self,
+        config: HostConfig | None = None,
+        *,
+        registry: Registry | None = None,
+        hosted_by: Transport | None = None,
+    ) -> None:
         use_stdlib_logging()  # a library writes nothing by itself; the command line has configured logs before
         self.config = name_single_files(config or HostConfig())
         check_config(self.config)
         self._registry = registry
+        self._hosted_by = hosted_by
         self._thread: BlockingHost | None = None
         self._parts: _Parts | None = None
 
@@ -125,7 +134,7 @@ class Host:
             msg = "the host is running already"
             raise LifecycleError(msg)
         registry = self._registry or Registry(discover())
-        parts = _Parts(self.config, registry)
+        parts = _Parts(self.config, registry, self._hosted_by)
         try:
             await parts.open()
         except BaseException:
@@ -300,7 +309,7 @@ class Host:
 class _Parts:
     """Everything that one running host is made of."""
 
-    def __init__(self, config: HostConfig, registry: Registry) -> None:
+    def __init__(self, config: HostConfig, registry: Registry, hosted_by: Transport | None = None) -> None:
         now = time.monotonic
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
         self.config = config
@@ -323,7 +332,7 @@ class _Parts:
         self.plane = HostDataPlane(self.manager, metrics=self.metrics, observers=observers, now=now)
         self.watcher = Watcher(registry, self.manager, config, now=now)
         self.admin = HostAdmin(self.manager, self.watcher)
-        self.listeners = Listeners(registry, config, budget=self.budget, now=now)
+        self.listeners = Listeners(registry, config, budget=self.budget, now=now, hosted_by=hosted_by)
         self.metrics.set_gauge_source(self._gauges)
         self.metrics.set_budget_source(lambda: self.budget.in_use_bytes)
         self.metrics.set_certificate_source(partial(certificate_ends, config.transports))

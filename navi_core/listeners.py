@@ -35,11 +35,20 @@ class Listeners:
         The budget of body bytes that they share.
     now
         The monotonic clock, in seconds.
+    hosted_by
+        The transport whose server hosts this process; None: there is no such server.
     """
 
     def __init__(
-        self, registry: Registry, config: HostConfig, *, budget: BodyBudget, now: Callable[[], float]
+        self,
+        registry: Registry,
+        config: HostConfig,
+        *,
+        budget: BodyBudget,
+        now: Callable[[], float],
+        hosted_by: Transport | None = None,
     ) -> None:
+        self._hosted_by = hosted_by
         self._registry = registry
         self._config = config
         self._budget = budget
@@ -64,7 +73,7 @@ class Listeners:
         """
         try:
             for name, settings in self._config.transports.items():
-                await self._open(name, self._in_host(name), router, settings)
+                await self._open(name, self._transport(name), router, settings)
         except BaseException:
             await self.stop()
             raise
@@ -72,17 +81,20 @@ class Listeners:
     async def start_metrics(self, router: Router, port: int) -> None:
         """Open a listener of its own for the metrics page."""
         try:
-            await self._open(METRICS_LISTENER, self._http_transport(), router, TransportSettings(port=port))
+            await self._open(METRICS_LISTENER, self._http_transport()(), router, TransportSettings(port=port))
         except BaseException:
             await self.stop()
             raise
 
-    def _in_host(self, name: str) -> type[Transport]:
+    def _transport(self, name: str) -> Transport:
+        hosted_by = self._hosted_by
+        if hosted_by is not None and hosted_by.name == name:
+            return hosted_by
         kind = self._registry.transport(name)
         if kind.hosting != "in_host":
             msg = f"transport '{name}' hosts navi itself: start it with 'navi-host serve --transport {name}'"
             raise ConfigError(msg, path=f"transports.{name}")
-        return kind
+        return kind()
 
     def _http_transport(self) -> type[Transport]:
         for kind in self._registry.transports().values():
@@ -92,24 +104,24 @@ class Listeners:
         raise PluginNotFoundError(msg)
 
     async def _open(
-        self, name: str, kind: type[Transport], router: Router, settings: TransportSettings
+        self, name: str, transport: Transport, router: Router, settings: TransportSettings
     ) -> None:
         config = self._config
-        transport = kind()
         options = TransportOptions(
             host=settings.host or config.host,
-            port=kind.default_port if settings.port is None else settings.port,
+            port=transport.default_port if settings.port is None else settings.port,
             max_message_bytes=config.max_message_bytes,
             max_inflated_bytes=config.max_message_bytes,
             budget=self._budget,
             tls=_tls(settings.tls),
-            options=convert_options(kind.options_type, settings.options, f"transports.{name}.options"),
+            options=convert_options(transport.options_type, settings.options, f"transports.{name}.options"),
             now=self._now,
         )
         addresses = tuple(await transport.start(router, options))
         self._started.append(transport)
         self._addresses[name] = addresses
-        log.info("listening", transport=name, addresses=[str(address) for address in addresses])
+        if addresses:  # none: the server that hosts us listens
+            log.info("listening", transport=name, addresses=[str(address) for address in addresses])
 
     async def drain(self, timeout_s: float) -> None:
         """Finish running calls everywhere, within the time."""

@@ -21,7 +21,14 @@ from typing import Any, Final, Literal, TextIO, TypeAlias
 import msgspec
 import structlog
 
-__all__ = ["LOG_FORMATS", "LOG_LEVELS", "LogFormat", "configure_logging", "use_stdlib_logging"]
+__all__ = [
+    "LOG_FORMATS",
+    "LOG_LEVELS",
+    "LogFormat",
+    "configure_logging",
+    "resolved_format",
+    "use_stdlib_logging",
+]
 
 LogFormat: TypeAlias = Literal["auto", "console", "json"]
 
@@ -63,7 +70,7 @@ def configure_logging(
         raise ValueError(msg)
     stream = sys.stderr if stream is None else stream
     watched = stream.isatty()
-    form = ("console" if watched else "json") if log_format == "auto" else log_format
+    form = resolved_format(log_format, stream)
     number = logging.getLevelNamesMapping()[level.upper()]
 
     shared = _shared_processors()
@@ -92,6 +99,13 @@ def configure_logging(
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+def resolved_format(log_format: LogFormat, stream: TextIO | None = None) -> Literal["console", "json"]:
+    """Return the form that ``auto`` means for a stream; None: stderr."""
+    if log_format == "auto":
+        return "console" if (sys.stderr if stream is None else stream).isatty() else "json"
+    return log_format
 
 
 def use_stdlib_logging() -> None:

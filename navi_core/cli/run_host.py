@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from navi_core.contracts.transport import Address
     from navi_core.host import Host
 
-__all__ = ["address_table", "run_host"]
+__all__ = ["address_table", "run_host", "write_addresses"]
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ async def _serve(
         if not await _first(loop.create_task(host.start()), waiting):
             return
         if address_file is not None:
-            _write_addresses(address_file, host.addresses)
+            write_addresses(address_file, host.addresses)
         log.info("serving", pid=os.getpid(), models=[model.model_name for model in host.config.models])
         tasks = [loop.create_task(_note_readiness(host))]
         if beside is not None:
@@ -145,8 +145,8 @@ def address_table(addresses: Mapping[str, Sequence[Address]]) -> dict[str, list[
     }
 
 
-def _write_addresses(path: Path, addresses: Mapping[str, Sequence[Address]]) -> None:
-    """Write the file in one step, so that whoever waits for it never reads half of it."""
+def write_addresses(path: Path, addresses: Mapping[str, Sequence[Address]]) -> None:
+    """Write the addresses that are listened on, in one step, so that whoever waits for it never reads half of it."""
     with tempfile.NamedTemporaryFile(
         "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
     ) as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 import structlog
 
 from navi_core.cli.plugin_flags import plugin_flags, read_flags, serve_options
@@ -69,7 +67,16 @@ def make_command(state: CliState) -> click.Command:
             if line.followed is not None:
                 reason = "the server that hosts navi reads the configuration once"
                 log.warning("flag_ignored", flag=FOLLOW_FLAG, reason=reason)
-            click.get_current_context().exit(_launch(foreign, built.config))
+            from navi_core.cli.run_hosted import run_hosted  # noqa: PLC0415 - only for such transports
+
+            status = run_hosted(
+                foreign,
+                built.config,
+                address_file=address_file,
+                log_level=values["log_level"],
+                log_format=values["log_format"],
+            )
+            click.get_current_context().exit(status)
         # the host's own imports (services, batching, metrics) are not worth waiting for before the flags are right
         from navi_core.cli.run_host import run_host  # noqa: PLC0415 - see above
         from navi_core.host import Host  # noqa: PLC0415 - see above
@@ -133,24 +140,6 @@ def _foreign_transport(registry: Registry, config: HostConfig) -> type[Transport
         msg = f"transport '{foreign[0]}' hosts navi itself, so it must be the only one, got {others}, too"
         raise ConfigError(msg, path="--transport")
     return kinds[foreign[0]] if foreign else None
-
-
-def _launch(kind: type[Transport], config: HostConfig) -> int:
-    """Hand the process to a foreign server, with the configuration in a file; return its exit status."""
-    with tempfile.TemporaryDirectory(prefix="navi-") as folder:
-        file = Path(folder) / "host.json"
-        said = _without_nothing(msgspec.to_builtins(config))
-        file.write_text(json.dumps(said), encoding="utf-8")
-        return kind().launch(file)
-
-
-def _without_nothing(value: Any) -> Any:
-    """Drop what was not said: a file has no word for it."""
-    if isinstance(value, dict):
-        return {key: _without_nothing(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list | tuple):
-        return [_without_nothing(item) for item in value]
-    return value
 
 
 def _note(built: BuiltConfig, refused: dict[str, str]) -> None:

@@ -140,6 +140,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "confined_admin",
             "host",
             "host_thread",
+            "hosted",
             "in_process",
             "listeners",
             "models.watching",

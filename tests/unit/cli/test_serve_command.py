@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import socket
 
+import msgspec
 import pytest
 
 from navi_core.cli.main import run
 from navi_core.cli.state import CliState
 from navi_core.config.load import load_config
 from navi_core.config.records import BatchingSettings
-from navi_core.contracts.transport import Transport
+from navi_core.contracts.foreign import ForeignServer
+from navi_core.contracts.transport import Address, Transport
 from navi_core.errors import PluginNotFoundError
+from navi_core.hosted.orders import ORDERS_VARIABLE, Orders
 
 
 class Ours(Transport):
@@ -35,9 +39,32 @@ class Theirs(Ours):
     carries = frozenset({"rpc", "http"})
     launched: list = []
 
-    def launch(self, config_path: Path) -> int:
-        self.launched.append(load_config(config_path))
-        return 3
+    def launch(self, plan):
+        return TheirServer(plan, self.launched)
+
+
+class TheirServer(ForeignServer):
+    """A server whose application starts, and which ends by itself at once."""
+
+    def __init__(self, plan, launched):
+        self._plan = plan
+        self._launched = launched
+
+    async def start(self):
+        orders = msgspec.json.decode(self._plan.environ[ORDERS_VARIABLE], type=Orders)
+        with socket.socket(fileno=os.dup(orders.control_fd)) as control:
+            control.sendall(b'{"event": "started"}\n')
+        self._launched.append((load_config(orders.config_path), self._plan))
+        return [Address("theirs", self._plan.host, self._plan.port)]
+
+    async def drain(self, timeout_s):
+        raise NotImplementedError
+
+    async def stop(self):
+        pass
+
+    async def wait(self):
+        return "it had enough"
 
 
 class FakeRegistry:
@@ -72,11 +99,13 @@ def serve(capsys):
 
 def test_a_transport_that_hosts_us__is_launched_with_the_whole_configuration(serve, tmp_path):
     (tmp_path / "a").mkdir()
-    status, _ = serve(
+    status, err = serve(
         "-m", str(tmp_path / "a"), "--transport", "theirs", "--port", "9", "--max-batch-size", "4", "--admin"
     )
-    assert status == 3
-    (config,) = Theirs.launched
+    assert status == 1
+    assert "it had enough" in err
+    ((config, plan),) = Theirs.launched
+    assert (plan.app, plan.port, plan.reuse_port) == ("navi_core.hosted.app:app", 9, False)
     assert config.models[0].path == str(tmp_path / "a")
     assert config.models[0].batching == BatchingSettings(max_batch_requests=4)
     assert {name: said.port for name, said in config.transports.items()} == {"theirs": 9}
@@ -95,8 +124,8 @@ def test_a_transport_that_hosts_us__must_be_the_only_one(serve):
 def test_model_dir__that_names_no_directory_is_named_by_where_it_is(serve, tmp_path, monkeypatch):
     (tmp_path / "ranker").mkdir()
     monkeypatch.chdir(tmp_path / "ranker")
-    assert serve("-m", ".", "--transport", "theirs")[0] == 3
-    (config,) = Theirs.launched
+    assert serve("-m", ".", "--transport", "theirs")[0] == 1
+    ((config, _),) = Theirs.launched
     assert config.models[0].model_name == "ranker"
 
 

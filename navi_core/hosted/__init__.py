@@ -1,0 +1,1 @@
+"""A host inside a foreign server: the application that builds it, and the process that launches and ends it."""

@@ -1,0 +1,66 @@
+"""The application that ``navi-host serve`` has a foreign server import: ``navi_core.hosted.app:app``.
+
+The server's start-up builds the host; the port opens at once, models load afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from navi_core.config.load import load_config
+from navi_core.contracts.foreign import AsgiApplication, AsgiHosting
+from navi_core.errors import NaviError, PluginError
+from navi_core.hosted.inside import InsideApp, Tenant
+from navi_core.hosted.orders import Orders
+from navi_core.logs import configure_logging
+
+__all__ = ["app"]
+
+log = structlog.get_logger(__name__)
+
+
+class _HostTenant(Tenant):
+    """A host from a configuration file."""
+
+    def __init__(self, orders: Orders) -> None:
+        configure_logging(level=orders.log_level, log_format=orders.log_format)
+        # the host's imports (services, batching, frameworks' plugins) belong to the start-up, not to the import
+        from navi_core.host import Host  # noqa: PLC0415 - see above
+        from navi_core.plugins.discovery import discover  # noqa: PLC0415 - see above
+        from navi_core.plugins.registry import Registry  # noqa: PLC0415 - see above
+
+        registry = Registry(discover())
+        self._transport = registry.transport(orders.transport)()
+        self._host = Host(load_config(orders.config_path), registry=registry, hosted_by=self._transport)
+        self._readiness: asyncio.Task[None] | None = None
+
+    async def start(self) -> AsgiApplication:
+        transport = self._transport
+        if not isinstance(transport, AsgiHosting):
+            raise PluginError(f"transport '{transport.name}': expected an ASGI application 'app', got none")
+        await self._host.start()
+        self._readiness = asyncio.get_running_loop().create_task(self._note_readiness())
+        return transport.app
+
+    async def obey(self, message: dict[str, Any]) -> dict[str, Any]:
+        await self._host.drain(float(message["timeout_s"]))
+        return {"event": "drained"}
+
+    async def stop(self) -> None:
+        if self._readiness is not None:
+            self._readiness.cancel()
+        await self._host.stop(0.0)  # it was drained before
+
+    async def _note_readiness(self) -> None:
+        try:
+            await self._host.wait_ready()
+        except NaviError as error:
+            log.error("not_ready", error=error.message)  # noqa: TRY400 - the text says it all
+        else:
+            log.info("ready")
+
+
+app = InsideApp(_HostTenant)
