@@ -6,63 +6,189 @@ way, so that tensors become views of the body, and leaves all others to protobuf
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+import numpy as np
+
+from navi_core.messages import ModelRef
 from navi_core.types import Array, Bytes, NamedArrays
 from navi_core.wire import tf_serving
+from navi_core.wire.body_layouts import BodyLayouts
 from navi_core.wire.descriptors import parse_message
+from navi_core.wire.predict_walk import NotPlainError, has_content, split_predict_request
 from navi_core.wire.tensor_proto import (
+    VIEW_FROM_BYTES,
     array_of_message,
     decode_tensor,
     encode_tensor,
+    fixed_head,
     varint,
 )
+from navi_core.wire.tensor_view import find_values
 
 if TYPE_CHECKING:
     from navi_core.wire.tf_serving import ModelSpec, PredictRequest
 
-__all__ = ["ParsedPredictRequest", "encode_predict_response", "parse_predict_request"]
-
-_TAG_MODEL_SPEC: Final = 0x0A
-_TAG_INPUT: Final = 0x12
-_TAG_OUTPUT_FILTER: Final = 0x1A
-_TAG_ENTRY_KEY: Final = 0x0A
-_TAG_ENTRY_VALUE: Final = 0x12
-
-_TAG_CONTENT: Final = 0x22
-_LENGTH_DELIMITED: Final = 2
+__all__ = [
+    "ParsedPredictRequest",
+    "PredictTarget",
+    "encode_predict_response",
+    "parse_predict_request",
+    "spec_ref",
+]
 
 _SMALL_SPEC_BYTES: Final = 256
 
 
-class _NotPlainError(Exception):
-    """The message is not written the plain way: protobuf has to parse it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedPredictRequest:
-    """A PredictRequest whose tensors are found but not decoded.
+class PredictTarget(NamedTuple):
+    """What a ModelSpec says.
 
     Parameters
     ----------
-    model_spec
-        As sent, to be read only; None: the request has none.
-    output_filter
-        As sent.
-    decode_inputs
-        Decodes the tensors: takes the most bytes that all of them together may become, returns
-        name -> array (see `navi_core.wire.tensor_proto.decode_tensor`), raises DecodeError with ``tensor`` set.
-    has_content
-        Tells whether a tensor is written as ``tensor_content``.
+    spec
+        As sent, to be read only.
+    ref
+        The model and version that it names; the name may be empty.
+    signature
+        As sent; empty: the default one.
     """
 
-    model_spec: ModelSpec | None
+    spec: ModelSpec
+    ref: ModelRef
+    signature: str
+
+
+class ParsedPredictRequest(Protocol):
+    """A PredictRequest whose tensors are found but not decoded."""
+
+    @property
+    def target(self) -> PredictTarget | None:
+        """What is asked for; None: the request has no ModelSpec."""
+
+    @property
+    def output_filter(self) -> tuple[str, ...]:
+        """As sent."""
+
+    def decode_inputs(self, max_tensor_bytes: int) -> dict[str, Array]:
+        """Decode the tensors.
+
+        Parameters
+        ----------
+        max_tensor_bytes
+            The most bytes that all of them together may become.
+
+        Returns
+        -------
+        inputs
+            Name -> array, see `navi_core.wire.tensor_proto.decode_tensor`.
+
+        Raises
+        ------
+        DecodeError
+            With ``tensor`` set.
+        """
+
+    def has_content(self) -> bool:
+        """Tell whether a tensor is written as ``tensor_content``; asked once tensors have been decoded."""
+
+
+@dataclass(slots=True)
+class _Split:
+    """A request that is written the plain way, with its entries found: name -> start and end of the tensor."""
+
+    target: PredictTarget | None
     output_filter: tuple[str, ...]
-    decode_inputs: Callable[[int], dict[str, Array]]
-    has_content: Callable[[], bool]
+    body: Bytes
+    entries: dict[str, tuple[int, int]]
+
+    def decode_inputs(self, max_tensor_bytes: int) -> dict[str, Array]:
+        inputs: dict[str, Array] = {}
+        for name, (start, end) in self.entries.items():
+            array = decode_tensor(self.body, start, end, name=name, max_tensor_bytes=max_tensor_bytes)
+            max_tensor_bytes -= array.nbytes
+            inputs[name] = array
+        return inputs
+
+    def has_content(self) -> bool:
+        return any(map(partial(has_content, self.body), self.entries.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What is the same in all requests that are alike but for the values of their tensors.
+
+    Parameters
+    ----------
+    split
+        One of them, without its body.
+    places
+        Name, shape, dtype and start of each tensor.
+    size_bytes
+        Of all tensors together.
+    has_content
+        A tensor is written as ``tensor_content``.
+    """
+
+    split: _Split
+    places: tuple[tuple[str, tuple[int, ...], np.dtype, int], ...]
+    size_bytes: int
+    has_content: bool
+
+
+class _Alike:
+    """A request like an earlier one."""
+
+    __slots__ = ("_body", "_layout", "output_filter", "target")
+
+    def __init__(self, body: Bytes, layout: _Layout) -> None:
+        self._body = body
+        self._layout = layout
+        self.target = layout.split.target
+        self.output_filter = layout.split.output_filter
+
+    def decode_inputs(self, max_tensor_bytes: int) -> dict[str, Array]:
+        layout, body = self._layout, self._body
+        if layout.size_bytes > max_tensor_bytes:
+            split = layout.split
+            return _Split(None, (), body, split.entries).decode_inputs(max_tensor_bytes)
+        inputs: dict[str, Array] = {
+            name: np.ndarray(shape, dtype, body, start) for name, shape, dtype, start in layout.places
+        }
+        if type(body) is not bytes:  # views of those are read-only anyhow
+            for array in inputs.values():
+                array.flags.writeable = False
+        return inputs
+
+    def has_content(self) -> bool:
+        return self._layout.has_content
+
+
+class _Parsed:
+    """A request that protobuf has parsed."""
+
+    __slots__ = ("_message", "output_filter", "target")
+
+    def __init__(self, message: PredictRequest) -> None:
+        self._message = message
+        self.target = _target_of(message.model_spec) if message.HasField("model_spec") else None
+        self.output_filter = tuple(message.output_filter)
+
+    def decode_inputs(self, max_tensor_bytes: int) -> dict[str, Array]:
+        inputs: dict[str, Array] = {}
+        for name, tensor in self._message.inputs.items():
+            array = array_of_message(tensor, name=name, max_tensor_bytes=max_tensor_bytes)
+            max_tensor_bytes -= array.nbytes
+            inputs[name] = array
+        return inputs
+
+    def has_content(self) -> bool:
+        return any(tensor.tensor_content for tensor in self._message.inputs.values())
+
+
+_LAYOUTS: Final[BodyLayouts[_Layout]] = BodyLayouts()
 
 
 def parse_predict_request(body: Bytes) -> ParsedPredictRequest:
@@ -73,141 +199,51 @@ def parse_predict_request(body: Bytes) -> ParsedPredictRequest:
     DecodeError
         It is no PredictRequest.
     """
+    layout = _LAYOUTS.find(body)
+    if layout is not None:
+        return _Alike(body, layout)
     try:
-        spec, entries, output_filter = _split(body)
-    except (_NotPlainError, IndexError, UnicodeDecodeError):
-        message = parse_message(tf_serving.PredictRequest, body)
-        return ParsedPredictRequest(
-            message.model_spec if message.HasField("model_spec") else None,
-            tuple(message.output_filter),
-            partial(_decode_messages, message),
-            partial(_any_content, message),
-        )
-    model_spec = None
+        spec, entries, output_filter = split_predict_request(body)
+    except (NotPlainError, IndexError, UnicodeDecodeError):
+        return _Parsed(parse_message(tf_serving.PredictRequest, body))
+    target = None
     if spec is not None:
-        parse = _parse_small_spec if len(spec) <= _SMALL_SPEC_BYTES else _parse_spec
-        model_spec = parse(spec)
-    return ParsedPredictRequest(
-        model_spec,
-        output_filter,
-        partial(_decode_entries, body, entries),
-        partial(_any_content_entry, body, entries),
+        target = (_parse_small_spec if len(spec) <= _SMALL_SPEC_BYTES else _parse_spec)(spec)
+    split = _Split(target, output_filter, body, entries)
+    found = [(name, find_values(body, start, end)) for name, (start, end) in entries.items()]
+    plain = [(name, values) for name, values in found if values is not None and values.dtype.kind != "b"]
+    if len(plain) < len(entries) or not plain:  # bools have to be looked at
+        return split
+    layout = _Layout(
+        _Split(target, output_filter, b"", entries),
+        tuple((name, values.shape, values.dtype, values.start) for name, values in plain),
+        sum(values.size_bytes for _, values in plain),
+        any(values.is_content for _, values in plain),
     )
+    _LAYOUTS.add(body, [(values.start, values.start + values.size_bytes) for _, values in plain], layout)
+    return _Alike(body, layout)
 
 
-def _parse_spec(spec: bytes) -> ModelSpec:
-    return parse_message(tf_serving.ModelSpec, spec)
+def _parse_spec(spec: bytes) -> PredictTarget:
+    return _target_of(parse_message(tf_serving.ModelSpec, spec))
 
 
 _parse_small_spec: Final = lru_cache(maxsize=256)(_parse_spec)
 """Clients send the same few ModelSpecs over and over."""
 
 
-def _decode_entries(
-    body: Bytes, entries: dict[str, tuple[int, int]], max_tensor_bytes: int
-) -> dict[str, Array]:
-    inputs: dict[str, Array] = {}
-    for name, (start, end) in entries.items():
-        array = decode_tensor(body, start, end, name=name, max_tensor_bytes=max_tensor_bytes)
-        max_tensor_bytes -= array.nbytes
-        inputs[name] = array
-    return inputs
+def _target_of(spec: ModelSpec) -> PredictTarget:
+    return PredictTarget(spec, spec_ref(spec), spec.signature_name)
 
 
-def _decode_messages(message: PredictRequest, max_tensor_bytes: int) -> dict[str, Array]:
-    inputs: dict[str, Array] = {}
-    for name, tensor in message.inputs.items():
-        array = array_of_message(tensor, name=name, max_tensor_bytes=max_tensor_bytes)
-        max_tensor_bytes -= array.nbytes
-        inputs[name] = array
-    return inputs
-
-
-def _any_content(message: PredictRequest) -> bool:
-    return any(tensor.tensor_content for tensor in message.inputs.values())
-
-
-def _any_content_entry(body: Bytes, entries: dict[str, tuple[int, int]]) -> bool:
-    """Look for the field in each TensorProto, which has been decoded without an error."""
-    for start, end in entries.values():
-        pos = start
-        while pos < end:
-            tag, pos = _varint(body, pos)
-            if tag == _TAG_CONTENT and body[pos]:
-                return True
-            number_or_length, pos = _varint(body, pos)
-            if tag & 7 == _LENGTH_DELIMITED:
-                pos += number_or_length
-            elif tag & 7:  # no field of a TensorProto is fixed
-                break
-    return False
-
-
-def _varint(body: Bytes, pos: int) -> tuple[int, int]:
-    """Read a varint at ``pos``; return it and where the next thing starts."""
-    value = shift = 0
-    while (byte := body[pos]) >= 0x80:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        pos += 1
-    return value | byte << shift, pos + 1
-
-
-def _split(body: Bytes) -> tuple[bytes | None, dict[str, tuple[int, int]], tuple[str, ...]]:
-    """Find the parts of a plainly written request.
-
-    Returns
-    -------
-    model_spec, inputs, output_filter
-        The serialized ModelSpec (None: absent); name -> (start, end) of its TensorProto; names.
-
-    Raises
-    ------
-    _NotPlainError, IndexError, UnicodeDecodeError
-        Something is unusual, or wrong.
-    """
-    spec: bytes | None = None
-    entries: dict[str, tuple[int, int]] = {}
-    output_filter: list[str] = []
-    pos, end = 0, len(body)
-    while pos < end:
-        tag = body[pos]
-        start, stop = _run(body, pos + 1, end)
-        if tag == _TAG_INPUT:
-            if body[start] != _TAG_ENTRY_KEY:
-                raise _NotPlainError
-            key_start, key_stop = _run(body, start + 1, stop)
-            if key_stop >= stop or body[key_stop] != _TAG_ENTRY_VALUE:
-                raise _NotPlainError
-            value_start, value_stop = _run(body, key_stop + 1, stop)
-            name = bytes(body[key_start:key_stop]).decode()
-            if value_stop != stop or name in entries:
-                raise _NotPlainError
-            entries[name] = (value_start, value_stop)
-        elif tag == _TAG_MODEL_SPEC and spec is None:
-            spec = bytes(body[start:stop])
-        elif tag == _TAG_OUTPUT_FILTER:
-            output_filter.append(bytes(body[start:stop]).decode())
-        else:
-            raise _NotPlainError
-        pos = stop
-    return spec, entries, tuple(output_filter)
-
-
-def _run(body: Bytes, pos: int, limit: int) -> tuple[int, int]:
-    """Read a length at ``pos``; return where its bytes start and stop."""
-    length = shift = 0
-    while (byte := body[pos]) >= 0x80:
-        length |= (byte & 0x7F) << shift
-        shift += 7
-        pos += 1
-        if shift > 28:
-            raise _NotPlainError
-    pos += 1
-    stop = pos + (length | byte << shift)
-    if stop > limit:
-        raise _NotPlainError
-    return pos, stop
+def spec_ref(spec: ModelSpec) -> ModelRef:
+    """Return which model and version a spec names; its name may be empty."""
+    choice = spec.WhichOneof("version_choice")
+    return ModelRef(
+        spec.name,
+        version=spec.version.value if choice == "version" else None,
+        label=spec.version_label if choice == "version_label" else None,
+    )
 
 
 def encode_predict_response(
@@ -234,6 +270,10 @@ def encode_predict_response(
     pieces: list[Bytes] = []
     small: list[Bytes] = []
     for name, array in outputs.items():
+        head = _plain_head(name, array.dtype, array.shape, as_content)
+        if head is not None and array.nbytes < VIEW_FROM_BYTES:
+            small += (head, array.tobytes())
+            continue
         tensor = encode_tensor(array, as_content=as_content)
         size_bytes = sum(map(len, tensor))
         key = name.encode()
@@ -248,6 +288,18 @@ def encode_predict_response(
     small.append(_encoded_model_spec(model, version, signature))
     pieces.append(b"".join(small))
     return pieces, has_views
+
+
+@lru_cache(maxsize=1024)
+def _plain_head(name: str, dtype: np.dtype, shape: tuple[int, ...], as_content: bool) -> bytes | None:
+    """Return what goes before an output's values; None: they are not their own bytes."""
+    head = fixed_head(dtype, shape, as_content=as_content)
+    if head is None:
+        return None
+    size_bytes = len(head) + math.prod(shape) * dtype.itemsize
+    key = name.encode()
+    entry = b"\x0a" + varint(len(key)) + key + b"\x12" + varint(size_bytes)
+    return b"\x0a" + varint(len(entry) + size_bytes) + entry + head
 
 
 @lru_cache(maxsize=256)

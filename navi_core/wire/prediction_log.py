@@ -91,7 +91,7 @@ def _predict(body: bytes) -> RecordedCall:
     parsed = parse_predict_request(body)
     return RecordedCall(
         method="Predict",
-        signature=parsed.model_spec.signature_name if parsed.model_spec is not None else "",
+        signature=parsed.target.signature if parsed.target is not None else "",
         inputs=parsed.decode_inputs(DEFAULT_MAX_TENSOR_BYTES),
         outputs=parsed.output_filter,
     )

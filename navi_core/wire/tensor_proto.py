@@ -32,7 +32,14 @@ from navi_core.wire.tf_dtypes import BY_NUMBER, TF_TYPES, TfType
 if TYPE_CHECKING:
     from navi_core.wire.tf_serving import TensorProto
 
-__all__ = ["DEFAULT_MAX_TENSOR_BYTES", "array_of_message", "decode_tensor", "encode_tensor", "varint"]
+__all__ = [
+    "DEFAULT_MAX_TENSOR_BYTES",
+    "array_of_message",
+    "decode_tensor",
+    "encode_tensor",
+    "fixed_head",
+    "varint",
+]
 
 DEFAULT_MAX_TENSOR_BYTES: Final = 2**31 - 1
 """The largest tensor taken unless the caller says otherwise: what fits one protobuf message."""
@@ -70,6 +77,7 @@ def varint(value: int) -> bytes:
 
 _VALUE_KEYS: Final = {kind.dtype: _key(kind.field_number) for kind in TF_TYPES.values()}
 _CONTENT_KEY: Final = _key(4)
+_BY_NUMPY: Final = {kind.numpy: kind for kind in TF_TYPES.values()}
 
 
 # --- decoding -----------------------------------------------------------------------------------
@@ -317,6 +325,26 @@ def encode_tensor(array: Array, *, as_content: bool = False) -> list[Bytes]:
         getattr(message, kind.field).extend(numbers.tolist())
         return [head, message.SerializeToString()]
     return [head, *_delimited(_VALUE_KEYS[kind.dtype], _varints(numbers))]
+
+
+def fixed_head(dtype: np.dtype, shape: tuple[int, ...], *, as_content: bool) -> bytes | None:
+    """Return a message up to its values, where they are the bytes of a row-major array; None: they are not.
+
+    Parameters
+    ----------
+    dtype, shape
+        The array's.
+    as_content
+        See `encode_tensor`.
+    """
+    kind = _BY_NUMPY.get(dtype)
+    size_bytes = math.prod(shape) * dtype.itemsize
+    if kind is None or not size_bytes or kind.dtype is DType.STRING or not (_IS_LITTLE and dtype.isnative):
+        return None
+    if not as_content and not kind.fixed and kind.dtype is not DType.BOOL:
+        return None
+    key = _CONTENT_KEY if as_content else _VALUE_KEYS[kind.dtype]
+    return _head(kind.number, shape) + key + varint(size_bytes)
 
 
 @lru_cache(maxsize=1024)

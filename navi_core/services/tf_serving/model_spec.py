@@ -8,20 +8,23 @@ it is a version that does not exist.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from navi_core.contracts.planes import DataPlane
 from navi_core.errors import InvalidRequestError, ModelNotFoundError
 from navi_core.messages import ModelRef
+from navi_core.wire.predict_proto import spec_ref
 
 if TYPE_CHECKING:
     from navi_core.wire.tf_serving import ModelSpec
 
-__all__ = ["model_ref", "required_spec", "zero_as_newest"]
+__all__ = ["model_ref", "named", "required_spec", "zero_as_newest"]
+
+S = TypeVar("S")
 
 
-def required_spec(spec: ModelSpec | None) -> ModelSpec:
-    """Return the spec of a request that has to have one.
+def required_spec(spec: S | None) -> S:
+    """Return the spec of a request that has to have one, or what stands for it.
 
     Raises
     ------
@@ -41,15 +44,20 @@ def model_ref(spec: ModelSpec | None) -> ModelRef:
     InvalidRequestError
         There is no spec, or it has no name.
     """
-    found = required_spec(spec)
-    if not found.name:
+    return named(spec_ref(required_spec(spec)))
+
+
+def named(ref: ModelRef) -> ModelRef:
+    """Return what a request means, which has to have a name.
+
+    Raises
+    ------
+    InvalidRequestError
+        It has none.
+    """
+    if not ref.name:
         raise InvalidRequestError("ModelSpec has no name specified.")
-    choice = found.WhichOneof("version_choice")
-    return ModelRef(
-        found.name,
-        version=found.version.value if choice == "version" else None,
-        label=found.version_label if choice == "version_label" else None,
-    )
+    return ref
 
 
 def zero_as_newest(plane: DataPlane, ref: ModelRef) -> ModelRef:

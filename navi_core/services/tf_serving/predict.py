@@ -7,10 +7,10 @@ from typing import Final
 from navi_core.contracts.planes import DataPlane, ModelHandle
 from navi_core.contracts.service import Call, Response
 from navi_core.errors import DecodeError, ErrorCode, NaviError
-from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
+from navi_core.messages import InferenceRequest, ModelRef
 from navi_core.services.tf_serving.errors import Failures, tensor_parsing_error
 from navi_core.services.tf_serving.examples import ExampleMethod
-from navi_core.services.tf_serving.model_spec import model_ref, required_spec, zero_as_newest
+from navi_core.services.tf_serving.model_spec import named, required_spec, zero_as_newest
 from navi_core.services.tf_serving.options import ResponseTensors, TfServingModelOptions
 from navi_core.signature import DEFAULT_SIGNATURE, PREDICT_METHOD
 from navi_core.wire.predict_proto import (
@@ -81,36 +81,46 @@ class PredictRpc:
         ref: ModelRef | None = None
         try:
             parsed = parse_predict_request(call.body)
-            ref = zero_as_newest(self._plane, model_ref(parsed.model_spec))
+            target = required_spec(parsed.target)
+            ref = named(target.ref)
+            if ref.version == 0:
+                ref = zero_as_newest(self._plane, ref)
             handle = self._plane.acquire(ref)
         except NaviError as error:
             return self._refuse(error, ref, call)
         with handle:
             try:
                 if self._check_method_names:
-                    _check_method_name(handle, required_spec(parsed.model_spec).signature_name)
-                request = self._decode(parsed, call)
+                    _check_method_name(handle, target.signature)
+                request = InferenceRequest(
+                    inputs=parsed.decode_inputs(self._max_tensor_bytes),
+                    signature=target.signature,
+                    outputs=parsed.output_filter,
+                    deadline=call.deadline,
+                    body_bytes=len(call.body),
+                    service=self._service,
+                    transport=call.transport,
+                    method=_METHOD,
+                )
             except NaviError as error:
                 refusal = tensor_parsing_error(error) if isinstance(error, DecodeError) else error
-                return self._refuse(refusal, ref, call, required_spec(parsed.model_spec).signature_name)
+                return self._refuse(refusal, ref, call, target.signature)
             try:
                 answer = await handle.infer(request)
             except NaviError as error:
                 return self._failures.rpc(error, ref)
             as_content = self._answers_content(handle, parsed)
-        return self._encode(answer, as_content=as_content)
-
-    def _decode(self, parsed: ParsedPredictRequest, call: Call) -> InferenceRequest:
-        return InferenceRequest(
-            inputs=parsed.decode_inputs(self._max_tensor_bytes),
-            signature=required_spec(parsed.model_spec).signature_name,
-            outputs=parsed.output_filter,
-            deadline=call.deadline,
-            body_bytes=len(call.body),
-            service=self._service,
-            transport=call.transport,
-            method=_METHOD,
+        pieces, has_views = encode_predict_response(
+            answer.outputs,
+            model=answer.model,
+            version=answer.version,
+            signature=answer.signature,
+            as_content=as_content,
         )
+        if has_views:  # the buffers are in use until the transport has written them
+            return Response(status=0, body=pieces, on_written=answer.release)
+        answer.release()
+        return Response(status=0, body=pieces)
 
     def _refuse(
         self, error: NaviError, ref: ModelRef | None, call: Call, signature: str | None = None
@@ -131,16 +141,3 @@ class PredictRpc:
         if isinstance(said, TfServingModelOptions) and said.response_tensors is not None:
             how = said.response_tensors
         return how == "tensor_content" or (how == "as_requested" and parsed.has_content())
-
-    def _encode(self, answer: InferenceResponse, *, as_content: bool) -> Response:
-        pieces, has_views = encode_predict_response(
-            answer.outputs,
-            model=answer.model,
-            version=answer.version,
-            signature=answer.signature,
-            as_content=as_content,
-        )
-        if has_views:  # the buffers are in use until the transport has written them
-            return Response(status=0, body=pieces, on_written=answer.release)
-        answer.release()
-        return Response(status=0, body=pieces)

@@ -32,10 +32,10 @@ def test_the_core_reads_what_the_client_writes(tensors, wanted, version):
     target = Target("model", version, signature="sig")
     exchange = PROTOCOL.predict(Request(target, tensors, wanted))
     parsed = parse_predict_request(exchange.body)
-    assert parsed.model_spec.name == "model"
-    assert parsed.model_spec.signature_name == "sig"
-    assert parsed.model_spec.HasField("version") == (version is not None)
-    assert parsed.model_spec.version.value == (version or 0)
+    assert parsed.target.spec.name == "model"
+    assert parsed.target.spec.signature_name == "sig"
+    assert parsed.target.spec.HasField("version") == (version is not None)
+    assert parsed.target.spec.version.value == (version or 0)
     assert parsed.output_filter == tuple(wanted)
     assert same(parsed.decode_inputs(1 << 20), tensors)
 

@@ -19,7 +19,7 @@ FLOATS = np.arange(6, dtype=np.float32).reshape(2, 3)
 class Decoded:
     def __init__(self, body, max_tensor_bytes=1 << 30):
         parsed = parse_predict_request(body)
-        self.model_spec = parsed.model_spec
+        self.model_spec = None if parsed.target is None else parsed.target.spec
         self.output_filter = parsed.output_filter
         self.inputs = parsed.decode_inputs(max_tensor_bytes)
 

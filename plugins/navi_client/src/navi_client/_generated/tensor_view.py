@@ -7,6 +7,7 @@ write floats and every numeric ``tensor_content``. Everything else is left to pr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from navi_client._generated.tensors import DType
 from navi_client.types import Array, Bytes
 from navi_client._generated.tf_dtypes import BY_NUMBER
 
-__all__ = ["MAX_RANK", "view_tensor"]
+__all__ = ["MAX_RANK", "ValuesAt", "find_values", "view_tensor"]
 
 MAX_RANK: Final = 32
 """The most dimensions of a tensor: what every supported NumPy can hold."""
@@ -27,8 +28,43 @@ _TAG_SIZE: Final = 0x08
 _TAG_CONTENT: Final = 0x22
 
 
+@dataclass(frozen=True, slots=True)
+class ValuesAt:
+    """Where the values of a tensor lie in a body that ends with them.
+
+    Parameters
+    ----------
+    dtype, shape
+        The array's.
+    start
+        The first byte; the last one is the message's.
+    size_bytes
+        Above 0.
+    is_content
+        They are ``tensor_content``.
+    """
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    start: int
+    size_bytes: int
+    is_content: bool
+
+
 def view_tensor(body: Bytes, start: int, end: int, max_tensor_bytes: int) -> Array | None:
     """Make a view of the body; None where the message is not written the plain way, or is wrong."""
+    found = find_values(body, start, end)
+    if found is None or found.size_bytes > max_tensor_bytes:
+        return None
+    array: Array = np.ndarray(found.shape, found.dtype, body, found.start)
+    if found.dtype.kind == "b" and array.view(np.uint8).max() > 1:
+        return None
+    array.flags.writeable = False
+    return array
+
+
+def find_values(body: Bytes, start: int, end: int) -> ValuesAt | None:
+    """Find the values of a TensorProto without looking at them; None: see `view_tensor`."""
     try:
         if body[start] != _TAG_DTYPE:
             return None
@@ -89,10 +125,4 @@ def view_tensor(body: Bytes, start: int, end: int, max_tensor_bytes: int) -> Arr
     dtype = kind.numpy
     if pos + size_bytes != end or size_bytes != num_elements * dtype.itemsize or not size_bytes:
         return None
-    if size_bytes > max_tensor_bytes:
-        return None
-    array = np.frombuffer(body, dtype, num_elements, pos).reshape(dims)
-    if dtype.kind == "b" and array.view(np.uint8).max() > 1:
-        return None
-    array.flags.writeable = False
-    return array
+    return ValuesAt(dtype, tuple(dims), pos, size_bytes, tag == _TAG_CONTENT)
