@@ -83,6 +83,13 @@ class ForeignServer(ABC):
         """
 
     @abstractmethod
+    async def begin_drain(self) -> None:
+        """Ask clients to leave, with each answer or at once; the application refuses new work at the same time.
+
+        New connections are taken still, so that their requests are refused in words.
+        """
+
+    @abstractmethod
     async def drain(self, timeout_s: float) -> None:
         """Take no new connection and let open ones end without a reset; returns when they have, or time is up.
 

@@ -110,12 +110,16 @@ class Launched:
         Returns when both have, or when time is up.
         """
         end_s = asyncio.get_running_loop().time() + timeout_s
+        server = self._server
+        if server is None:
+            return
+        leaving = asyncio.create_task(server.begin_drain())
         with suppress(LifecycleError, TimeoutError):
             async with asyncio.timeout(timeout_s + _ANSWER_SLACK_S):
                 await self.ask(do="drain", timeout_s=timeout_s)
-        if self._server is not None:
-            left_s = end_s - asyncio.get_running_loop().time()
-            await self._server.drain(max(left_s, _MIN_CLOSE_S))
+        await leaving
+        left_s = end_s - asyncio.get_running_loop().time()
+        await server.drain(max(left_s, _MIN_CLOSE_S))
 
     async def stop(self) -> None:
         """End the server. Idempotent."""

@@ -6,8 +6,8 @@ In a plugin's tests::
         plugin_module = "navi_mine.plugin"
         transport_type = MyTransport
 
-A transport that does not listen in the test's own process, or whose addresses have schemes of their own,
-overrides ``make_harness`` too.
+A transport that hosts navi (``hosts_us``) is tried in the server that it launches. One whose addresses have schemes
+of their own overrides ``make_harness`` too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from navi_core.testing.foreign_harness import ForeignHarness
 from navi_core.testing.imports import assert_import_light
 from navi_core.testing.transport_http_cases import HttpCases
 from navi_core.testing.transport_rpc_cases import RpcCases
@@ -59,6 +60,11 @@ class TransportConformance(RpcCases, HttpCases):
         if not self.plugin_module:
             pytest.skip("plugin_module is not set")
         assert_import_light(self.plugin_module, self.heavy_modules)
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        """End the servers that a transport of the hosting ``hosts_us`` launched."""
+        ForeignHarness.close_all()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -15,6 +15,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from navi_core.contracts.transport import Transport
+from navi_core.testing.foreign_harness import ForeignHarness
 from navi_core.testing.rpc_client import RpcClient
 from navi_core.testing.transport_harness import HarnessSettings, SocketHarness, TransportHarness
 from navi_core.testing.transport_probe import HTTP_PREFIX, RPC_PREFIX
@@ -90,8 +91,11 @@ class TransportCases:
     def make_harness(self, settings: HarnessSettings) -> TransportHarness:
         """Return the transport, not started yet, with its clients.
 
-        The default listens in this process, and speaks to addresses of the schemes ``grpc`` and ``http``.
+        The default listens in this process, or has the transport launch its server, and speaks to addresses of the
+        schemes ``grpc`` and ``http``.
         """
+        if self.transport_type.hosting == "hosts_us":
+            return ForeignHarness(self.transport_type, settings, own=self.transport_options)
         return SocketHarness(self.transport_type(), settings, own=self.transport_options)
 
     @asynccontextmanager

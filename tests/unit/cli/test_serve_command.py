@@ -57,6 +57,9 @@ class TheirServer(ForeignServer):
         self._launched.append((load_config(orders.config_path), self._plan))
         return [Address("theirs", self._plan.host, self._plan.port)]
 
+    async def begin_drain(self):
+        raise NotImplementedError
+
     async def drain(self, timeout_s):
         raise NotImplementedError
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, Final
 
 __all__ = ["Admin", "AdminError"]
 
 _TIMEOUT_S: Final = 5.0
-_OK: Final = 200
 
 
 class AdminError(Exception):
@@ -70,44 +67,42 @@ class Admin:
                 found[name] = int(value)
         return found
 
-    async def drain(self) -> None:
-        """Close the listeners; open connections are served on, and asked to end.
+    async def drain(self, *, closes_listeners: bool) -> None:
+        """Ask the client of every answer to leave; close the listeners now, or leave them open for the drain time.
 
         Raises
         ------
         AdminError
             It does not answer.
         """
-        await self._ask("POST", "/drain_listeners")
+        await self._ask("POST", "/drain_listeners" + ("" if closes_listeners else "?graceful&skip_exit"))
 
     async def _ask(self, verb: str, target: str) -> bytes:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 reader, writer = await asyncio.open_unix_connection(str(self._path))
                 try:
-                    request = f"{verb} {target} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n"
-                    writer.write(request.encode())
-                    answer = await reader.read(-1)
+                    writer.write(f"{verb} {target} HTTP/1.1\r\nhost: admin\r\n\r\n".encode())
+                    return await _answer(reader, target)
                 finally:
                     writer.close()
-        except (OSError, TimeoutError) as error:
-            raise AdminError(f"Envoy's admin interface: {str(error) or type(error).__name__}") from None
-        response = HTTPResponse(_Received(answer), method=verb)  # type: ignore[arg-type] # all it asks for is a file
-        try:
-            response.begin()
-            body = response.read()
-        except (HTTPException, OSError, ValueError) as error:
-            raise AdminError(f"Envoy's admin interface: {target}: {error!r}") from None
-        if response.status != _OK:
-            raise AdminError(f"Envoy's admin interface: {target}: expected status 200, got {response.status}")
-        return body
+        except (OSError, EOFError, ValueError, TimeoutError, asyncio.LimitOverrunError) as error:
+            text = str(error) or type(error).__name__
+            raise AdminError(f"Envoy's admin interface: {target}: {text}") from None
 
 
-class _Received:
-    """What was read, as the socket that the parser of the standard library reads."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def makefile(self, _mode: str) -> io.BytesIO:
-        return io.BytesIO(self._data)
+async def _answer(reader: asyncio.StreamReader, target: str) -> bytes:
+    """Read one answer to its end; its connection is closed by us, for Envoy takes its time to."""
+    status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if headers.get("transfer-encoding") == "chunked":
+        chunks = []
+        while size_bytes := int(await reader.readuntil(b"\r\n"), 16):
+            chunks.append(await reader.readexactly(size_bytes))
+            await reader.readexactly(2)
+        body = b"".join(chunks)
+    else:
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+    if status.split(" ")[1:2] != ["200"]:
+        raise AdminError(f"Envoy's admin interface: {target}: expected status 200, got {status!r}")
+    return body

@@ -49,9 +49,15 @@ _END_TIMEOUT_S: Final = 15.0
 _CLOSE_GRACE_S: Final = 1.0
 """How long clients that do nothing may take to close their connections."""
 
-_ACTIVE, _BUFFERED, _CONNECTIONS = (
-    f"http.{STAT_PREFIX}.{name}"
-    for name in ("downstream_rq_active", "downstream_cx_tx_bytes_buffered", "downstream_cx_active")
+_SETTLE_S: Final = 0.2
+"""Clients that were asked to leave have connected anew, and have been refused in words, once none came so long."""
+
+_MAX_SETTLE_S: Final = 3.0
+"""Clients that come again and again are not waited for longer."""
+
+_ACTIVE, _BUFFERED, _CONNECTIONS, _ALL_CONNECTIONS = (
+    f"http.{STAT_PREFIX}.downstream_{name}"
+    for name in ("rq_active", "cx_tx_bytes_buffered", "cx_active", "cx_total")
 )
 
 
@@ -105,6 +111,12 @@ class EnvoyServer(ForeignServer):
             self._renewal = asyncio.get_running_loop().create_task(self._renew(folder, plan.tls))
         return addresses
 
+    async def begin_drain(self) -> None:
+        """Have every answer end its connection: ``connection: close``, or HTTP/2's GOAWAY."""
+        if self._admin is not None:
+            with suppress(AdminError):  # it has ended by itself
+                await self._admin.drain(closes_listeners=False)
+
     async def drain(self, timeout_s: float) -> None:
         """Close the port, then wait until what was answered has been sent; see the base class."""
         if self._admin is None:
@@ -112,7 +124,8 @@ class EnvoyServer(ForeignServer):
         loop = asyncio.get_running_loop()
         end_s = loop.time() + timeout_s
         with suppress(AdminError):  # it has ended by itself
-            await self._admin.drain()
+            await self._settle(self._admin, min(end_s, loop.time() + _MAX_SETTLE_S))
+            await self._admin.drain(closes_listeners=True)
             while loop.time() < end_s:
                 seen = await self._admin.counters(_ACTIVE, _BUFFERED, _CONNECTIONS)
                 if not seen[_ACTIVE] and not seen[_BUFFERED]:
@@ -120,6 +133,16 @@ class EnvoyServer(ForeignServer):
                 if not any(seen.values()):
                     return
                 await asyncio.sleep(_POLL_S)
+
+    async def _settle(self, admin: Admin, end_s: float) -> None:
+        """Wait until no connection came for a while: a closed port resets those that the kernel has accepted."""
+        loop = asyncio.get_running_loop()
+        quiet_since, seen = loop.time(), -1
+        while (now := loop.time()) < min(quiet_since + _SETTLE_S, end_s):
+            found = (await admin.counters(_ALL_CONNECTIONS))[_ALL_CONNECTIONS]
+            if found != seen:
+                quiet_since, seen = now, found
+            await asyncio.sleep(_POLL_S)
 
     async def stop(self) -> None:
         """End Envoy; what is in flight is lost. Idempotent."""
