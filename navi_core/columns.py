@@ -33,12 +33,14 @@ def as_columns(records: Records) -> dict[str, Array]:
     -------
     columns
         Name -> (rows, ...) array of numbers or strings (object, of ``bytes``). Where rows differ in shape, or some
-        lack a value: (rows,) object array of arrays, numbers, ``bytes`` and None; its numbers are of one type.
+        lack a value: (rows,) object array of arrays, numbers, ``bytes`` and None; its numbers are of one type. Values
+        that are mappings of texts to numbers stay so, as dicts in such an array.
 
     Raises
     ------
     RequestError
-        There are no columns, they differ in length, or a value is neither a number nor a string nor an array.
+        There are no columns, they differ in length, or a value is neither a number nor a string nor an array nor a
+        mapping of texts to numbers.
     """
     columns = {name: _column(name, values) for name, values in _named(records).items()}
     if not columns:
@@ -95,10 +97,19 @@ def _column(name: str, values: Any) -> Array:
     return _joined([_item(name, row, value) for row, value in enumerate(values)])
 
 
-def _item(name: str, row: int, value: Any) -> Array | None:
-    """Return one row's value: an array of numbers or of ``bytes``; None: it has none."""
+def _item(name: str, row: int, value: Any) -> Array | dict[str, Any] | None:
+    """Return one row's value: an array of numbers or of ``bytes``, or a mapping; None: it has none."""
     if value is None:
         return None
+    if isinstance(value, Mapping):
+        for key, number in value.items():
+            if not isinstance(key, str) or not isinstance(number, int | float | np.number | np.bool_):
+                got = f"{type(key).__name__} to {type(number).__name__}"
+                raise RequestError(
+                    f"column '{name}': expected a mapping of texts to numbers, got one of {got} (row {row})",
+                    tensor=name,
+                )
+        return dict(value)
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError):  # ragged
@@ -119,16 +130,19 @@ def _what(value: Any) -> str:
     return "a mixed or irregular list" if isinstance(value, list | tuple) else type(value).__name__
 
 
-def _joined(items: Sequence[Array | None]) -> Array:
-    present = [item for item in items if item is not None]
+def _joined(items: Sequence[Array | dict[str, Any] | None]) -> Array:
+    present = [item for item in items if isinstance(item, np.ndarray)]
     numbers = [item for item in present if item.dtype != object]
     if numbers:
         common = np.result_type(*(item.dtype for item in numbers))
-        items = [item.astype(common) if item is not None and item.dtype != object else item for item in items]
+        items = [
+            item.astype(common) if isinstance(item, np.ndarray) and item.dtype != object else item
+            for item in items
+        ]
     is_regular = len(present) == len(items) and len({item.shape for item in present}) == 1
     if is_regular and len(numbers) in (0, len(items)):
-        return np.stack([item for item in items if item is not None])
+        return np.stack([item for item in items if isinstance(item, np.ndarray)])
     out = np.empty(len(items), dtype=object)
     for row, item in enumerate(items):
-        out[row] = item[()] if item is not None else None  # of rank 0: the number, or the bytes
+        out[row] = item[()] if isinstance(item, np.ndarray) else item  # of rank 0: the number, or the bytes
     return out

@@ -83,7 +83,7 @@ def read_options(path: Path) -> dict[str, Any]:
 
 
 def _bytes_or_object(value: dict[str, Any]) -> Any:
-    if value.keys() != {"b64"}:
+    if value.keys() != {"b64"} or isinstance(value["b64"], int | float):  # a number: a category of that name
         return value
     try:
         return base64.b64decode(value["b64"], validate=True)

@@ -141,7 +141,8 @@ class PayloadEncoder(ABC):
         columns
             Feature -> one value for each row: a (rows, ...) array of bools, integers, floats, or strings (object,
             of ``bytes``). Where rows differ in shape, or some lack the feature, a (rows,) object array of
-            arrays, ``bytes`` and None. At least one; all have the same number of rows, which may be 0. Read-only.
+            arrays, ``bytes`` and None; values by category are dicts of texts to numbers in such an array. At least
+            one; all have the same number of rows, which may be 0. Read-only.
 
         Returns
         -------

@@ -117,9 +117,12 @@ def _rows(columns: NamedArrays, start: int, stop: int) -> NamedArrays:
 def _strange_columns(num_rows: int) -> list[Array]:
     mixed = np.empty(num_rows, dtype=object)
     mixed[:] = [{"no": "value"}] * num_rows
+    by_category = np.empty(num_rows, dtype=object)
+    by_category[:] = [{"a": 1, "b": 0.5}] * num_rows
     return [
         np.ones(num_rows, np.complex64),
         np.full((num_rows, 2, 1, 3), np.nan),
         np.full(num_rows, 2**64 - 1, np.uint64),
         mixed,
+        by_category,
     ]

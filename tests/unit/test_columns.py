@@ -67,6 +67,8 @@ VALUES = {
     "no rows": ([], ("object", (0,), [])),
     "fixed-width strings": (np.array(["a", "b"]), ("object", (2,), [b"a", b"b"])),
     "bools": ([True, False], ("bool", (2,), [True, False])),
+    "mappings": ([{"us": 0.5, "jp": 2}, None, {}], ("object", (3,), [{"us": 0.5, "jp": 2}, None, {}])),
+    "mappings among numbers": ([{"us": 1}, 2, [3.5]], ("object", (3,), [{"us": 1}, 2.0, [3.5]])),
 }
 
 
@@ -110,9 +112,14 @@ WRONG = {
         "a",
     ),
     "a text as a column": ({"a": "xyz"}, "column 'a': expected a list or an array, got str", "a"),
-    "a mapping in a row": (
-        [{"a": {"b": 1}}],
-        "column 'a': expected numbers or strings, or a regular array of them, got dict (row 0)",
+    "a mapping of something else": (
+        [{"a": {"b": "c"}}],
+        "column 'a': expected a mapping of texts to numbers, got one of str to str (row 0)",
+        "a",
+    ),
+    "a mapping by number": (
+        [{"a": {}}, {"a": {1: 2.0}}],
+        "column 'a': expected a mapping of texts to numbers, got one of int to float (row 1)",
         "a",
     ),
     "an irregular list": (

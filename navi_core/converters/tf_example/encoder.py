@@ -51,6 +51,8 @@ class TfExampleEncoder(PayloadEncoder):
         """Return each row's values as a flat list of Python's; None: the row has none."""
         if column.dtype != object or all(isinstance(item, bytes) for item in column.flat):
             return self._flat(name, column)
+        if any(isinstance(item, Mapping) for item in column.flat):
+            raise _wrong(name, self._dtypes.get(name) or "numbers or strings", "mappings")
         return [None if item is None else self._flat(name, _one_row(item))[0] for item in column]
 
     def _flat(self, name: str, values: Array) -> list[Any]:

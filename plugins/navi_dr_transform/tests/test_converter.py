@@ -105,7 +105,7 @@ class TestBprConverter(ConverterConformance):
             "7": np.array([1.5, 9.0]),
             "continuous:-9": objects(np.float32(2.5), np.float32(2.5)),
             "5": np.array([True, False]),
-            "20": objects(np.int64(4), None),
+            "discrete:20": objects(np.int64(4), None),
             "-2": objects(None, np.array([1.0, 2.0])),
             "-3": objects(None, np.array([3, 4, 5, 6])),
             "-4": np.array([[7.0], [7.0]], np.float32),

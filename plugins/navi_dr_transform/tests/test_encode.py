@@ -323,7 +323,7 @@ def test_masked_tensors_are_left_out():
         ({"strings": {"a": [1]}}, "strings feature 'a': expected texts or bytes, got int"),
         ({"sparse_binary": {"a": ["xy"]}}, "expected sets of texts, got str"),
         ({"sparse_continuous": {"a": [[1]]}}, "expected mappings from texts to numbers, got list"),
-        ({"sparse_continuous": {"a": [{"x": "y"}]}}, "could not convert"),
+        ({"sparse_continuous": {"a": [{"x": "y"}]}}, "mappings from texts to numbers"),
         ({"tensors": {"a": [{}]}}, "tensors of numbers or texts, got dict"),
         ({"tensors": {"a": [[[1], [1, 2]]]}}, "tensors, got rows of different lengths"),
         ({"tensors": {"a": np.ones((1, 1), np.uint64)}}, "got dtype uint64"),

@@ -29,6 +29,7 @@ from navi_core import (
     string_array,
 )
 from navi_dr_transform.binding import BoundInput, bind_inputs
+from navi_dr_transform.encode_families import read_families
 from navi_dr_transform.feature_id import feature_id
 from navi_dr_transform.layout import HOME
 from navi_dr_transform.options import BprOptions
@@ -126,8 +127,10 @@ class BprConverter(Converter):
 
     def encoder(self, options: Any) -> BprEncoder:
         """Return what makes requests from columns."""
-        options = options or BprOptions()
-        return BprEncoder(options.input_name, form=options.request, compact=options.encode_compact)
+        options, families = read_families(options or BprOptions())
+        return BprEncoder(
+            options.input_name, form=options.request, compact=options.encode_compact, families=families
+        )
 
 
 def _response_writer(options: BprOptions, signature: Signature, where: str) -> ResponseWriter | None:

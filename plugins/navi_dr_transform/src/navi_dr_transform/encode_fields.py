@@ -160,6 +160,8 @@ def add_sparse_continuous(rows: Rows, features: Objects, family: str, form: Reco
             raise TypeError("mappings from texts to numbers")
         if not value:
             return None
+        if not all(isinstance(item, int | float | np.number | np.bool_) for item in value.values()):
+            raise TypeError("mappings from texts to numbers")
         pairs = [packed_string(_text(key)) + pack(float(item)) for key, item in value.items()]
         return bytes((wire.STRING, form.float_type)) + _COUNT.pack(len(pairs)) + b"".join(pairs)
 

@@ -56,6 +56,9 @@ class BprOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         named is one feature of its own name.
     encode_compact
         Payloads that are made from columns (``navi-host predict --encode``) hold CompactDataRecords.
+    encode_version_dir
+        For payloads that are made from columns: the directory of a version, whose ``navi.toml`` and mapping files say
+        what kind of feature each column is.
     """
 
     layout: Literal["home", "segdense"] | LayoutSection = "home"
@@ -73,6 +76,7 @@ class BprOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     response_name: Annotated[str, Meta(min_length=1)] = "predictions"
     response_features: dict[str, Annotated[tuple[Name | FeatureId, ...], Meta(min_length=1)]] = {}
     encode_compact: bool = False
+    encode_version_dir: str = ""
 
 
 def read_options(version_dir: Path) -> dict[str, Any]:
