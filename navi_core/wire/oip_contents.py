@@ -19,7 +19,7 @@ from navi_core.wire.tensor_proto import varint
 if TYPE_CHECKING:
     from navi_core.wire.oip import InferTensorContents
 
-__all__ = ["decode_contents", "encode_contents", "view_contents"]
+__all__ = ["decode_contents", "encode_contents", "find_packed", "view_contents"]
 
 _FIELDS: Final = tuple(dict.fromkeys(kind.field for kind in OIP_TYPES.values() if kind.field))
 
@@ -32,22 +32,29 @@ def view_contents(body: Bytes, start: int, end: int, head: InputHead, kind: OipT
     DecodeError, TensorMismatchError
         See `decode_contents`.
     """
-    if kind.fixed and end - start > 2 and body[start] == kind.field_number << 3 | 2:
-        size_bytes = shift = 0
-        pos = start + 1
-        while (byte := body[pos]) >= 0x80 and shift <= 28 and pos + 1 < end:
-            size_bytes |= (byte & 0x7F) << shift
-            shift += 7
-            pos += 1
-        size_bytes |= byte << shift
-        dtype = kind.numpy
-        if pos + 1 + size_bytes == end and size_bytes == count * dtype.itemsize:
-            array = np.frombuffer(body, dtype, count, pos + 1).reshape(head.shape)
-            if dtype.kind != "b" or array.view(np.uint8).max() <= 1:
-                array.flags.writeable = False
-                return array
+    place = find_packed(body, start, end, kind, count)
+    if place is not None:
+        array: Array = np.ndarray(head.shape, kind.numpy, body, place)
+        if array.dtype.kind != "b" or array.view(np.uint8).max() <= 1:
+            array.flags.writeable = False
+            return array
     message = parse_message(oip.InferTensorContents, memoryview(body)[start:end], tensor=head.name)
     return decode_contents(message, head, kind, count)
+
+
+def find_packed(body: Bytes, start: int, end: int, kind: OipType, count: int) -> int | None:
+    """Return where the values begin in serialized contents that are one packed run of ``count`` of them."""
+    if not kind.fixed or end - start <= 2 or body[start] != kind.field_number << 3 | 2:
+        return None
+    size_bytes = shift = 0
+    pos = start + 1
+    while (byte := body[pos]) >= 0x80 and shift <= 28 and pos + 1 < end:
+        size_bytes |= (byte & 0x7F) << shift
+        shift += 7
+        pos += 1
+    size_bytes |= byte << shift
+    is_all = pos + 1 + size_bytes == end and size_bytes == count * kind.numpy.itemsize
+    return pos + 1 if is_all else None
 
 
 def decode_contents(contents: InferTensorContents, head: InputHead, kind: OipType, count: int) -> Array:

@@ -1,48 +1,38 @@
 """ModelInferRequest -> named arrays.
 
 The decoder walks messages that are written the plain way, so that tensors become views of the body, and leaves
-all others to protobuf's parser. What clients send over and over (an input's name, type and shape) is parsed once.
+all others to protobuf's parser. Requests that are like an earlier one are not even walked.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
 from navi_core.errors import DecodeError
 from navi_core.signature import Signature
-from navi_core.types import Array, Bytes, Parameters
+from navi_core.tensors import DType
+from navi_core.types import Array, Bytes
 from navi_core.wire import oip
+from navi_core.wire.body_layouts import BodyLayouts
 from navi_core.wire.descriptors import parse_message
-from navi_core.wire.oip_contents import decode_contents, view_contents
+from navi_core.wire.oip_contents import decode_contents, find_packed, view_contents
+from navi_core.wire.oip_dtypes import BY_NAME
+from navi_core.wire.oip_infer_walk import NotPlainError, WalkedInferRequest, walk_infer_request
 from navi_core.wire.oip_parameters import parameters_of
-from navi_core.wire.oip_request import NO_PARAMETERS, InputHead, ParsedInferRequest, RequestedOutput
+from navi_core.wire.oip_request import InputHead, ParsedInferRequest, RequestedOutput
 from navi_core.wire.oip_tensors import checked_type, decode_raw, num_elements
+from navi_core.wire.tensor_view import MAX_RANK
 
 if TYPE_CHECKING:
     from navi_core.wire.oip import InferTensorContents, ModelInferRequest
 
 __all__ = ["parse_infer_request"]
-
-_MODEL_NAME: Final = 0x0A
-_MODEL_VERSION: Final = 0x12
-_ID: Final = 0x1A
-_PARAMETER: Final = 0x22
-_INPUT: Final = 0x2A
-_OUTPUT: Final = 0x32
-_RAW: Final = 0x3A
-_CONTENTS: Final = 0x2A
-_PLAIN_IN_INPUT: Final = frozenset({0x0A, 0x12, 0x1A, 0x22})
-
-_SMALL_BYTES: Final = 256
-
-
-class _NotPlainError(Exception):
-    """The message is not written the plain way: protobuf has to parse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +109,100 @@ def parse_infer_request(body: Bytes) -> ParsedInferRequest:
     InvalidRequestError
         A parameter has a value of the wrong kind.
     """
+    layout = _LAYOUTS.find(body)
+    if layout is not None:
+        try:
+            request_id = str(body[slice(*layout.id_place)], "utf-8")
+        except UnicodeDecodeError:
+            pass
+        else:
+            return _alike(body, layout, request_id)
     try:
-        return _split(body)
-    except (_NotPlainError, IndexError, UnicodeDecodeError):
+        walked = walk_infer_request(body)
+    except (NotPlainError, IndexError, UnicodeDecodeError):
         return _from_message(parse_message(oip.ModelInferRequest, body))
+    parsed = _from_walked(walked, body)
+    places = _plain_places(walked, body)
+    if places is not None:
+        holes = [(start, start + math.prod(shape) * dtype.itemsize) for _, shape, dtype, start in places]
+        size_bytes = sum(stop - start for start, stop in holes)
+        holes.append(walked.id_place)
+        layout = _Layout(_from_walked(walked, b""), walked.id_place, places, size_bytes)
+        _LAYOUTS.add(body, sorted(holes), layout)
+    return parsed
+
+
+def _from_walked(walked: WalkedInferRequest, body: Bytes) -> ParsedInferRequest:
+    heads = tuple(walked.heads)
+    view = memoryview(body)
+    tensors = _Tensors(heads, walked.contents, [view[start:stop] for start, stop in walked.raw], body)
+    return ParsedInferRequest(
+        model_name=walked.model_name,
+        model_version=walked.model_version,
+        id=walked.id,
+        parameters=walked.parameters,
+        inputs=heads,
+        outputs=tuple(walked.outputs),
+        decode_inputs=tensors.decode,
+        typed=not walked.raw and any(where is not None for where in walked.contents),
+    )
+
+
+_Places: TypeAlias = tuple[tuple[str, tuple[int, ...], np.dtype, int], ...]
+"""Name, shape, dtype and start of each tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What is the same in all requests that are alike but for their id and the values of their tensors.
+
+    Parameters
+    ----------
+    parsed
+        What was read of one of them; its id and its tensors are not to be used.
+    id_place
+        Where the id starts and stops.
+    places
+        The tensors.
+    size_bytes
+        Of all tensors together.
+    """
+
+    parsed: ParsedInferRequest
+    id_place: tuple[int, int]
+    places: _Places
+    size_bytes: int
+
+
+_LAYOUTS: Final[BodyLayouts[_Layout]] = BodyLayouts()
+
+
+def _alike(body: Bytes, layout: _Layout, request_id: str) -> ParsedInferRequest:
+    known = layout.parsed
+    return ParsedInferRequest(
+        model_name=known.model_name,
+        model_version=known.model_version,
+        id=request_id,
+        parameters=known.parameters,
+        inputs=known.inputs,
+        outputs=known.outputs,
+        decode_inputs=partial(_decode_alike, body, layout),
+        typed=known.typed,
+    )
+
+
+def _decode_alike(
+    body: Bytes, layout: _Layout, max_tensor_bytes: int, signature: Signature
+) -> dict[str, Array]:
+    if layout.size_bytes > max_tensor_bytes:
+        return _from_walked(walk_infer_request(body), body).decode_inputs(max_tensor_bytes, signature)
+    inputs: dict[str, Array] = {
+        name: np.ndarray(shape, dtype, body, start) for name, shape, dtype, start in layout.places
+    }
+    if type(body) is not bytes:  # views of those are read-only anyhow
+        for array in inputs.values():
+            array.flags.writeable = False
+    return inputs
 
 
 def _from_message(message: ModelInferRequest) -> ParsedInferRequest:
@@ -144,107 +224,27 @@ def _from_message(message: ModelInferRequest) -> ParsedInferRequest:
     )
 
 
-def _split(body: Bytes) -> ParsedInferRequest:
-    """Read a plainly written request.
-
-    Raises
-    ------
-    _NotPlainError, IndexError, UnicodeDecodeError
-        Something is unusual, or wrong.
-    """
-    texts: dict[int, str] = {}
-    parameters: list[bytes] = []
-    heads: list[InputHead] = []
-    contents: list[tuple[int, int] | None] = []
-    outputs: list[RequestedOutput] = []
-    raw: list[Bytes] = []
-    view = memoryview(body)
-    pos, end = 0, len(body)
-    while pos < end:
-        tag = body[pos]
-        start, stop = _run(body, pos + 1, end)
-        if tag == _RAW:
-            raw.append(view[start:stop])
-        elif tag == _INPUT:
-            head_stop, where = _split_input(body, start, stop)
-            head = bytes(view[start:head_stop])
-            heads.append(_parse_small_head(head) if len(head) <= _SMALL_BYTES else _parse_head(head))
-            contents.append(where)
-        elif tag == _OUTPUT:
-            output = bytes(view[start:stop])
-            outputs.append(
-                _parse_small_output(output) if len(output) <= _SMALL_BYTES else _parse_output(output)
-            )
-        elif tag == _PARAMETER:
-            parameters.append(bytes(view[pos:stop]))
-        elif tag in (_MODEL_NAME, _MODEL_VERSION, _ID) and tag not in texts:
-            texts[tag] = str(view[start:stop], "utf-8")
+def _plain_places(walked: WalkedInferRequest, body: Bytes) -> _Places | None:
+    """Find tensors that are views of the body whatever their values are; None: one may be something else."""
+    heads, raw = walked.heads, walked.raw
+    if not heads or len({head.name for head in heads}) < len(heads) or len(raw) not in (0, len(heads)):
+        return None
+    places = []
+    for index, head in enumerate(heads):
+        kind = BY_NAME.get(head.datatype)
+        if kind is None or kind.dtype in (DType.STRING, DType.BOOL) or len(head.shape) > MAX_RANK:
+            return None
+        count = math.prod(head.shape)
+        where = walked.contents[index]
+        if count <= 0 or min(head.shape, default=1) < 0 or (where is not None) == bool(raw):
+            return None
+        start: int | None
+        if where is None:
+            start, stop = raw[index]
+            start = start if stop - start == count * kind.numpy.itemsize else None
         else:
-            raise _NotPlainError
-        pos = stop
-    named = NO_PARAMETERS
-    if parameters:
-        joined = b"".join(parameters)
-        named = _parse_small_parameters(joined) if len(joined) <= _SMALL_BYTES else _parse_parameters(joined)
-    tensors = _Tensors(tuple(heads), contents, raw, body)
-    return ParsedInferRequest(
-        model_name=texts.get(_MODEL_NAME, ""),
-        model_version=texts.get(_MODEL_VERSION, ""),
-        id=texts.get(_ID, ""),
-        parameters=named,
-        inputs=tensors.heads,
-        outputs=tuple(outputs),
-        decode_inputs=tensors.decode,
-        typed=not raw and any(where is not None for where in contents),
-    )
-
-
-def _split_input(body: Bytes, start: int, stop: int) -> tuple[int, tuple[int, int] | None]:
-    """Find where an input's contents begin; return where its head ends, and where the contents lie."""
-    pos = start
-    while pos < stop:
-        tag = body[pos]
-        if tag == _CONTENTS:
-            where = _run(body, pos + 1, stop)
-            if where[1] != stop:
-                raise _NotPlainError
-            return pos, where
-        if tag not in _PLAIN_IN_INPUT:
-            raise _NotPlainError
-        _, pos = _run(body, pos + 1, stop)
-    return stop, None
-
-
-def _run(body: Bytes, pos: int, limit: int) -> tuple[int, int]:
-    """Read a length at ``pos``; return where its bytes start and stop."""
-    length = shift = 0
-    while (byte := body[pos]) >= 0x80:
-        length |= (byte & 0x7F) << shift
-        shift += 7
-        pos += 1
-        if shift > 28:
-            raise _NotPlainError
-    pos += 1
-    stop = pos + (length | byte << shift)
-    if stop > limit:
-        raise _NotPlainError
-    return pos, stop
-
-
-def _parse_head(data: bytes) -> InputHead:
-    message = parse_message(oip.ModelInferRequest.InferInputTensor, data)
-    return InputHead(message.name, message.datatype, tuple(message.shape), parameters_of(message.parameters))
-
-
-def _parse_output(data: bytes) -> RequestedOutput:
-    message = parse_message(oip.ModelInferRequest.InferRequestedOutputTensor, data)
-    return RequestedOutput(message.name, parameters_of(message.parameters))
-
-
-def _parse_parameters(data: bytes) -> Parameters:
-    return parameters_of(parse_message(oip.ModelInferRequest, data).parameters)
-
-
-_parse_small_head: Final = lru_cache(maxsize=1024)(_parse_head)
-_parse_small_output: Final = lru_cache(maxsize=1024)(_parse_output)
-_parse_small_parameters: Final = lru_cache(maxsize=256)(_parse_parameters)
+            start = find_packed(body, *where, kind, count)
+        if start is None:
+            return None
+        places.append((head.name, head.shape, kind.numpy, start))
+    return tuple(places)

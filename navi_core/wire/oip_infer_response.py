@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from navi_core.errors import UnsupportedError
@@ -81,24 +82,37 @@ def encode_infer_response(
         set_parameters(message.parameters, parameters)
         small.append(message.SerializeToString())
     pieces: list[Bytes] = []
-    tails: list[Bytes] = []
-    for name, array in outputs.items():
-        head = _encoded_head(name, kinds[name].name, array.shape)
-        contents = encode_contents(array, kinds[name]) if typed else []
-        size_bytes = sum(map(len, contents))
-        if typed:
-            tag = b"\x2a" + varint(size_bytes)
-            small.append(b"\x2a" + varint(len(head) + len(tag) + size_bytes) + head + tag)
-            _append(contents, small, pieces)
-        else:
-            small.append(b"\x2a" + varint(len(head)) + head)
-            data = raw_bytes(array)
-            tails += (b"\x32" + varint(len(data)), data)
-    _append(tails, small, pieces)
+    if typed:
+        _append_typed(outputs, kinds, small, pieces)
+    else:
+        _append_raw(outputs, kinds, small, pieces)
     has_views = bool(pieces)
     if small:
         pieces.append(b"".join(small))
     return pieces, has_views
+
+
+def _append_raw(
+    outputs: NamedArrays, kinds: Mapping[str, OipType], small: list[Bytes], pieces: list[Bytes]
+) -> None:
+    tails: list[Bytes] = []
+    for name, array in outputs.items():
+        small.append(_encoded_raw_head(name, kinds[name].name, array.shape))
+        data = raw_bytes(array)
+        tails += (b"\x32" + varint(len(data)), data)
+    _append(tails, small, pieces)
+
+
+def _append_typed(
+    outputs: NamedArrays, kinds: Mapping[str, OipType], small: list[Bytes], pieces: list[Bytes]
+) -> None:
+    for name, array in outputs.items():
+        head = _encoded_head(name, kinds[name].name, array.shape)
+        contents = encode_contents(array, kinds[name])
+        size_bytes = sum(map(len, contents))
+        tag = b"\x2a" + varint(size_bytes)
+        small.append(b"\x2a" + varint(len(head) + len(tag) + size_bytes) + head + tag)
+        _append(contents, small, pieces)
 
 
 def _append(data: list[Bytes], small: list[Bytes], pieces: list[Bytes]) -> None:
@@ -136,3 +150,10 @@ def _encoded_head(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
     """Return an output's name, type and shape."""
     message = oip.ModelInferResponse.InferOutputTensor(name=name, datatype=datatype, shape=shape)
     return message.SerializeToString()
+
+
+@lru_cache(maxsize=1024)
+def _encoded_raw_head(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    """Return an output whose data is elsewhere, as a field of the response."""
+    head = _encoded_head(name, datatype, shape)
+    return b"\x2a" + varint(len(head)) + head

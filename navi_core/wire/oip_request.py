@@ -55,7 +55,7 @@ class RequestedOutput:
     parameters: Parameters = field(default_factory=_no_parameters)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ParsedInferRequest:
     """A request whose tensors are found but not decoded.
 

@@ -40,7 +40,7 @@ class FailedRequest(Exception):  # noqa: N818 - it carries the error, it is none
         self.asked = asked
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
     """An inference request and its answer.
 
@@ -179,11 +179,15 @@ class Inference:
             try:
                 signature, asked.signature = served_signature(handle.signatures, handle.model)
                 classes = _classes(request.outputs)
-                decode = partial(request.decode_inputs, self._max_tensor_bytes, asked.signature)
+                limit = self._max_tensor_bytes
+                if run is run_at_once:
+                    inputs = request.decode_inputs(limit, asked.signature)
+                else:
+                    inputs = await run(partial(request.decode_inputs, limit, asked.signature))
                 prepared = InferenceRequest(
-                    inputs=decode() if run is run_at_once else await run(decode),
+                    inputs=inputs,
                     signature=signature,
-                    outputs=tuple(each.name for each in request.outputs),
+                    outputs=tuple([each.name for each in request.outputs]) if request.outputs else (),
                     parameters=settings.custom,
                     deadline=self._deadline(deadline, settings),
                     priority=settings.priority,
@@ -250,6 +254,8 @@ class Inference:
 
 def _classes(outputs: tuple[RequestedOutput, ...]) -> dict[str, int]:
     """Return output -> number of classes, of those that are to be classified."""
+    if not outputs:
+        return {}
     return {
         each.name: count
         for each in outputs

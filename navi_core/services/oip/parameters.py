@@ -18,7 +18,7 @@ BINARY_OUTPUT: Final = "binary_data_output"
 FINAL_RESPONSE: Final = "triton_enable_empty_final_response"
 
 _SEQUENCE: Final = ("sequence_id", "sequence_start", "sequence_end")
-_SHARED_MEMORY: Final = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")
+_SHARED_MEMORY: Final = frozenset({"shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"})
 _RESERVED: Final = frozenset({*_SEQUENCE, "priority", "timeout", "headers", BINARY_OUTPUT, FINAL_RESPONSE})
 _RESERVED_PREFIX: Final = "triton_"
 
@@ -89,7 +89,7 @@ def refuse_shared_memory(request: ParsedInferRequest) -> None:
     """
     for role, tensors in (("input", request.inputs), ("output", request.outputs)):
         for tensor in tensors:
-            if tensor.parameters and any(name in tensor.parameters for name in _SHARED_MEMORY):
+            if tensor.parameters and not _SHARED_MEMORY.isdisjoint(tensor.parameters):
                 raise UnsupportedError(f"shared memory is not supported ({role} '{tensor.name}')")
 
 
