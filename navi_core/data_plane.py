@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import structlog
 
@@ -29,7 +29,8 @@ from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.metrics.families import UNKNOWN
 from navi_core.metrics.metrics import Metrics, SignatureMetrics
 from navi_core.metrics.tallies import Tallies, VersionTally
-from navi_core.models.manager import ServableManager, VersionRecord
+from navi_core.models.keeper import VersionKeeper
+from navi_core.models.records import VersionRecord
 from navi_core.models.served import LoadedVersion
 from navi_core.plugins.observers import Observers
 from navi_core.signature import DEFAULT_SIGNATURE, Signature
@@ -112,6 +113,21 @@ class Handle:
             self._plane.manager.release(self._record)
 
 
+class AllWorkers(Protocol):
+    """What a worker knows of all of them; None: nobody answers in time, and it speaks for itself."""
+
+    is_complete: bool
+    """Every one has come up."""
+
+    async def whole_page(self, accept: str) -> tuple[str, bytes] | None:
+        """Return the metrics page of all."""
+        ...
+
+    async def whole_statistics(self, model: str) -> Sequence[VersionStatistics] | None:
+        """Return a model's statistics of all."""
+        ...
+
+
 class HostDataPlane:
     """What services see of one host: a :class:`~navi_core.contracts.planes.DataPlane`.
 
@@ -123,12 +139,21 @@ class HostDataPlane:
         Who is told.
     now
         The monotonic clock, in seconds.
+    workers
+        The others, in a worker of several; None: this process is the host.
     """
 
     def __init__(
-        self, manager: ServableManager, *, metrics: Metrics, observers: Observers, now: Callable[[], float]
+        self,
+        manager: VersionKeeper,
+        *,
+        metrics: Metrics,
+        observers: Observers,
+        now: Callable[[], float],
+        workers: AllWorkers | None = None,
     ) -> None:
         self.manager: Final = manager
+        self._workers = workers
         self._metrics = metrics
         self._observers = observers
         self._now = now
@@ -328,6 +353,15 @@ class HostDataPlane:
 
     async def statistics(self, model: str) -> Sequence[VersionStatistics]:
         """Return what every version that can answer has answered, oldest first; raises ModelNotFoundError."""
+        if self._workers is not None:
+            self.manager.status(model)  # raises
+            whole = await self._workers.whole_statistics(model)
+            if whole is not None:
+                return whole
+        return self.own_statistics(model)
+
+    def own_statistics(self, model: str) -> Sequence[VersionStatistics]:
+        """Return what this process has answered; raises ModelNotFoundError."""
         found = []
         for status in self.manager.status(model):
             if status.state is ServableState.AVAILABLE:
@@ -344,7 +378,9 @@ class HostDataPlane:
         """Tell whether the host, or one model, can answer now; False while draining."""
         if model is not None:
             return self.manager.is_available(model) and not self._is_draining
-        return not self._is_draining and all(self.manager.is_available(name) for name in self.manager.names())
+        if self._is_draining or (self._workers is not None and not self._workers.is_complete):
+            return False
+        return all(self.manager.is_available(name) for name in self.manager.names())
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have ``callback`` called after states or readiness changed; returns the undo."""
@@ -369,8 +405,9 @@ class HostDataPlane:
             callback()
 
     async def render_metrics(self, accept: str = "") -> tuple[str, bytes]:
-        """Return content type and body of the metrics page."""
-        return self._metrics.render(accept)
+        """Return content type and body of the metrics page, of all workers."""
+        whole = None if self._workers is None else await self._workers.whole_page(accept)
+        return self._metrics.render(accept) if whole is None else whole
 
 
 class _Release:

@@ -8,7 +8,6 @@ finishes -> listeners close -> versions unload.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,29 +18,27 @@ from typing import Any, Self
 
 import structlog
 
-from navi_core.admin import HostAdmin
 from navi_core.answering_ahead import AnswerAhead
 from navi_core.authorization import Authorization
-from navi_core.batching.buffers import BufferPool
 from navi_core.budget import MemoryBudget
 from navi_core.certificates import certificate_ends
 from navi_core.config.checks import check_config
 from navi_core.config.records import HostConfig
 from navi_core.config.single_files import name_single_files
 from navi_core.confined_admin import ConfinedAdmin
-from navi_core.contracts.planes import ServiceContext, ServiceOptions
+from navi_core.contracts.planes import Admin, ServiceContext, ServiceOptions
 from navi_core.contracts.service import Service
 from navi_core.contracts.transport import Address, Transport
+from navi_core.cores import core_count
 from navi_core.data_plane import HostDataPlane, own_outputs
 from navi_core.errors import LifecycleError, NaviError
 from navi_core.host_thread import BlockingHost
 from navi_core.in_process import as_arrays
+from navi_core.keeping import Keeping, Means, OwnKeeping, SeatedKeeping
 from navi_core.listeners import Listeners
 from navi_core.logs import use_stdlib_logging
 from navi_core.messages import InferenceRequest, ModelRef
 from navi_core.metrics.metrics import Metrics
-from navi_core.models.manager import ServableManager
-from navi_core.models.watching import Watcher
 from navi_core.needs import check_needs
 from navi_core.openapi import compose
 from navi_core.plugins.discovery import discover
@@ -50,6 +47,7 @@ from navi_core.plugins.registry import Registry
 from navi_core.routing import HostRouter
 from navi_core.signature import DEFAULT_SIGNATURE
 from navi_core.types import Array
+from navi_core.workers.seat import Seat
 
 __all__ = ["Host"]
 
@@ -95,6 +93,8 @@ class Host:
         Plugins to use; None: those that are installed.
     hosted_by
         The transport of the foreign server that this host runs inside of; None: it owns its process.
+    seat
+        Its place among several workers, whose parent says what they serve; None: this process is the host.
 
     Examples
     --------
@@ -111,12 +111,14 @@ class Host:
         *,
         registry: Registry | None = None,
         hosted_by: Transport | None = None,
+        seat: Seat | None = None,
     ) -> None:
         use_stdlib_logging()  # a library writes nothing by itself; the command line has configured logs before
         self.config = name_single_files(config or HostConfig())
         check_config(self.config)
         self._registry = registry
         self._hosted_by = hosted_by
+        self._seat = seat
         self._thread: BlockingHost | None = None
         self._parts: _Parts | None = None
 
@@ -134,7 +136,7 @@ class Host:
             msg = "the host is running already"
             raise LifecycleError(msg)
         registry = self._registry or Registry(discover())
-        parts = _Parts(self.config, registry, self._hosted_by)
+        parts = _Parts(self.config, registry, self._hosted_by, self._seat)
         try:
             await parts.open()
         except BaseException:
@@ -150,8 +152,8 @@ class Host:
         ModelLoadError
             A model has none, and none is coming.
         """
-        manager = self._running.manager
-        await asyncio.gather(*(manager.wait_available(name) for name in manager.names()))
+        versions = self._running.keeping.versions
+        await asyncio.gather(*(versions.wait_available(name) for name in versions.names()))
 
     async def drain(self, timeout_s: float | None = None) -> None:
         """Refuse new work and finish what was taken, within the time (the configured one by default)."""
@@ -284,9 +286,9 @@ class Host:
         return self._running.plane
 
     @property
-    def admin(self) -> HostAdmin:
+    def admin(self) -> Admin:
         """Admin operations."""
-        return self._running.admin
+        return self._running.keeping.admin
 
     @property
     def router(self) -> HostRouter:
@@ -309,9 +311,15 @@ class Host:
 class _Parts:
     """Everything that one running host is made of."""
 
-    def __init__(self, config: HostConfig, registry: Registry, hosted_by: Transport | None = None) -> None:
+    def __init__(
+        self,
+        config: HostConfig,
+        registry: Registry,
+        hosted_by: Transport | None = None,
+        seat: Seat | None = None,
+    ) -> None:
         now = time.monotonic
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+        cores = core_count()
         self.config = config
         self.registry = registry
         self.threads = ThreadPoolExecutor(
@@ -320,25 +328,37 @@ class _Parts:
         self.metrics = Metrics(compat=config.compat_metrics)
         self.budget = MemoryBudget(config.memory_budget_bytes)
         observers = Observers(registry.plugins)
-        self.manager = ServableManager(
-            registry,
-            config,
-            pool=BufferPool(),
+        means = Means(
+            registry=registry,
+            config=config,
             threads=self.threads,
             metrics=self.metrics,
             observers=observers,
             max_concurrent_batches=max(2, cores),
+            now=now,
         )
-        self.plane = HostDataPlane(self.manager, metrics=self.metrics, observers=observers, now=now)
-        self.watcher = Watcher(registry, self.manager, config, now=now)
-        self.admin = HostAdmin(self.manager, self.watcher)
-        self.listeners = Listeners(registry, config, budget=self.budget, now=now, hosted_by=hosted_by)
+        self.keeping: Keeping = OwnKeeping(means) if seat is None else SeatedKeeping(means, seat)
+        self.plane = HostDataPlane(
+            self.keeping.versions,
+            metrics=self.metrics,
+            observers=observers,
+            now=now,
+            workers=self.keeping.workers,
+        )
+        self.listeners = Listeners(
+            registry,
+            config,
+            budget=self.budget,
+            now=now,
+            hosted_by=hosted_by,
+            reuse_port=seat is not None,
+        )
         self.metrics.set_gauge_source(self._gauges)
         self.metrics.set_budget_source(lambda: self.budget.in_use_bytes)
         self.metrics.set_certificate_source(partial(certificate_ends, config.transports))
         services = self._services()
         self.authorization = Authorization(allow_admin=config.admin, settings=config.auth)
-        self.router = HostRouter(services, authorization=self.authorization)
+        self.router = HostRouter(services, authorization=self.authorization, admission=self.keeping.admission)
         self.metrics_router = HostRouter(
             [service for service in services if service.name == OPERATIONS_SERVICE]
         )
@@ -348,7 +368,7 @@ class _Parts:
         services: list[Service] = []
         context = ServiceContext(
             plane=self.plane,
-            admin=ConfinedAdmin(self.admin, config.model_roots),
+            admin=ConfinedAdmin(self.keeping.admin, config.model_roots),
             now=time.monotonic,
             new_signal=_LoopSignal,
             run_off_loop=asyncio.to_thread,
@@ -370,27 +390,25 @@ class _Parts:
         return services
 
     def _gauges(self) -> Iterable[tuple[str, int, str, int, int, int, int]]:
-        for model, version, batcher in self.manager.batchers():
+        for model, version, batcher in self.keeping.versions.batchers():
             queue = batcher.queue
             yield model, version, "", batcher.in_flight, queue.num_requests, queue.num_rows, queue.size_bytes
 
     async def open(self) -> None:
         """Check the rest of the configuration, open the ports, begin to look for models."""
         check_needs(self.config, self.registry)
-        for model in self.config.models:
-            self.manager.add_model(model)
-            self.watcher.watch(model)
+        await self.keeping.prepare(self.plane)
         await self.listeners.start(self.router)
         if self.config.prometheus_port is not None:
             await self.listeners.start_metrics(self.metrics_router, self.config.prometheus_port)
-        self.watcher.start()
+        self.keeping.begin(self.listeners.addresses)
 
     async def close(self) -> None:
         """Close whatever is open."""
         await self.listeners.stop()
-        await self.watcher.stop()
+        await self.keeping.stop()
         try:
-            await self.manager.close(UNLOAD_TIMEOUT_S)
+            await self.keeping.versions.close(UNLOAD_TIMEOUT_S)
         except NaviError:
             log.exception("manager_close_failed")
         self.threads.shutdown(wait=False, cancel_futures=True)

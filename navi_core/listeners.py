@@ -37,6 +37,8 @@ class Listeners:
         The monotonic clock, in seconds.
     hosted_by
         The transport whose server hosts this process; None: there is no such server.
+    reuse_port
+        Other processes listen on the same ports.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class Listeners:
         budget: BodyBudget,
         now: Callable[[], float],
         hosted_by: Transport | None = None,
+        reuse_port: bool = False,
     ) -> None:
         self._hosted_by = hosted_by
+        self._reuse_port = reuse_port
         self._registry = registry
         self._config = config
         self._budget = budget
@@ -114,6 +118,7 @@ class Listeners:
             max_inflated_bytes=config.max_message_bytes,
             budget=self._budget,
             tls=_tls(settings.tls),
+            reuse_port=self._reuse_port,
             options=convert_options(transport.options_type, settings.options, f"transports.{name}.options"),
             now=self._now,
         )

@@ -7,9 +7,9 @@ alias passes through it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from navi_core.authorization import Authorization
 from navi_core.contracts.service import (
@@ -24,11 +24,29 @@ from navi_core.contracts.service import (
 )
 from navi_core.contracts.transport import HttpMatch
 from navi_core.errors import DrainingError, PluginConflictError
+from navi_core.types import Bytes
 
-__all__ = ["HostRouter"]
+__all__ = ["Admission", "HostRouter"]
 
 _NO_SUCH_PATH: Final = HttpMatch(route=None)
 _EVERY_VERB: Final = "*"
+
+
+class Admission(Protocol):
+    """Lets requests in, or has them wait for a moment."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether they wait."""
+        ...
+
+    async def passed(self) -> None:
+        """Wait until they do not."""
+        ...
+
+    def each(self, messages: AsyncIterator[Bytes]) -> AsyncIterator[Bytes]:
+        """Yield a stream's messages, each when it may be answered."""
+        ...
 
 
 @dataclass(slots=True)
@@ -49,6 +67,8 @@ class HostRouter:
         Their HTTP routes are tried in this order.
     authorization
         Who may do what; None: everybody everything but ADMIN operations.
+    admission
+        Asked before every INFER and READ operation; None: they all come in at once.
 
     Raises
     ------
@@ -56,7 +76,13 @@ class HostRouter:
         Two services offer one RPC, or one HTTP route; the text names both.
     """
 
-    def __init__(self, services: Iterable[Service], *, authorization: Authorization | None = None) -> None:
+    def __init__(
+        self,
+        services: Iterable[Service],
+        *,
+        authorization: Authorization | None = None,
+        admission: Admission | None = None,
+    ) -> None:
         self._gate: Final = _Gate()
         authorization = authorization or Authorization()
         self._rpcs: Final[dict[str, RpcMethod]] = {}
@@ -66,9 +92,18 @@ class HostRouter:
         for service in services:
             for path, method in service.rpc_methods().items():
                 _claim(owners, path, f"the RPC {path}", service.name)
-                self._rpcs[path] = replace(method, handler=_guard(self._gate, authorization, method))
+                self._rpcs[path] = replace(
+                    method,
+                    handler=_guard(
+                        self._gate,
+                        authorization,
+                        _admitted(method, admission, streams=method.kind.streams_requests),
+                    ),
+                )
             for route in service.http_routes():
-                guarded = replace(route, handler=_guard(self._gate, authorization, route))
+                guarded = replace(
+                    route, handler=_guard(self._gate, authorization, _admitted(route, admission))
+                )
                 if route.fallback:
                     self._fallbacks.append(guarded)
                     continue
@@ -136,6 +171,27 @@ def _claim(owners: dict[object, str], key: object, what: str, service: str) -> N
         raise PluginConflictError(
             f"services '{owner}' and '{service}' both offer {what}: disable one of them"
         )
+
+
+_Target = TypeVar("_Target", RpcMethod, HttpRoute)
+
+
+def _admitted(target: _Target, admission: Admission | None, *, streams: bool = False) -> _Target:
+    """Have a handler's calls wait where they have to, before they begin."""
+    if admission is None or target.operation is Operation.ADMIN:
+        return target
+    handler = target.handler
+
+    async def later(call: Call) -> Response:
+        await admission.passed()
+        return await handler(call)
+
+    def admitted(call: Call) -> Awaitable[Response]:
+        if streams:
+            call.messages = admission.each(call.messages)
+        return later(call) if admission.is_up else handler(call)
+
+    return replace(target, handler=admitted)
 
 
 def _guard(gate: _Gate, authorization: Authorization, target: RpcMethod | HttpRoute) -> Handler:

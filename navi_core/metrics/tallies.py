@@ -6,13 +6,13 @@ a version. Both are fed by the same calls. All of it runs on the event loop.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from navi_core.contracts.planes import BatchTally, Tally, VersionStatistics
 
-__all__ = ["Tallies", "VersionTally"]
+__all__ = ["Tallies", "VersionTally", "joined_statistics"]
 
 _MAX_BATCH_SIZES: Final = 4096
 """Different batch sizes that are told apart, per version."""
@@ -129,3 +129,36 @@ class Tallies:
         """Forget every (model, version) that is not among ``known``."""
         for key in [key for key in self._versions if key not in known]:
             del self._versions[key]
+
+
+def joined_statistics(parts: Iterable[Iterable[VersionStatistics]]) -> tuple[VersionStatistics, ...]:
+    """Return the statistics of several processes as one's, oldest version first."""
+    found: dict[int, VersionStatistics] = {}
+    for part in parts:
+        for each in part:
+            known = found.get(each.version)
+            found[each.version] = each if known is None else _joined(known, each)
+    return tuple(found[version] for version in sorted(found))
+
+
+def _joined(ours: VersionStatistics, theirs: VersionStatistics) -> VersionStatistics:
+    batches: dict[int, Tally] = {}
+    for batch in (*ours.batches, *theirs.batches):
+        batches[batch.num_rows] = _added(batches.get(batch.num_rows, Tally()), batch.run)
+    return VersionStatistics(
+        version=ours.version,
+        num_rows=ours.num_rows + theirs.num_rows,
+        num_runs=ours.num_runs + theirs.num_runs,
+        last_request_ms=max(ours.last_request_ms, theirs.last_request_ms),
+        success=_added(ours.success, theirs.success),
+        fail=_added(ours.fail, theirs.fail),
+        queue=_added(ours.queue, theirs.queue),
+        prepare=_added(ours.prepare, theirs.prepare),
+        run=_added(ours.run, theirs.run),
+        encode=_added(ours.encode, theirs.encode),
+        batches=tuple(BatchTally(num_rows, run) for num_rows, run in sorted(batches.items())),
+    )
+
+
+def _added(ours: Tally, theirs: Tally) -> Tally:
+    return Tally(ours.count + theirs.count, ours.ns + theirs.ns)

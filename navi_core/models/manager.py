@@ -32,7 +32,9 @@ from navi_core.errors import (
 )
 from navi_core.messages import ModelRef
 from navi_core.metrics.metrics import Metrics
+from navi_core.models.keeper import Loads
 from navi_core.models.lifecycle import Event, advance
+from navi_core.models.opening import Opener
 from navi_core.models.records import ModelRecord, VersionRecord
 from navi_core.models.renewal import Renewals, backoff_s
 from navi_core.models.served import LoadedVersion
@@ -63,6 +65,8 @@ class ServableManager:
         Who is told.
     max_concurrent_batches
         Batches of one model that run at once, where its settings do not say.
+    loader
+        Loads the versions; None: threads of this process do.
     """
 
     def __init__(
@@ -75,13 +79,15 @@ class ServableManager:
         metrics: Metrics,
         observers: Observers,
         max_concurrent_batches: int,
+        loader: Loads | None = None,
     ) -> None:
         self._config = config
-        self._pool = pool
-        self._threads = threads
+        self._opener = Opener(pool=pool, threads=threads, metrics=metrics)
         self._metrics = metrics
         self._observers = observers
-        self._loader = VersionLoader(registry, config, metrics, max_concurrent_batches=max_concurrent_batches)
+        self._loader: Loads = loader or VersionLoader(
+            registry, config, metrics, max_concurrent_batches=max_concurrent_batches
+        )
         self._models: dict[str, ModelRecord] = {}
         self._callbacks: dict[object, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -217,6 +223,15 @@ class ServableManager:
         """Return a model's configuration; raises ModelNotFoundError."""
         return self._model(name).config
 
+    def was_looked_at(self, name: str) -> bool:
+        """Tell whether the model's source has looked; raises ModelNotFoundError."""
+        return self._model(name).was_looked_at
+
+    def aspired_versions(self, name: str) -> frozenset[int]:
+        """Return the versions that are wanted of a model; none of an unknown one."""
+        model = self._models.get(name)
+        return frozenset() if model is None else frozenset(model.aspired)
+
     def current_version(self, name: str) -> int | None:
         """Return the version that answers when none is asked for; None: none does."""
         model = self._models.get(name)
@@ -286,24 +301,10 @@ class ServableManager:
         except NaviError as error:
             self._failed(model, record, error)
         else:
-            self._open(record, loaded)
+            self._opener.open(record, loaded)
             self._advance(model, record, Event.LOAD_SUCCEEDED)
         self._step(model)
         self._renew(model)
-
-    def _open(self, record: VersionRecord, loaded: LoadedVersion) -> None:
-        record.loaded = loaded
-        self._metrics.set_gauges(record.artifact.name, record.version, loaded.gauges)
-        for signature in loaded.signatures.values():
-            if signature.converter is not None:
-                self._metrics.set_converter(
-                    record.artifact.name,
-                    record.version,
-                    signature.name,
-                    loaded.converter,
-                    signature.converter.metrics,
-                )
-        record.batcher = Batcher(loaded, pool=self._pool, threads=self._threads, metrics=self._metrics)
 
     def _failed(self, model: ModelRecord, record: VersionRecord, error: NaviError) -> None:
         """End a life that could not begin, and plan the next one."""
@@ -377,7 +378,7 @@ class ServableManager:
         same = model.versions.pop(artifact.version, None)
         record = self._born(model, artifact)
         self._advance(model, record, Event.LOAD_STARTED)
-        self._open(record, loaded)
+        self._opener.open(record, loaded)
         self._advance(model, record, Event.LOAD_SUCCEEDED)
         for each in old:
             if each is same:

@@ -21,7 +21,7 @@ from navi_core.errors import (
 from navi_core.messages import ModelRef
 from navi_core.models.served import LoadedVersion
 
-__all__ = ["ModelRecord", "VersionRecord"]
+__all__ = ["ModelRecord", "VersionRecord", "not_ready", "nothing_found"]
 
 MAX_ENDED: Final = 16
 """Ended versions that status calls still show, per model."""
@@ -148,11 +148,11 @@ class ModelRecord:
         return record
 
     def _not_ready(self) -> ModelNotReadyError:
-        if self.is_busy or not self.was_looked_at:
-            return ModelNotReadyError(f"model '{self.name}' is not loaded yet", model=self.name)
-        if self.last_failure is not None:
-            return ModelNotReadyError(f"no version of model '{self.name}' could be loaded", model=self.name)
-        return ModelNotReadyError(f"model '{self.name}' has no version to serve", model=self.name)
+        return not_ready(
+            self.name,
+            may_come=self.is_busy or not self.was_looked_at,
+            has_failed=self.last_failure is not None,
+        )
 
     def settle(self) -> None:
         """Answer those who wait for the model, once it is clear how it went."""
@@ -162,10 +162,7 @@ class ModelRecord:
         if self.current is None:
             if self.is_busy or not self.was_looked_at:
                 return
-            error = self.last_failure
-            if error is None:
-                text = f"no complete version of model '{self.name}' was found in '{self.config.path}'"
-                error = ModelLoadError(text, model=self.name)
+            error = self.last_failure or nothing_found(self.name, self.config)
         self.answer_waiters(error)
 
     def answer_waiters(self, error: NaviError | None) -> None:
@@ -178,3 +175,27 @@ class ModelRecord:
                 waiter.set_result(None)
             else:
                 waiter.set_exception(error)
+
+
+def not_ready(model: str, *, may_come: bool, has_failed: bool) -> ModelNotReadyError:
+    """Return what a request gets while no version of a model can answer.
+
+    Parameters
+    ----------
+    model
+        Its name.
+    may_come
+        A version is loading, or the source has not looked yet.
+    has_failed
+        A version could not be loaded.
+    """
+    if may_come:
+        return ModelNotReadyError(f"model '{model}' is not loaded yet", model=model)
+    if has_failed:
+        return ModelNotReadyError(f"no version of model '{model}' could be loaded", model=model)
+    return ModelNotReadyError(f"model '{model}' has no version to serve", model=model)
+
+
+def nothing_found(model: str, config: ModelConfig) -> ModelLoadError:
+    """Return what those get who wait for a model of which there is no version."""
+    return ModelLoadError(f"no complete version of model '{model}' was found in '{config.path}'", model=model)

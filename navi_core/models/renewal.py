@@ -16,9 +16,9 @@ import structlog
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.planes import ServableState
 from navi_core.errors import NaviError
+from navi_core.models.keeper import Loads
 from navi_core.models.records import ModelRecord, VersionRecord
 from navi_core.models.served import LoadedVersion
-from navi_core.models.version_loader import VersionLoader
 
 __all__ = ["Renewals", "backoff_s"]
 
@@ -50,7 +50,7 @@ class Renewals:
     def __init__(
         self,
         *,
-        loader: VersionLoader,
+        loader: Loads,
         swap: Callable[[ModelRecord, Artifact, LoadedVersion], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         interval_s: float,

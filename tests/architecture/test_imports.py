@@ -78,14 +78,23 @@ def _is_type_checking(test: ast.expr) -> bool:
 
 # --- the direction of dependencies --------------------------------------------------------------------
 
-SPLIT = ("batching", "models", "plugins")
+SPLIT = ("batching", "models", "plugins", "workers")
 """Folders whose files stand in different layers; each file has its own place."""
 
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     # A folder itself is a leaf: its __init__ holds nothing.
     (
         "leaves",
-        ("errors", "types", "clock", "confined_files", "onnx_external_data", "protobuf_wire", *SPLIT),
+        (
+            "errors",
+            "types",
+            "clock",
+            "confined_files",
+            "cores",
+            "onnx_external_data",
+            "protobuf_wire",
+            *SPLIT,
+        ),
     ),
     ("values", ("columns", "tensors", "signature", "messages", "config")),
     ("contracts", ("contracts", "hookspecs")),
@@ -97,6 +106,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "models.lifecycle",
             "models.version_policy",
             "models.completeness",
+            "workers.restarts",
+            "workers.swap",
         ),
     ),
     (
@@ -114,8 +125,10 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "logs",
             "metrics",
             "models.batching_file",
+            "models.keeper",
             "models.loading",
             "models.manager",
+            "models.opening",
             "models.overrides",
             "models.records",
             "models.renewal",
@@ -129,6 +142,11 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "plugins.registry",
             "plugins.shelf",
             "sources",
+            "workers.barrier",
+            "workers.channel",
+            "workers.protocol",
+            "workers.replica",
+            "workers.seat",
         ),
     ),
     ("data plane", ("data_plane",)),
@@ -142,6 +160,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "host_thread",
             "hosted",
             "in_process",
+            "keeping",
             "listeners",
             "models.watching",
             "needs",
