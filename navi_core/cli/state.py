@@ -18,6 +18,7 @@ BUILT_IN: Final[dict[str, tuple[str, str]]] = {
     "inspect": ("navi_core.cli.inspect", "Load a model and show how it would be served."),
     "models": ("navi_core.cli.models", "List models, versions and states of a running host."),
     "predict": ("navi_core.cli.predict", "Send one request to a running host, or to a model on disk."),
+    "bench": ("navi_core.cli.bench", "Put load on a running host, and show how it answers."),
     "import": ("navi_core.cli.import_config", "Write a configuration from that of another server."),
     "new-plugin": ("navi_core.cli.new_plugin", "Write a plugin package that works, to be made your own."),
 }

@@ -199,6 +199,15 @@ ISLANDS: dict[str, tuple[str, ...]] = {
         "hookspecs",
         "wire",
     ),
+    "bench": (  # the load generator: a client of hosts, and nothing of a host
+        "errors",
+        "types",
+        "tensors",
+        "signature",
+        "messages",
+        "contracts",
+        "clients",
+    ),
     "clients": (
         "errors",
         "types",
@@ -227,7 +236,7 @@ registration names them; nothing else does."""
 
 MAY_IMPORT_ISLANDS = {
     "plugins.builtin": ("clients", "services", "transports", "converters"),
-    "cli": ("wire",),  # the commands that are clients of a running host
+    "cli": ("bench", "clients", "wire"),  # the commands that are clients of a running host
     "models.batching_file": ("wire",),  # another server's parameters
     "models.replay": ("wire",),  # recorded requests are in a protocol's own form
 }
@@ -369,11 +378,11 @@ def _cycle(edges: dict[str, set[str]]) -> list[str]:
 EVERYWHERE = {"click", "ml_dtypes", "msgspec", "numpy", "packaging", "pluggy", "rich", "structlog", "google"}
 ONLY_IN = {
     "orjson": ("wire",),
-    "grpc": ("transports", "testing"),
+    "grpc": ("bench", "transports", "testing"),
     "aiohttp": ("transports", "cli", "testing", "host"),
     "multidict": ("transports", "testing"),
     "yarl": ("testing",),
-    "uvloop": ("host", "cli"),
+    "uvloop": ("bench", "host", "cli"),
     "yaml": ("cli",),
     "prometheus_client": ("metrics", "metric_cells", "metric_families", "compat_metrics"),
     "pytest": ("testing",),

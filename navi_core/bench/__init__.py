@@ -1,0 +1,1 @@
+"""The load generator behind ``navi-host bench``: schedules, engines, histograms, reports."""
