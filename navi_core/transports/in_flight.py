@@ -76,9 +76,13 @@ class InFlight:
     def begin(self, *, is_read: bool) -> RunningCall:
         """Count a call; its handler runs in the current task."""
         call = RunningCall(asyncio.current_task(), is_read=is_read)
-        self._calls.add(call)
-        self._num_working += not is_read
+        self.add(call)
         return call
+
+    def add(self, call: RunningCall) -> None:
+        """Count a call that was made before, so that it could be interrupted while its message came."""
+        self._calls.add(call)
+        self._num_working += not call.is_read
 
     def end(self, call: RunningCall) -> None:
         """Count a call no longer. Idempotent."""

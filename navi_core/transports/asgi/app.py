@@ -72,11 +72,11 @@ class AsgiApp:
         if skin is None:
             await _refuse_early(send)
             return
-        channel = Channel(receive, send, skin.own.disconnect_poll_ms / 1000.0)
+        channel = Channel(receive, send, skin.watch)
         headers = scope["headers"]
         if scope["method"] == "POST":
             for name, value in headers:
-                if name.lower() == b"content-type" and is_grpc(value):
+                if name == b"content-type" and is_grpc(value):  # names are in lower case, says ASGI
                     await RpcExchange(skin, scope, channel).run(headers)
                     return
         await HttpExchange(skin, scope, channel).run()

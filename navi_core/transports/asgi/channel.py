@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, TypeAlias
 
+from navi_core.transports.asgi.disconnects import DisconnectWatch
 from navi_core.transports.in_flight import Ending, RunningCall
 
 __all__ = ["Channel", "ClientGoneError", "Receive", "Scope", "Send"]
@@ -35,8 +36,8 @@ class Channel:
     ----------
     receive, send
         As the server gave them.
-    poll_s
-        Seconds between looks for a disconnect.
+    watch
+        Says when to begin to look for a disconnect, and how often.
 
     Attributes
     ----------
@@ -46,11 +47,22 @@ class Channel:
         The head of an answer was written.
     """
 
-    def __init__(self, receive: Receive, send: Send, poll_s: float) -> None:
+    __slots__ = (
+        "_begin",
+        "_receive",
+        "_running",
+        "_send",
+        "_watch",
+        "_watcher",
+        "body_ended",
+        "has_started",
+    )
+
+    def __init__(self, receive: Receive, send: Send, watch: DisconnectWatch) -> None:
         self._receive: Final = receive
         self._send: Final = send
-        self._poll_s: Final = poll_s
-        self._timer: asyncio.TimerHandle | None = None
+        self._watch: Final = watch
+        self._begin: Callable[[], None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._running: RunningCall | None = None
         self.body_ended = False
@@ -72,7 +84,8 @@ class Channel:
             raise ClientGoneError
         if not event.get("more_body", False):
             self.body_ended = True
-            self._watch()
+            if self._running is not None:
+                self._await_disconnect()
         piece: bytes = event.get("body", b"")
         return piece
 
@@ -125,22 +138,24 @@ class Channel:
     # --- the client's going --------------------------------------------------------------------
 
     def interrupt_when_gone(self, running: RunningCall) -> None:
-        """Interrupt a call when its client goes; asked for the first time after one poll interval."""
+        """Interrupt a call when its client goes; asked for the first time after a poll interval or two."""
         self._running = running
         if self.body_ended:
-            self._watch()
+            self._await_disconnect()
 
     def close(self) -> None:
         """Watch no longer."""
         self._running = None
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._begin is not None:
+            self._watch.discard(self._begin)
+            self._begin = None  # it refers to us
         if self._watcher is not None:
             self._watcher.cancel()
 
-    def _watch(self) -> None:
-        if self._running is not None and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._poll_s, self._start_watcher)
+    def _await_disconnect(self) -> None:
+        if self._begin is None:
+            self._begin = self._start_watcher
+            self._watch.add(self._begin)
 
     def _start_watcher(self) -> None:
         self._watcher = asyncio.get_running_loop().create_task(self._poll())
@@ -156,4 +171,4 @@ class Channel:
                 if self._running is not None:
                     self._running.interrupt(Ending.CLIENT_GONE)
                 return
-            await asyncio.sleep(self._poll_s)
+            await asyncio.sleep(self._watch.interval_s)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Final
 
 from navi_core.contracts.transport import TransportOptions
 from navi_core.errors import ErrorCode, InvalidRequestError, NaviError, UnsupportedError
 from navi_core.transports.asgi.channel import Channel, ClientGoneError
-from navi_core.transports.asgi.framing import Frame, FrameDecoder
+from navi_core.transports.asgi.framing import PREFIX_BYTES, Frame, FrameDecoder
 from navi_core.transports.body import BodyHold
 from navi_core.transports.in_flight import Ending, RunningCall
 from navi_core.transports.inflate import Encoding, Inflater
 from navi_core.types import Bytes
 
 __all__ = ["Inbound"]
+
+
+_PLAIN: Final = b"\0"
+"""The flag of a message that is not compressed."""
 
 
 class Inbound:
@@ -30,12 +35,25 @@ class Inbound:
         What compressed messages are compressed with; None: the client named nothing.
     """
 
+    __slots__ = (
+        "_channel",
+        "_decoder",
+        "_encoding",
+        "_frames",
+        "_hold",
+        "_options",
+        "refusal",
+        "running",
+        "was_compressed",
+        "wire_size_bytes",
+    )
+
     def __init__(self, channel: Channel, options: TransportOptions, encoding: Encoding | None) -> None:
         self._channel = channel
         self._options = options
         self._encoding = encoding
         self._hold = BodyHold(options.budget)
-        self._decoder = FrameDecoder(options.max_message_bytes, self._hold.grow)
+        self._decoder: FrameDecoder | None = None
         self._frames: Iterator[Frame] = iter(())
         self.running: RunningCall | None = None
         self.refusal: NaviError | None = None
@@ -82,6 +100,17 @@ class Inbound:
         ClientGoneError
             The client went away before it was complete.
         """
+        piece = await self._channel.next_piece()
+        if self._channel.body_ended and piece[:1] == _PLAIN:
+            size_bytes = len(piece) - PREFIX_BYTES
+            if size_bytes <= self._options.max_message_bytes and size_bytes == int.from_bytes(
+                piece[1:5], "big"
+            ):
+                # as almost always: it came whole, and nothing else did
+                self._hold.grow(size_bytes)
+                self.wire_size_bytes = size_bytes
+                return memoryview(piece)[PREFIX_BYTES:]
+        self._feed(piece)
         message = await self._next()
         if message is None:
             raise UnsupportedError("gRPC request: expected one message, got none")
@@ -99,10 +128,15 @@ class Inbound:
             if frame is not None:
                 return await self._decoded(frame)
             if self._channel.body_ended:
-                self._decoder.finish()
+                if self._decoder is not None:
+                    self._decoder.finish()
                 return None
-            piece = await self._channel.next_piece()
-            self._frames = self._decoder.feed(piece)
+            self._feed(await self._channel.next_piece())
+
+    def _feed(self, piece: bytes) -> None:
+        if self._decoder is None:
+            self._decoder = FrameDecoder(self._options.max_message_bytes, self._hold.grow)
+        self._frames = self._decoder.feed(piece)
 
     async def _decoded(self, frame: Frame) -> Bytes:
         self.wire_size_bytes += len(frame.payload)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from navi_core.contracts.service import Call, Headers, Operation, Response, RpcMethod, StreamError
-from navi_core.errors import DeadlineExceededError, ErrorCode, NaviError, UnsupportedError
+from navi_core.errors import ErrorCode, NaviError, UnsupportedError
 from navi_core.transports.answer_encoding import accepts_gzip, gzip_body
 from navi_core.transports.asgi.channel import Channel, ClientGoneError, Scope
 from navi_core.transports.asgi.framing import encode_prefix
@@ -35,8 +35,16 @@ from navi_core.transports.metadata import (
 __all__ = ["RpcExchange", "is_grpc"]
 
 _ACCEPTED: Final = (b"grpc-accept-encoding", b"identity, deflate, gzip")
+_OK: Final = (b"grpc-status", b"0")
+_OK_TRAILERS: Final = [_OK]
 _CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
 _RESERVED: Final = frozenset({"te", "content-type", "host"})
+
+_NAMES: Final[dict[bytes, str]] = {}
+"""Names of headers that came before: there are few. Filled by :func:`_known_name`."""
+
+_MAX_NAMES: Final = 256
+_MAX_KNOWN_NAME_BYTES: Final = 64
 
 _TRAILERS: Final = "http.response.trailers"
 """The extension by which a server says that it sends trailers."""
@@ -132,24 +140,38 @@ class RpcExchange:
         if method is None:
             raise UnsupportedError(f"unknown method {self._call.path}")
         self._read_headers(headers)
-        inbound = Inbound(self._channel, self._skin.options, self._encoding)
+        call, skin = self._call, self._skin
+        running = RunningCall(asyncio.current_task(), is_read=method.operation is Operation.READ)
+        inbound = Inbound(self._channel, skin.options, self._encoding)
         self._inbound = inbound
-        if method.kind.streams_requests:
-            self._call.messages = inbound
-        else:
-            await self._read_single(inbound)
-        awaitable = method.handler(self._call)
-        is_read = method.operation is Operation.READ
-        self._running = inbound.running = running = self._skin.calls.begin(is_read=is_read)
-        self._channel.interrupt_when_gone(running)
-        timer = self._skin.watch_deadline(self._call, running)
+        inbound.running = running
+        timer = skin.watch_deadline(call, running)
+        try:
+            if method.kind.streams_requests:
+                call.messages = inbound
+            else:
+                call.body = await inbound.single()
+                call.wire_size_bytes = inbound.wire_size_bytes
+                call.compression = self._encoding or "" if inbound.was_compressed else ""
+            awaitable = method.handler(call)
+            skin.calls.add(running)
+            self._running = running
+            self._channel.interrupt_when_gone(running)
+            return await self._run(method, awaitable, inbound)
+        except asyncio.CancelledError:
+            return self._cancelled(running)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _run(
+        self, method: RpcMethod, awaitable: Awaitable[Response], inbound: Inbound
+    ) -> _Failure | None:
         try:
             self._response = response = await awaitable
             return await self._write(method, response)
         except ClientGoneError:
             raise
-        except asyncio.CancelledError:
-            return self._cancelled(running)
         except _AnswerTooLargeError as error:
             return _refusal(error)
         except Exception as error:
@@ -157,39 +179,31 @@ class RpcExchange:
                 return _refusal(inbound.refusal)
             _log.exception("handler of %s failed", self._call.path)
             return _INTERNAL
-        finally:
-            if timer is not None:
-                timer.cancel()
 
     def _read_headers(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         metadata: dict[str, str | bytes] = {}
         for raw_name, value in headers:
-            name = raw_name.decode("latin-1").lower()
-            if name == "grpc-timeout":
-                timeout_s = parse_timeout_s(value.decode("latin-1"))
-                self._call.deadline = self._skin.options.now() + timeout_s
-            elif name == "grpc-encoding":
-                self._encoding = _message_encoding(value.decode("latin-1"))
-            elif name == "grpc-accept-encoding":
-                self._accepts = value.decode("latin-1")
-            elif name in _RESERVED or name.startswith((":", "grpc-")):
+            name = _NAMES.get(raw_name)
+            if name is None:
+                name = _known_name(raw_name)
+            if name in _RESERVED:
                 continue
+            if name.startswith("grpc-"):
+                self._read_own_header(name, value.decode("latin-1"))
             elif name.endswith("-bin"):
                 metadata[name] = decode_binary(name, value)
-            else:
+            elif name[:1] != ":":
                 metadata[name] = value.decode("latin-1")
         self._call.metadata = metadata
 
-    async def _read_single(self, inbound: Inbound) -> None:
-        call = self._call
-        timeout_s = None if call.deadline is None else call.deadline - self._skin.options.now()
-        try:
-            async with asyncio.timeout(timeout_s):
-                call.body = await inbound.single()
-        except TimeoutError:
-            raise DeadlineExceededError("deadline exceeded", reason="admission") from None
-        call.wire_size_bytes = inbound.wire_size_bytes
-        call.compression = self._encoding or "" if inbound.was_compressed else ""
+    def _read_own_header(self, name: str, value: str) -> None:
+        match name:
+            case "grpc-timeout":
+                self._call.deadline = self._skin.options.now() + parse_timeout_s(value)
+            case "grpc-encoding":
+                self._encoding = _message_encoding(value)
+            case "grpc-accept-encoding":
+                self._accepts = value
 
     def _cancelled(self, running: RunningCall) -> _Failure:
         match running.ending():
@@ -213,8 +227,10 @@ class RpcExchange:
     async def _write(self, method: RpcMethod, response: Response) -> _Failure | None:
         if response.status:
             return _Failure(response.status, response.message, response.trailers)
-        trailers = [(b"grpc-status", b"0"), *_lines(response.trailers)]
-        head = [_CONTENT_TYPE, _ACCEPTED, *_lines(response.headers)]
+        trailers = [_OK, *_lines(response.trailers)] if response.trailers else _OK_TRAILERS
+        head = [_CONTENT_TYPE, _ACCEPTED]
+        if response.headers:
+            head += _lines(response.headers)
         own = self._skin.own
         may_compress = own.compression == "gzip" and accepts_gzip(self._accepts)
         if may_compress:
@@ -298,6 +314,13 @@ def _message_encoding(name: str) -> Encoding | None:
     if known is None:
         raise UnsupportedError(f"grpc-encoding: expected identity, deflate or gzip, got '{name[:100]}'")
     return known
+
+
+def _known_name(raw: bytes) -> str:
+    name = raw.decode("latin-1").lower()
+    if len(_NAMES) < _MAX_NAMES and len(raw) <= _MAX_KNOWN_NAME_BYTES:
+        _NAMES[raw] = name
+    return name
 
 
 def _lines(pairs: Headers) -> list[tuple[bytes, bytes]]:

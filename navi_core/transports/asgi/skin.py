@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from navi_core.contracts.service import Call
 from navi_core.contracts.transport import Router, TransportOptions
 from navi_core.transports.asgi.channel import Scope
+from navi_core.transports.asgi.disconnects import DisconnectWatch
 from navi_core.transports.asgi.options import AsgiOptions
 from navi_core.transports.http_rules import DEADLINE_SLACK_S
 from navi_core.transports.in_flight import Ending, InFlight, RunningCall
@@ -33,6 +34,10 @@ class Skin:
     name: str
     calls: InFlight = field(default_factory=InFlight)
     is_draining: bool = False
+    watch: DisconnectWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watch = DisconnectWatch(self.own.disconnect_poll_ms / 1000.0)
 
     def watch_deadline(self, call: Call, running: RunningCall) -> asyncio.TimerHandle | None:
         """Interrupt a call some time after its deadline: no foreign server does it."""

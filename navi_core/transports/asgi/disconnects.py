@@ -1,0 +1,49 @@
+"""DisconnectWatch: looks for clients that have gone, for all calls of one application with one timer.
+
+A call that ends before the second look costs an entry in a set, not a timer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["DisconnectWatch"]
+
+
+class DisconnectWatch:
+    """Starts to watch what has run for one to two intervals. One event loop only.
+
+    Parameters
+    ----------
+    interval_s
+        Seconds between looks.
+    """
+
+    __slots__ = ("_fresh", "_ripe", "_timer", "interval_s")
+
+    def __init__(self, interval_s: float) -> None:
+        self.interval_s: Final = interval_s
+        self._fresh: set[Callable[[], None]] = set()
+        self._ripe: set[Callable[[], None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, begin: Callable[[], None]) -> None:
+        """Call ``begin`` unless it is discarded before."""
+        self._fresh.add(begin)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self.interval_s, self._look)
+
+    def discard(self, begin: Callable[[], None]) -> None:
+        """Forget it. Idempotent."""
+        self._fresh.discard(begin)
+        self._ripe.discard(begin)
+
+    def _look(self) -> None:
+        due, self._ripe, self._fresh = self._ripe, self._fresh, set()
+        self._timer = None
+        if self._ripe:
+            self._timer = asyncio.get_running_loop().call_later(self.interval_s, self._look)
+        for begin in due:
+            begin()
