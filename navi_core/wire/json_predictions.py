@@ -23,7 +23,7 @@ from navi_core.tensors import DType, dtype_of, string_array
 from navi_core.types import Array
 from navi_core.wire.tf_dtypes import tf_type_name
 
-__all__ = ["encode_predictions", "plain_values", "shortest_decimals", "write_document"]
+__all__ = ["array_for_orjson", "encode_predictions", "plain_values", "shortest_decimals", "write_document"]
 
 _BYTES_SUFFIX: Final = "_bytes"
 
@@ -81,21 +81,19 @@ def encode_predictions(outputs: Mapping[str, Array], *, row_form: bool) -> bytes
         _check_rows(outputs)
     document = partial(_document, outputs, row_form=row_form)
     arrays = list(outputs.values())
-    return _with_bare_words(document, arrays, row_form=row_form) or write_document(document, arrays)
+    if any(array.dtype.kind not in "fiub" for array in arrays):
+        return write_document(document, arrays)
+    text = orjson.dumps(document(_quick_values), option=orjson.OPT_SERIALIZE_NUMPY)
+    if b"null" not in text:  # everything is finite: that is told sooner by the text than by the numbers
+        return text
+    return _with_bare_words(text, arrays, row_form=row_form) or write_document(document, arrays)
 
 
-def _with_bare_words(
-    document: Callable[[Callable[[str, Array], Any]], dict[str, Any]],
-    arrays: Sequence[Array],
-    *,
-    row_form: bool,
-) -> bytes | None:
-    """Write a document of numbers, some of them not finite; None: it is no such document, or something is unusual.
+def _with_bare_words(text: bytes, arrays: Sequence[Array], *, row_form: bool) -> bytes | None:
+    """Put what is not finite into a document of numbers; None: something in it is unusual.
 
-    orjson writes ``null`` for what is not finite, and for nothing else here.
+    orjson has written ``null`` for it, and for nothing else here.
     """
-    if any(array.dtype.kind not in "fiub" for array in arrays) or all(map(_is_strict, arrays)):
-        return None
     if row_form and len(arrays) > 1:
         num_rows = len(arrays[0])
         flat = [np.reshape(array, (num_rows, -1)) for array in arrays]
@@ -103,7 +101,7 @@ def _with_bare_words(
     else:
         found = [array[~np.isfinite(array)] for array in arrays]
     words = [_BARE[str(value)] for values in found for value in values.astype(float).ravel()]
-    pieces = orjson.dumps(document(_quick_values), option=orjson.OPT_SERIALIZE_NUMPY).split(b"null")
+    pieces = text.split(b"null")
     if len(pieces) != len(words) + 1:  # an output's name has the word
         return None
     return b"".join(chain.from_iterable(zip(pieces, [*words, b""], strict=True)))
@@ -150,7 +148,15 @@ def _quick_values(name: str, array: Array) -> Any:
     """Return an array as orjson takes it: as it is, if it holds numbers."""
     if dtype_of(array) not in _PLAIN:
         return plain_values(name, array)
-    native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    return array_for_orjson(array)
+
+
+def array_for_orjson(array: Array) -> Any:
+    """Return an array of numbers or booleans as orjson takes it: contiguous, in the machine's byte order."""
+    dtype = array.dtype
+    if array.ndim and array.flags.c_contiguous and dtype.isnative and dtype.char not in "qQ":
+        return array
+    native = np.ascontiguousarray(array, dtype=dtype.newbyteorder("="))
     if native.dtype.char in "qQ":  # C's long long: orjson knows the type that is called int64 alone
         native = native.view(np.dtype(f"={native.dtype.kind}8"))
     return native if array.ndim else native.reshape(())[()]

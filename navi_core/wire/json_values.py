@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
 
@@ -75,6 +76,12 @@ def tensor_of(value: Any, spec: TensorSpec, *, has_bools: bool = True) -> Array:
     MismatchError
         The nesting is uneven or too deep, or a value is not of the wanted type.
     """
+    if not has_bools and type(value) is list and value and type(value[0]) is list:
+        size = len(value[0])
+        if size >= _LONG and type(value[0][0]) is not list:
+            rows = _packed_rows(value, size, spec.dtype)
+            if rows is not None:
+                return rows.reshape(len(value), size)
     shape: list[int] = []
     values: list[Any] = [value]
     while values and type(values[0]) is list:
@@ -91,18 +98,24 @@ def tensor_of(value: Any, spec: TensorSpec, *, has_bools: bool = True) -> Array:
     return _converted(values, spec.dtype).reshape(shape)
 
 
+_struct: Final = lru_cache(maxsize=64)(struct.Struct)
+
+
 def _packed_rows(rows: list[list[Any]], size: int, dtype: DType) -> Array | None:
-    """Convert lists of ``size`` scalars, none of them a boolean; None: something is unusual, or wrong."""
+    """Convert rows that should be lists of ``size`` numbers, without booleans; None: something is unusual, or wrong.
+
+    To pack a row finds out what it is: whatever is no list has no numbers in it, or is none.
+    """
     found = _PACKED.get(dtype)
     if found is None:
         return None
     code, lane = found
-    row_of = struct.Struct(f"<{size}{code}")
+    row_of = _struct(f"<{size}{code}")
     packed = bytearray(row_of.size * len(rows))
     try:
         for index, row in enumerate(rows):
             row_of.pack_into(packed, index * row_of.size, *row)
-    except (struct.error, OverflowError):
+    except (struct.error, OverflowError, TypeError):
         return None
     return np.frombuffer(packed, dtype=lane).astype(numpy_dtype(dtype), copy=False)
 

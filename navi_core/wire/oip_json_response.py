@@ -7,13 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
+import orjson
 
 from navi_core.errors import InvalidRequestError
 from navi_core.tensors import DType, string_array
 from navi_core.types import Array, Bytes, NamedArrays
-from navi_core.wire.json_predictions import shortest_decimals
+from navi_core.wire.json_predictions import array_for_orjson, shortest_decimals
 from navi_core.wire.oip_dtypes import OipType
 from navi_core.wire.oip_infer_response import output_type
 from navi_core.wire.oip_json_request import BINARY_SIZE
@@ -74,7 +74,11 @@ def encode_json_infer_response(
     """
     tensors: list[dict[str, Any]] = []
     tails: list[Bytes] = []
-    is_strict = True
+    has_tokens = nan_tokens and any(
+        array.dtype.kind == "f" and not np.isfinite(array).all()
+        for name, array in outputs.items()
+        if name not in binary
+    )
     for name, array in outputs.items():
         kind = output_type(name, array)
         tensor: dict[str, Any] = {"name": name, "datatype": kind.name, "shape": array.shape}
@@ -84,16 +88,16 @@ def encode_json_infer_response(
             if len(data):
                 tails.append(data)
         else:
-            tensor["data"] = _values(name, array, kind)
-            if nan_tokens and array.dtype.kind == "f" and not np.isfinite(array).all():
-                is_strict = False
+            tensor["data"] = _values(name, array, kind, as_list=has_tokens)
         tensors.append(tensor)
     document: dict[str, Any] = {"model_name": model, "model_version": str(version)}
     if request_id:
         document["id"] = request_id
     document["outputs"] = tensors
-    # msgspec writes what is not finite as null
-    text = msgspec.json.encode(document) if is_strict else json.dumps(document).encode()
+    if has_tokens:
+        text = json.dumps(document).encode()
+    else:  # orjson writes what is not finite as null
+        text = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return EncodedAnswer(
         [text, *tails],
         len(text) if tails else None,
@@ -101,8 +105,8 @@ def encode_json_infer_response(
     )
 
 
-def _values(name: str, array: Array, kind: OipType) -> list[Any]:
-    """Return an array as a flat list of what JSON has."""
+def _values(name: str, array: Array, kind: OipType, *, as_list: bool) -> Any:
+    """Return an array's values in a row, as a list or as orjson takes them."""
     if not kind.field:
         raise InvalidRequestError(
             f"sending {kind.name} data via JSON is not supported. "
@@ -119,5 +123,6 @@ def _values(name: str, array: Array, kind: OipType) -> list[Any]:
                 f"Please use the binary data format for output '{name}'",
                 tensor=name,
             ) from None
-    values: list[Any] = (shortest_decimals(flat) if kind.dtype is DType.FLOAT32 else flat).tolist()
-    return values
+    if not as_list:
+        return array_for_orjson(flat)
+    return (shortest_decimals(flat) if kind.dtype is DType.FLOAT32 else flat).tolist()

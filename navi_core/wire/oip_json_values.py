@@ -5,6 +5,8 @@ The lists may be nested or flat, row-major either way. Values are flattened leve
 
 from __future__ import annotations
 
+import struct
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
 
@@ -18,6 +20,8 @@ from navi_core.wire.oip_request import InputHead
 from navi_core.wire.oip_tensors import object_array
 
 __all__ = ["decode_data"]
+
+_struct: Final = lru_cache(maxsize=64)(struct.Struct)
 
 _WORDS: Final = {bool: "a boolean", int: "an integer", float: "a number", str: "a string", list: "an array"}
 
@@ -71,6 +75,10 @@ def _converted(values: list[Any], name: str, kind: OipType) -> Array:
     kinds = set(map(type, values))
     if dtype.kind == "f":
         _check_kinds(values, kinds, {int, float, type(None)}, "numbers", name, kind)
+        try:
+            return np.frombuffer(bytearray(_struct(f"<{len(values)}{dtype.char}").pack(*values)), dtype)
+        except (struct.error, OverflowError):  # null, or a number that is too large
+            pass
         try:
             with np.errstate(over="ignore"):  # too large for FP32 is infinite
                 return np.array(values, dtype=dtype)  # null is NaN

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DecodedJsonRequest:
     """A predict request with its tensors decoded.
 
@@ -47,7 +47,7 @@ class DecodedJsonRequest:
     row_form: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ParsedJsonRequest:
     """A predict request as JSON, not yet looked at.
 

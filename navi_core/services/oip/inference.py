@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from navi_core.contracts.planes import DataPlane, OffLoop, run_at_once
@@ -70,6 +70,12 @@ def model_ref(name: str, version: str) -> ModelRef:
     """
     if not name:
         raise InvalidRequestError("no model name in request")
+    return _ref(name, version)
+
+
+@lru_cache(maxsize=256)
+def _ref(name: str, version: str) -> ModelRef:
+    """Read a name and a version: the same few over and over."""
     if not version:
         return ModelRef(name)
     if not (version.isascii() and version.isdigit()) or len(version) > 19 or int(version) > _MAX_VERSION:

@@ -14,7 +14,7 @@ from navi_core.services.oip.inference import Answered, FailedRequest, Inference
 from navi_core.services.oip.options import OipOptions
 from navi_core.services.oip.rest_paths import INFER, target_of
 from navi_core.wire.oip_json_request import HEADER_LENGTH, json_length, parse_json_infer_request
-from navi_core.wire.oip_json_response import encode_json_infer_response
+from navi_core.wire.oip_json_response import EncodedAnswer, encode_json_infer_response
 from navi_core.wire.oip_request import ParsedInferRequest
 
 __all__ = ["RestInference"]
@@ -83,18 +83,12 @@ class RestInference:
             return self._failures.http(failed.error, failed.asked)
         release = answered.response.release
         binary = self._binary_outputs(answered)
-        size_bytes = sum(array.nbytes for name, array in answered.outputs.items() if name not in binary)
-        encode = partial(
-            encode_json_infer_response,
-            answered.outputs,
-            model=answered.response.model,
-            version=answered.response.version,
-            request_id=answered.request.id,
-            binary=binary,
-            nan_tokens=self._options.nan_tokens,
-        )
+        size_bytes = sum([array.nbytes for name, array in answered.outputs.items() if name not in binary])
         try:
-            encoded = await self._run(size_bytes)(encode)
+            if size_bytes < OFF_LOOP_BYTES:
+                encoded = self._encode(answered, binary)
+            else:
+                encoded = await self._run_off_loop(partial(self._encode, answered, binary))
         except NaviError as error:
             release()
             return self._failures.http(error, Asked(request_id=answered.request.id))
@@ -108,6 +102,16 @@ class RestInference:
             return Response(status=200, headers=headers, body=encoded.pieces, on_written=release)
         release()
         return Response(status=200, headers=headers, body=encoded.pieces)
+
+    def _encode(self, answered: Answered, binary: set[str]) -> EncodedAnswer:
+        return encode_json_infer_response(
+            answered.outputs,
+            model=answered.response.model,
+            version=answered.response.version,
+            request_id=answered.request.id,
+            binary=binary,
+            nan_tokens=self._options.nan_tokens,
+        )
 
     def _parse(self, call: Call) -> ParsedInferRequest:
         return parse_json_infer_request(

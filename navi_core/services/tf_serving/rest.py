@@ -120,7 +120,8 @@ class RestApi:
         except NaviError as error:
             self._plane.refused(None, error, service=self._service, transport=call.transport, method=verb)
             raise
-        ref = zero_as_newest(self._plane, ref)
+        if ref.version == 0:
+            ref = zero_as_newest(self._plane, ref)
         try:
             body = await self._inference.answer(call, verb, ref)
         except NaviError as error:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from navi_core.contracts.planes import OFF_LOOP_BYTES, DataPlane, ModelHandle, OffLoop
 from navi_core.contracts.service import Call
@@ -26,8 +25,6 @@ from navi_core.wire.json_results import encode_classes, encode_values
 from navi_core.wire.tensor_json import decode_parsed_request, parse_json_request
 
 __all__ = ["RestInference"]
-
-T = TypeVar("T")
 
 Encode = Callable[[InferenceResponse], bytes]
 """Makes the body of an answer; raises InvalidRequestError."""
@@ -102,7 +99,8 @@ class RestInference:
             The request is refused, which is counted here, or it failed.
         """
         asked = _Asked()
-        with ExitStack() as handles:
+        handles: list[ModelHandle] = []  # one, once the model is known
+        try:
             try:
                 decode = self._decode_tensors if verb == "predict" else self._decode_examples
                 handle, request, encode = await decode(call, verb, ref, handles, asked)
@@ -117,14 +115,14 @@ class RestInference:
                 raise
             answer = await handle.infer(request)
             try:
-                size_bytes = sum(array.nbytes for array in answer.outputs.values())
-                return await self._run(size_bytes, partial(encode, answer))
+                if sum([array.nbytes for array in answer.outputs.values()]) < OFF_LOOP_BYTES:
+                    return encode(answer)
+                return await self._run_off_loop(partial(encode, answer))
             finally:
                 answer.release()
-
-    async def _run(self, size_bytes: int, work: Callable[[], T]) -> T:
-        """Do what takes long elsewhere than on the loop."""
-        return await self._run_off_loop(work) if size_bytes >= OFF_LOOP_BYTES else work()
+        finally:
+            for handle in handles:
+                handle.__exit__(None, None, None)
 
     def _refused(self, ref: ModelRef, error: NaviError, call: Call, verb: str, asked: _Asked) -> None:
         self._plane.refused(
@@ -137,22 +135,30 @@ class RestInference:
         )
 
     async def _decode_tensors(
-        self, call: Call, verb: str, ref: ModelRef, handles: ExitStack, asked: _Asked
+        self, call: Call, verb: str, ref: ModelRef, handles: list[ModelHandle], asked: _Asked
     ) -> tuple[ModelHandle, InferenceRequest, Encode]:
-        """Return the model's handle, entered in ``handles``, the request, and what makes the answer.
+        """Return the model's handle, which is in ``handles`` to be given back, the request, and what makes the answer.
 
         The model is looked up when the document has been parsed, as in TensorFlow Serving: what is no
         JSON is said first.
         """
-        size_bytes = len(call.body)
-        parsed = await self._run(size_bytes, partial(parse_json_request, call.body))
+        body = call.body
+        is_small = len(body) < OFF_LOOP_BYTES
+        if is_small:
+            parsed = parse_json_request(body)
+        else:
+            parsed = await self._run_off_loop(partial(parse_json_request, body))
         asked.signature = parsed.signature
-        handle = handles.enter_context(self._plane.acquire(ref))
+        handle = self._plane.acquire(ref).__enter__()
+        handles.append(handle)
         name = parsed.signature or DEFAULT_SIGNATURE
         served = handle.signatures.get(name)
         if served is None:
             raise SignatureNotFoundError(name, model=handle.model, known=tuple(handle.signatures))
-        decoded = await self._run(size_bytes, partial(decode_parsed_request, parsed, served.inputs))
+        if is_small:
+            decoded = decode_parsed_request(parsed, served.inputs)
+        else:
+            decoded = await self._run_off_loop(partial(decode_parsed_request, parsed, served.inputs))
         request = self._request(call, verb, decoded.inputs, decoded.signature)
 
         def encode(answer: InferenceResponse) -> bytes:
@@ -161,12 +167,16 @@ class RestInference:
         return handle, request, encode
 
     async def _decode_examples(
-        self, call: Call, verb: str, ref: ModelRef, handles: ExitStack, asked: _Asked
+        self, call: Call, verb: str, ref: ModelRef, handles: list[ModelHandle], asked: _Asked
     ) -> tuple[ModelHandle, InferenceRequest, Encode]:
         method = _METHODS[verb]
-        decoded = await self._run(len(call.body), partial(decode_json_examples, call.body))
+        if len(call.body) < OFF_LOOP_BYTES:
+            decoded = decode_json_examples(call.body)
+        else:
+            decoded = await self._run_off_loop(partial(decode_json_examples, call.body))
         asked.signature = decoded.signature
-        handle = handles.enter_context(self._plane.acquire(ref))
+        handle = self._plane.acquire(ref).__enter__()
+        handles.append(handle)
         signature = find_signature(
             handle.signatures, decoded.signature, method, check_method_name=self._check_method_names
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -53,8 +54,12 @@ def target_of(match: Mapping[str, str]) -> ModelRef:
     model = match.get("model")
     if not model:
         raise InvalidRequestError("Missing model name in request.")
-    label = match.get("label")
-    digits = match.get("version")
+    return _target(model, match.get("version"), match.get("label"))
+
+
+@lru_cache(maxsize=256)
+def _target(model: str, digits: str | None, label: str | None) -> ModelRef:
+    """Decode a path's parts: the same few over and over."""
     version = None
     if digits:
         # a number of twenty digits and more is too large, and Python refuses to read very long ones
