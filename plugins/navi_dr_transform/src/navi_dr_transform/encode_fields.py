@@ -31,6 +31,7 @@ __all__ = [
     "add_strings",
     "field_header",
     "packed_string",
+    "set_header",
 ]
 
 Rows: TypeAlias = list[list[bytes | memoryview]]
@@ -80,6 +81,11 @@ def field_header(field: int, value_type: int, count: int) -> bytes:
     return _MAP.pack(wire.MAP, field, wire.I64, value_type, count)
 
 
+def set_header(field: int, count: int) -> bytes:
+    """Return the header of a field that is a set of ids."""
+    return _SET.pack(wire.SET, field, wire.I64, count)
+
+
 def packed_string(value: str | bytes) -> bytes:
     """Return a string as it is written: length and bytes."""
     data = value.encode() if isinstance(value, str) else value
@@ -95,9 +101,7 @@ def add_binary(rows: Rows, numbers: Numbers) -> None:
     if numbers.present is not None:
         chosen &= numbers.present
     ids = np.broadcast_to(numbers.ids.astype(">i8"), chosen.shape)[chosen]
-    _add_parts(
-        rows, ids, np.count_nonzero(chosen, axis=1), lambda n: _SET.pack(wire.SET, _BINARY, wire.I64, n)
-    )
+    _add_parts(rows, ids, np.count_nonzero(chosen, axis=1), lambda n: set_header(_BINARY, n))
 
 
 def add_continuous(rows: Rows, numbers: Numbers, form: RecordForm) -> None:

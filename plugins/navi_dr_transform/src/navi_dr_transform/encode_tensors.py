@@ -14,7 +14,7 @@ from navi_dr_transform import wire
 from navi_dr_transform.encode_columns import FeatureKey, is_missing
 from navi_dr_transform.encode_fields import Objects, RecordForm, Rows, field_header, packed_string
 
-__all__ = ["TensorForm", "add_tensors"]
+__all__ = ["TensorForm", "add_tensors", "number_frame"]
 
 TensorForm: TypeAlias = Literal["float", "double", "raw"]
 """Which member of GeneralTensor floats become: FloatTensor (all that Navi reads), DoubleTensor, or RawTypedTensor
@@ -138,10 +138,22 @@ def _block(value: Any, family: str, key: FeatureKey, tensor_form: TensorForm) ->
     return _text_block(array, family, key)
 
 
-def _number_blocks(rows: Array, family: str, key: FeatureKey, tensor_form: TensorForm) -> list[memoryview]:
-    """Write (rows, ...) numbers as so many GeneralTensors of one size, each a view of one array."""
-    member = _member(rows.dtype, family, key, tensor_form)
-    num_rows, shape = rows.shape[0], rows.shape[1:]
+def number_frame(
+    dtype: Any, shape: Sequence[int], family: str, key: FeatureKey, tensor_form: TensorForm
+) -> tuple[bytes, str, bytes]:
+    """Return what stands before and behind the numbers of a GeneralTensor, whatever they are.
+
+    Returns
+    -------
+    head, element, tail
+        ``element`` is NumPy's name for a number's bytes, which lie between the two.
+
+    Raises
+    ------
+    InvalidRequestError
+        The format has no such numbers, or not so many.
+    """
+    member = _member(dtype, family, key, tensor_form)
     count = int(np.prod(shape, dtype=np.int64))
     size_bytes = count * np.dtype(member.element).itemsize
     if size_bytes > 2**31 - 1:
@@ -153,11 +165,17 @@ def _number_blocks(rows: Array, family: str, key: FeatureKey, tensor_form: Tenso
     else:
         head = _LIST.pack(wire.LIST, wire.VALUES, member.code, count)
         tail = b"" if len(shape) == 1 else _shape_field(wire.SHAPE, shape)
-    head = _STRUCT.pack(wire.STRUCT, member.field) + head
-    tail += _STOPS
+    return _STRUCT.pack(wire.STRUCT, member.field) + head, member.element, tail + _STOPS
+
+
+def _number_blocks(rows: Array, family: str, key: FeatureKey, tensor_form: TensorForm) -> list[memoryview]:
+    """Write (rows, ...) numbers as so many GeneralTensors of one size, each a view of one array."""
+    num_rows, shape = rows.shape[0], rows.shape[1:]
+    head, element, tail = number_frame(rows.dtype, shape, family, key, tensor_form)
+    count = int(np.prod(shape, dtype=np.int64))
     layout = [
         ("head", "u1", (len(head),)),
-        ("values", member.element, (count,)),
+        ("values", element, (count,)),
         ("tail", "u1", (len(tail),)),
     ]
     out = np.empty(num_rows, np.dtype(layout))

@@ -8,6 +8,7 @@ another number of records. Import-light: NumPy only.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -23,20 +24,24 @@ from navi_core import (
     NamedArrays,
     TensorSpec,
 )
-from navi_dr_transform.encode import encode_records, encode_response
+from navi_dr_transform.encode import encode_records
 from navi_dr_transform.encode_columns import FeatureKey, id_of
 from navi_dr_transform.payload_encoder import PREDICTION_START, STOP, PayloadForm
+from navi_dr_transform.response_records import Column, Records, RecordTemplate, joined
 
 __all__ = ["ResponseEncoder", "ResponseFeatures", "ResponseWriter"]
 
 ResponseFeatures: TypeAlias = Mapping[str, Sequence[FeatureKey]]
 """A model's output -> the features that its columns become, by name or id."""
 
+_LIST_START: Final = b"\x0f\x00\x01\x0c"  # field 1, a list of structs
+_COUNT: Final = struct.Struct(">i").pack
+
 _KINDS: Final = {"b": "binary", "i": "discrete", "u": "discrete", "f": "continuous", "O": "strings"}
 
 
 class ResponseEncoder:
-    """Writes a model's outputs as DataRecords. Thread-safe: it never changes.
+    """Writes a model's outputs as DataRecords. Thread-safe: it only keeps the last template.
 
     The columns of an output that ``features`` names become scalar features: floats continuous, integers discrete, truths
     binary, strings string features. An output that it does not name is one feature of its own name: such a scalar where
@@ -59,8 +64,8 @@ class ResponseEncoder:
     """
 
     def __init__(self, outputs: Mapping[str, TensorSpec], features: ResponseFeatures, where: str) -> None:
-        self._outputs = tuple(outputs)
-        self._ids: dict[str, list[int]] = {}
+        self._ids: dict[str, tuple[int, ...]] = {}
+        self._kept: tuple[tuple[Column, ...], RecordTemplate] | None = None
         unknown = [name for name in features if name not in outputs]
         if unknown:
             known = ", ".join(f"'{name}'" for name in outputs)
@@ -83,7 +88,7 @@ class ResponseEncoder:
                     msg = f"expected every feature once, got '{key}' of '{taken[feature]}' and of '{name}' of {where}"
                     raise ModelLoadError(f"response_features: {msg}")
                 taken[feature] = name
-            self._ids[name] = ids
+            self._ids[name] = tuple(ids)
         self._named = frozenset(features)
 
     def batch(self, outputs: NamedArrays, num_records: int) -> bytes:
@@ -101,51 +106,71 @@ class ResponseEncoder:
         InferenceError
             An output does not have one row for each record, or cannot be written.
         """
+        written = self.records(outputs, num_records).data.data
+        return b"".join((_LIST_START, _COUNT(num_records), written, STOP))
+
+    def record(self, outputs: NamedArrays) -> bytes:
+        """Return the DataRecord of the only record that was asked about; raises as ``batch``."""
+        return self.records(outputs, 1).data.tobytes()
+
+    def records(self, outputs: NamedArrays, num_records: int) -> Records:
+        """Return the DataRecords of all records that were asked about; raises as ``batch``."""
+        columns, arrays = self._columns(outputs, num_records)
         try:
-            return encode_response(self._families(outputs, num_records), num_records=num_records)
+            if any(column.dtype.kind == "O" or column.dtype == np.uint64 for column in columns):
+                return joined(
+                    encode_records(_families(columns, arrays), num_records=num_records, tensor_form="raw")
+                )
+            return self._template(columns).write(arrays, num_records)
         except InvalidRequestError as error:
             raise InferenceError(
                 f"the model's answer cannot be written as DataRecords: {error.message}"
             ) from None
 
-    def record(self, outputs: NamedArrays) -> bytes:
-        """Return the DataRecord of the only record that was asked about; raises as ``batch``."""
-        try:
-            (record,) = encode_records(self._families(outputs, 1), num_records=1, tensor_form="raw")
-        except InvalidRequestError as error:
-            raise InferenceError(
-                f"the model's answer cannot be written as a DataRecord: {error.message}"
-            ) from None
-        return record
-
-    def _families(self, outputs: NamedArrays, num_records: int) -> dict[str, Any]:
-        scalars: dict[str, tuple[list[int], list[Array]]] = {}
-        tensors: dict[int, Array] = {}
-        for name in self._outputs:
+    def _columns(self, outputs: NamedArrays, num_records: int) -> tuple[tuple[Column, ...], dict[str, Array]]:
+        """Return what each output is, and its values as (records, features), tensors as they are."""
+        columns = []
+        arrays = {}
+        for name, ids in self._ids.items():
             array = outputs[name]
             if array.ndim == 0 or len(array) != num_records:
                 msg = f"output '{name}': expected a row for each of {num_records} records, got shape {array.shape}"
                 raise InferenceError(msg)
-            kind = array.dtype.kind
-            if kind not in _KINDS:  # floats of 16 bits that NumPy does not know itself
-                array, kind = array.astype(np.float32), "f"
-            ids = self._ids[name]
+            if array.dtype.kind not in _KINDS:  # floats of 16 bits that NumPy does not know itself
+                array = array.astype(np.float32)
+            family = _KINDS[array.dtype.kind]
             if name not in self._named and array.shape[1:] not in ((), (1,)):
-                tensors[ids[0]] = array
+                columns.append(Column(name, "tensors", ids, array.dtype, array.shape[1:]))
+                arrays[name] = array
                 continue
             if array.size != num_records * len(ids):
                 msg = f"output '{name}': expected {len(ids)} values for each record, got shape {array.shape}"
                 raise InferenceError(msg)
-            keys, columns = scalars.setdefault(_KINDS[kind], ([], []))
-            keys.extend(ids)
-            columns.append(array.reshape(num_records, len(ids)))
-        families: dict[str, Any] = {
-            family: (keys, columns[0] if len(columns) == 1 else np.hstack(columns))
-            for family, (keys, columns) in scalars.items()
-        }
-        if tensors:
-            families["tensors"] = tensors
-        return families
+            columns.append(Column(name, family, ids, array.dtype, (len(ids),)))
+            arrays[name] = array.reshape(num_records, len(ids))
+        return tuple(columns), arrays
+
+    def _template(self, columns: tuple[Column, ...]) -> RecordTemplate:
+        """Return the template for these outputs, which nearly always are those of the call before."""
+        kept = self._kept
+        if kept is not None and kept[0] == columns:
+            return kept[1]
+        template = RecordTemplate(columns)
+        self._kept = columns, template
+        return template
+
+
+def _families(columns: Sequence[Column], arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """Return outputs as the encoder of any records takes them."""
+    families: dict[str, Any] = {}
+    for column in columns:
+        array = arrays[column.name]
+        by_feature = families.setdefault(column.family, {})
+        if column.family == "tensors":
+            by_feature[column.ids[0]] = array
+        else:
+            by_feature.update(zip(column.ids, array.T, strict=True))
+    return families
 
 
 class ResponseWriter:
@@ -194,16 +219,19 @@ class ResponseWriter:
                     f"output '{name}': expected a row for each of {num_rows} records, got shape {array.shape}"
                 )
                 raise InferenceError(msg)
+        records = self._encoder.records(outputs, num_rows)
+        ends = [0, *records.ends.tolist()]
+        data = records.data.data
         responses = np.empty(len(row_ends), dtype=object)
         start = 0
         for index, stop in enumerate(row_ends.tolist()):
-            rows = {name: array[start:stop] for name, array in outputs.items()}
+            written = data[ends[start] : ends[stop]]
             if self._form == "batch":
-                responses[index] = self._encoder.batch(rows, stop - start)
+                responses[index] = b"".join((_LIST_START, _COUNT(stop - start), written, STOP))
             elif self._form == "prediction":
-                responses[index] = b"".join((PREDICTION_START, self._encoder.record(rows), STOP))
+                responses[index] = b"".join((PREDICTION_START, written, STOP))
             else:
-                responses[index] = self._encoder.record(rows)
+                responses[index] = bytes(written)
             start = stop
         return {self._name: responses}
 
