@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-__all__ = ["CORES_VARIABLE", "core_count", "process_cores", "quota_cores"]
+__all__ = ["CORES_VARIABLE", "core_count", "process_cores", "quota_cores", "worker_count"]
 
 CORES_VARIABLE: Final = "NAVI_CORES"
 """Overrules what is found. A worker's is its share of the cores."""
@@ -34,6 +34,11 @@ def core_count() -> int:
     return process_cores()
 
 
+def worker_count(said: int) -> int:
+    """Return how many workers a configuration means; 0: one for each core."""
+    return said or core_count()
+
+
 def process_cores(root: Path = _ROOT) -> int:
     """Return how many cores the process may run on, or its cgroup's quota where that is less; at least 1.
 
@@ -42,10 +47,8 @@ def process_cores(root: Path = _ROOT) -> int:
     root
         Where ``proc`` and ``sys`` are; for tests.
     """
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:  # macOS has none
-        cores = os.cpu_count() or 1
+    # macOS has no affinity
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = quota_cores(root)
     # half a core more is no core more: a thread too many waits for the next period
     return max(1, cores if quota is None else min(cores, int(quota)))

@@ -280,6 +280,10 @@ class Host:
         """Transport name -> where it listens."""
         return self._running.listeners.addresses
 
+    def models(self) -> Sequence[str]:
+        """Return the names of all models."""
+        return self._running.plane.models()
+
     @property
     def plane(self) -> HostDataPlane:
         """The data plane."""

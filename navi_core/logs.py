@@ -40,7 +40,11 @@ _NOISY: Final = ("aiohttp.access", "aiohttp.server", "aiohttp.web", "asyncio", "
 
 
 def configure_logging(
-    *, level: str = "info", log_format: LogFormat = "auto", stream: TextIO | None = None
+    *,
+    level: str = "info",
+    log_format: LogFormat = "auto",
+    stream: TextIO | None = None,
+    worker: int | None = None,
 ) -> None:
     """Send every event of the process to ``stream``.
 
@@ -56,6 +60,8 @@ def configure_logging(
         console when the stream is a terminal, JSON otherwise.
     stream
         None: stderr.
+    worker
+        The number of this process, of several that serve as one: it stands in every event. None: it has none.
 
     Raises
     ------
@@ -73,7 +79,7 @@ def configure_logging(
     form = resolved_format(log_format, stream)
     number = logging.getLevelNamesMapping()[level.upper()]
 
-    shared = _shared_processors()
+    shared = [*_shared_processors(), *([] if worker is None else [_of_worker(worker)])]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -137,6 +143,16 @@ def _shared_processors() -> Sequence[structlog.typing.Processor]:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+
+
+def _of_worker(worker: int) -> structlog.typing.Processor:
+    """Return what says in every event which worker it is from."""
+
+    def say(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["worker"] = worker
+        return event
+
+    return say
 
 
 def _rendering(form: str, *, colors: bool) -> Sequence[structlog.typing.Processor]:

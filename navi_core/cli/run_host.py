@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from navi_core.contracts.transport import Address
     from navi_core.host import Host
 
-__all__ = ["address_table", "run_host", "write_addresses"]
+__all__ = ["address_table", "cancelled", "loop_factory", "run_host", "write_addresses"]
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +43,7 @@ def run_host(
     *,
     address_file: Path | None = None,
     beside: Callable[[Host], Coroutine[Any, Any, None]] | None = None,
+    until: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Start a host, serve until a signal asks to stop, and stop in order.
 
@@ -57,6 +58,8 @@ def run_host(
         Where to write the addresses, once they are listened on.
     beside
         What else runs while the host does; it is cancelled when that stops.
+    until
+        Returns when the host should stop without any signal; None: never.
 
     Raises
     ------
@@ -64,15 +67,18 @@ def run_host(
         The host could not start; nothing is left open.
     """
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(host, address_file, beside))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(_serve(host, address_file, beside, until))
     finally:
         if address_file is not None:
             address_file.unlink(missing_ok=True)
 
 
 async def _serve(
-    host: Host, address_file: Path | None, beside: Callable[[Host], Coroutine[Any, Any, None]] | None
+    host: Host,
+    address_file: Path | None,
+    beside: Callable[[Host], Coroutine[Any, Any, None]] | None,
+    until: Callable[[], Coroutine[Any, Any, None]] | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
@@ -87,6 +93,7 @@ async def _serve(
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop, number)
     waiting = loop.create_task(told_to_stop.wait())
+    ends = None if until is None else loop.create_task(_set_after(until, told_to_stop))
     try:
         if not await _first(loop.create_task(host.start()), waiting):
             return
@@ -98,9 +105,11 @@ async def _serve(
             tasks.append(loop.create_task(beside(host)))
         await waiting
         for task in tasks:
-            await _cancelled(task)
+            await cancelled(task)
     finally:
-        await _cancelled(waiting)
+        await cancelled(waiting)
+        if ends is not None:
+            await cancelled(ends)
         overdue = _end_process_in(host.config.drain_timeout_s + _UNLOAD_TIMEOUT_S, status=1)
         await host.stop()
         overdue.cancel()
@@ -108,11 +117,16 @@ async def _serve(
     _end_process_in(_END_TIMEOUT_S, status=0)
 
 
+async def _set_after(until: Callable[[], Coroutine[Any, Any, None]], event: asyncio.Event) -> None:
+    await until()
+    event.set()
+
+
 async def _first(start: asyncio.Task[None], waiting: asyncio.Task[bool]) -> bool:
     """Wait for the start, unless a signal comes first; tell whether it is done."""
     await asyncio.wait({start, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if not start.done():
-        await _cancelled(start)
+        await cancelled(start)
         return False
     await start
     return True
@@ -128,7 +142,8 @@ async def _note_readiness(host: Host) -> None:
         log.info("ready")
 
 
-async def _cancelled(task: asyncio.Task[Any]) -> None:
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait for its end."""
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
@@ -154,7 +169,8 @@ def write_addresses(path: Path, addresses: Mapping[str, Sequence[Address]]) -> N
     Path(file.name).replace(path)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes event loops: uvloop's, where it is installed; None: asyncio's own."""
     try:
         import uvloop  # noqa: PLC0415 - not there on every platform
     except ImportError:

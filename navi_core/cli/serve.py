@@ -23,6 +23,7 @@ from navi_core.config.records import HostConfig
 from navi_core.config.single_files import name_single_files
 from navi_core.contracts.service import GRPC
 from navi_core.contracts.transport import Transport
+from navi_core.cores import worker_count
 from navi_core.errors import ConfigError
 from navi_core.logs import configure_logging
 from navi_core.plugins.registry import Registry
@@ -61,8 +62,22 @@ def make_command(state: CliState) -> click.Command:
             msg = f"expected a file in a directory that exists, got '{address_file}'"
             raise ConfigError(msg, path="--address-file")
         foreign = _foreign_transport(state.registry, built.config)
+        several = worker_count(built.config.workers) > 1
         configure_logging(level=values["log_level"], log_format=values["log_format"])
         _note(built, refused)
+        followed = line.followed
+        if several:
+            from navi_core.cli.run_workers import run_workers  # noqa: PLC0415 - only for several
+
+            run_workers(
+                built.config,
+                state.registry,
+                address_file=address_file,
+                beside=None if followed is None else lambda host: follow_model_config(host, followed),
+                log_level=values["log_level"],
+                log_format=values["log_format"],
+            )
+            return
         if foreign is not None:
             if line.followed is not None:
                 reason = "the server that hosts navi reads the configuration once"
@@ -81,7 +96,6 @@ def make_command(state: CliState) -> click.Command:
         from navi_core.cli.run_host import run_host  # noqa: PLC0415 - see above
         from navi_core.host import Host  # noqa: PLC0415 - see above
 
-        followed = line.followed
         run_host(
             Host(built.config, registry=state.registry),
             address_file=address_file,

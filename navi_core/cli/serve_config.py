@@ -131,12 +131,6 @@ def build_config(flags: ServeFlags, base: HostConfig, carries: Mapping[str, froz
         A list of the wrong length, a port that nothing listens on, or a wrong configuration; the text
         begins with the flag or the path.
     """
-    if flags.workers is not None and flags.workers > 1:
-        msg = (
-            f"expected 1, got {flags.workers}: one process serves everything, "
-            "and its models run on --max-blocking-threads threads"
-        )
-        raise ConfigError(msg, path="--workers")
     config = _with_host_flags(base, flags)
     config = replace(
         config, transports=_transports(config, flags, carries), models=_models(config.models, flags)
@@ -155,6 +149,7 @@ _HOST_FIELDS: Final = {
     "prometheus_port": "prometheus_port",
     "admin": "admin",
     "drain_timeout": "drain_timeout_s",
+    "workers": "workers",
     "max_message_bytes": "max_message_bytes",
     "memory_budget_bytes": "memory_budget_bytes",
     "max_blocking_threads": "run_threads",

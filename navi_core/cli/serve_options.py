@@ -18,6 +18,7 @@ from navi_core.config.records import (
     Port,
     PositiveFloat,
     PositiveInt,
+    WorkerNumber,
 )
 from navi_core.config.wording import describe, show
 
@@ -44,6 +45,18 @@ class Value(Parameter):
             self.fail(f"expected {describe(self._kind)}, got {show(value)}", param, ctx)
 
 
+class WorkerCount(Value):
+    """A number of workers, or ``auto``."""
+
+    def __init__(self) -> None:
+        super().__init__(WorkerNumber, "N")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; ``auto`` is 0."""
+        return super().convert("0" if value == "auto" else value, param, ctx)
+
+
+_WORKERS: Final = WorkerCount()
 _COUNT: Final = Value(PositiveInt, "N")
 _COUNT_OR_ZERO: Final = Value(NonNegativeInt, "N")
 _BYTES: Final = Value(PositiveInt, "BYTES")
@@ -82,7 +95,11 @@ def own_options() -> list[click.Option]:
             metavar="NAME",
             help="What to listen with; repeat it. [default: grpc, http]",
         ),
-        _option("--workers", type=_COUNT, help="Processes that serve; only 1."),
+        _option(
+            "--workers",
+            type=_WORKERS,
+            help="Processes that serve, behind one port; auto or 0: one for each core. [default: 1]",
+        ),
         _option("--admin/--no-admin", default=None, help="Allow operations that load and unload models."),
         _option(
             "--admin-token-file",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from navi_core.cli.tf_serving_models import ModelConfigFile
-    from navi_core.config.records import ModelConfig
-    from navi_core.host import Host
+    from navi_core.config.records import HostConfig, ModelConfig
+    from navi_core.contracts.planes import Admin
 
 __all__ = ["FOLLOW_FLAG", "follow_model_config"]
 
@@ -24,7 +24,25 @@ log = structlog.get_logger(__name__)
 FOLLOW_FLAG: Final = "--model-config-file-poll-wait-seconds"
 
 
-async def follow_model_config(host: Host, file: ModelConfigFile) -> None:
+class Followed(Protocol):
+    """A running host, or the parent of several workers."""
+
+    @property
+    def config(self) -> HostConfig:
+        """What it was started with."""
+        ...
+
+    @property
+    def admin(self) -> Admin:
+        """Admin operations."""
+        ...
+
+    def models(self) -> Sequence[str]:
+        """Return the names of all models."""
+        ...
+
+
+async def follow_model_config(host: Followed, file: ModelConfigFile) -> None:
     """Apply a file's models whenever it says something else; never returns.
 
     What is wrong with it is logged once, and changes nothing: the host goes on with what it has. A file that was
@@ -53,8 +71,8 @@ async def follow_model_config(host: Host, file: ModelConfigFile) -> None:
                 log.warning("model_config_file_refused", file=file.path, error=told)
 
 
-async def _apply(host: Host, file: ModelConfigFile, text: str, others: Sequence[ModelConfig]) -> None:
-    known = {name: host.admin.config_of(name) for name in host.plane.models()}
+async def _apply(host: Followed, file: ModelConfigFile, text: str, others: Sequence[ModelConfig]) -> None:
+    known = {name: host.admin.config_of(name) for name in host.models()}
     listed = read_models(file.path, "--model-config-file", text, known, file.defaults)
     if not listed:
         raise ConfigError(f"{file.path}: expected at least one model, got none", path="--model-config-file")

@@ -32,6 +32,7 @@ PositiveInt = Annotated[int, Meta(ge=1)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]
 # the upper bound keeps infinity away from timers, which cannot wait that long
 NonNegativeFloat = Annotated[float, Meta(ge=0, le=1e9)]
+WorkerNumber = Annotated[int, Meta(ge=0, le=1024)]
 PositiveFloat = Annotated[float, Meta(gt=0, le=1e9)]
 MessageBytes = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -354,6 +355,9 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     load_retry_interval_s, max_load_retries
         A failed load is tried again after this time, doubled each time up to five minutes; so often, or as
         long as the version is wanted where ``max_load_retries`` is None.
+    workers
+        Processes that ``navi-host serve`` starts, behind one port; 0: as many as there are cores. A host in process
+        is that process alone.
     default_deadline_ms
         Deadline of HTTP requests that bring none; 0: none.
     compat_metrics
@@ -384,6 +388,7 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     load_threads: PositiveInt = 2
     load_retry_interval_s: PositiveFloat = 5.0
     max_load_retries: NonNegativeInt | None = None
+    workers: WorkerNumber = 1
     default_deadline_ms: NonNegativeFloat = 30_000.0
     compat_metrics: tuple[Literal["navi", "tensorflow", "proton", "triton"], ...] = ()
 

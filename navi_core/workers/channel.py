@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -37,8 +37,7 @@ class Channel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; called by the loop."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's is one
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, too, and of another class
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; called by the loop."""

@@ -167,6 +167,9 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "openapi",
             "payloads",
             "plugins.builtin",
+            "workers.fleet",
+            "workers.ports",
+            "workers.supervisor",
             "routing",
         ),
     ),
@@ -238,6 +241,7 @@ MAY_IMPORT_ISLANDS = {
     "plugins.builtin": ("clients", "services", "transports", "converters"),
     "cli": ("bench", "clients", "wire"),  # the commands that are clients of a running host
     "models.batching_file": ("wire",),  # another server's parameters
+    "workers.ports": ("transports",),  # a port is reserved as it is bound
     "models.replay": ("wire",),  # recorded requests are in a protocol's own form
 }
 

@@ -73,7 +73,6 @@ WRONG = {
         ["-m", "a", "-m", "b", "--max-batch-size", "1"],
         "navi-host: --max-batch-size: expected 2 values, one for each --model-dir, got 1\n",
     ),
-    "workers": (["-m", "a", "--workers", "2"], "navi-host: --workers: expected 1, got 2"),
     "no TLS files": (
         ["-m", "a", "--ssl-dir", "/nowhere"],
         "navi-host: transports.grpc.tls: expected a PEM file, got '/nowhere/server.key', which is none\n",

@@ -100,7 +100,8 @@ HOST_ROWS = {
         {"plugins": (listener("depth", 3), listener("host", "::1")), "transport": ("both",)},
         {"transports": {"both": TransportSettings(host="::1", options={"depth": 3})}},
     ),
-    "workers 1": ({"workers": 1}, {"admin": False}),
+    "workers 1": ({"workers": 1}, {"workers": 1}),
+    "workers 3": ({"workers": 3}, {"workers": 3}),
 }
 
 
@@ -320,10 +321,6 @@ REFUSED = {
     "values of batching that do not fit": (
         {"batching": ("max_batch_rows=16", "allowed_batch_rows=[8]")},
         "batching.allowed_batch_rows[0]: expected the last row count to be at least max_batch_rows (16), got 8",
-    ),
-    "workers": (
-        {"workers": 2},
-        "--workers: expected 1, got 2: one process serves everything, and its models run on --max-blocking-threads threads",
     ),
     "rest port of nothing": (
         {"transport": ("grpc",), "rest_port": 1},

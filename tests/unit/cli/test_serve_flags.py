@@ -73,6 +73,7 @@ ROWS = {
     "--admin-token-file a --infer-token-file b": {"admin_token_file": "a", "infer_token_file": "b"},
     "--drain-timeout 5": {"drain_timeout": 5.0},
     "--workers 2": {"workers": 2},
+    "--workers auto": {"workers": 0},
     "--max-message-bytes 10 --memory-budget-bytes 20": {"max_message_bytes": 10, "memory_budget_bytes": 20},
     "": {},
 }

@@ -1,0 +1,88 @@
+"""One worker process: ``python -m navi_core.cli.run_worker``, started by the parent of several, never by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from navi_core.config.records import HostConfig
+from navi_core.errors import ConfigError, NaviError, PluginNotFoundError
+from navi_core.logs import configure_logging
+from navi_core.workers.seat import Seat, SeatOrders, seat_from_environment
+
+__all__ = ["main"]
+
+log = structlog.get_logger(__name__)
+
+_FAILED: Final = 1
+_USAGE: Final = 2
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def main() -> int:
+    """Serve as one worker until told to stop; return the exit status."""
+    seat = seat_from_environment()
+    if seat is None:
+        sys.stderr.write("'navi-host serve --workers N' starts this program: it is none to start by hand\n")
+        return _USAGE
+    orders = seat.orders
+    configure_logging(level=orders.log_level, log_format=orders.log_format, worker=orders.index)
+    _end_with_parent()
+    try:
+        return _run(seat, msgspec.json.decode(Path(orders.config).read_bytes(), type=HostConfig))
+    except (NaviError, OSError) as error:
+        fault = error if isinstance(error, NaviError) else NaviError(str(error))
+        with suppress(NaviError):
+            asyncio.run(_report(orders, fault))
+        return _USAGE if isinstance(error, ConfigError | PluginNotFoundError) else _FAILED
+
+
+def _run(seat: Seat, config: HostConfig) -> int:
+    from navi_core.cli.run_host import run_host  # noqa: PLC0415 - logs are set up before
+    from navi_core.host import Host  # noqa: PLC0415 - see above
+    from navi_core.plugins.discovery import discover  # noqa: PLC0415 - see above
+    from navi_core.plugins.registry import Registry  # noqa: PLC0415 - see above
+
+    registry = Registry(discover())
+    foreign = [name for name in config.transports if registry.transport(name).hosting == "hosts_us"]
+    if foreign:
+        from navi_core.cli.run_hosted import run_hosted  # noqa: PLC0415 - only for such transports
+
+        orders = seat.orders
+        return run_hosted(
+            registry.transport(foreign[0]), config, log_level=orders.log_level, log_format=orders.log_format
+        )
+    run_host(Host(config, registry=registry, seat=seat), until=seat.parent_gone)
+    return 0
+
+
+async def _report(orders: SeatOrders, fault: NaviError) -> None:
+    """Tell the parent why this worker cannot serve."""
+    seat = Seat(orders)
+    await seat.failed(fault)
+    await asyncio.sleep(0.1)  # the loop writes it
+    seat.leave()
+
+
+def _end_with_parent() -> None:
+    """Have the kernel ask this process to stop when the parent ends, however it does; on Linux."""
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:  # it ended just before
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
