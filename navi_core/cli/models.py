@@ -32,9 +32,9 @@ def make_command(state: CliState) -> click.Command:
         callback=models,
         params=[
             click.Argument(["name"], nargs=-1, required=False),
-            *endpoint_options("http://127.0.0.1:8501, or gRPC for other protocols"),
+            *endpoint_options("http://127.0.0.1:8501, or gRPC for protocols without a client over http"),
             json_option(),
         ],
         help="List models, versions and states of a running server: the models named, or all, which tf-serving lists "
-        "over http:// and oip over gRPC.",
+        "over http:// alone.",
     )

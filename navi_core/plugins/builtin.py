@@ -75,7 +75,9 @@ def navi_register_sources() -> Sequence[type[ModelSource]]:
 
 @hookimpl
 def navi_register_clients() -> Sequence[type[RemoteClient]]:
-    """Register the client that asks over HTTP with what Python brings."""
-    from navi_core.clients.tf_serving_http import TfServingHttpClient  # noqa: PLC0415 - imported when asked for
+    """Register the clients that ask over HTTP with what Python brings."""
+    from navi_core.clients.oip_http import OipHttpClient  # noqa: PLC0415 - imported when asked for
+    from navi_core.clients.proton_http import ProtonHttpClient  # noqa: PLC0415 - see above
+    from navi_core.clients.tf_serving_http import TfServingHttpClient  # noqa: PLC0415 - see above
 
-    return [TfServingHttpClient]
+    return [TfServingHttpClient, OipHttpClient, ProtonHttpClient]

@@ -76,11 +76,12 @@ def test_models__nobody_listens(command):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["models", "predict"])
+@pytest.mark.parametrize("name", ["models", "predict", "bench"])
 def test_a_protocol_that_no_client_speaks_is_one_sentence(command, name):
     done = command(name, "m", "--url", "oip+grpc://127.0.0.1")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("navi-host: no client is called 'oip+grpc' (installed: 'tf-serving+http')")
+    known = "'oip+http', 'proton+http', 'tf-serving+http'"
+    assert done.stderr.startswith(f"navi-host: no client is called 'oip+grpc' (installed: {known})")
 
 
 def test_models__somebody_listens_and_never_answers(command):

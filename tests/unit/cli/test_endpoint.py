@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from navi_core.cli.endpoint import connect, read_endpoint
+from navi_core.clients.oip_http import OipHttpClient
+from navi_core.clients.proton_http import ProtonHttpClient
 from navi_core.clients.tf_serving_http import TfServingHttpClient
 from navi_core.contracts.client import Endpoint, RemoteClient
 from navi_core.errors import ConfigError, PluginNotFoundError, UnsupportedError
@@ -62,6 +64,8 @@ URLS = {
     "http://a": (HTTP, "a", 8501, False),
     "http://a:80/": (HTTP, "a", 80, False),
     "https://[::1]:443": (HTTP, "::1", 443, True),
+    "oip+http://a": (OipHttpClient, "a", 8501, False),
+    "proton+https://a": (ProtonHttpClient, "a", 8501, True),
     "oip+grpc://a": (OIP, "a", 8001, False),
     "oip+grpcs://a:3": (OIP, "a", 3, True),
     "tf_serving+http://a": (HTTP, "a", 8501, False),
@@ -94,7 +98,8 @@ def test_without_a_url__the_first_scheme_that_has_a_client(registry):
         (None, ("grpc", "http"), registry, (GRPC, 8500)),
         (None, ("http", "grpc"), registry, (HTTP, 8501)),
         (None, ("grpc", "http"), alone, (HTTP, 8501)),
-        ("oip", ("http", "grpc"), registry, (OIP, 8001)),
+        ("oip", ("http", "grpc"), registry, (OipHttpClient, 8501)),
+        ("line", ("http", "lines"), registry, (LINES, 7)),
     ):
         client, endpoint = read_endpoint({**VALUES, "protocol": protocol}, known, schemes)
         assert (client, endpoint.port, endpoint.host) == (*expected, "127.0.0.1")
@@ -132,11 +137,12 @@ def test_a_wrong_url(read, text, expected):
     assert str(caught.value) == expected
 
 
-@pytest.mark.parametrize("text", ["ftp://a", "oip+http://a", "s3+grpc://a"])
+@pytest.mark.parametrize("text", ["ftp://a", "line+http://a", "s3+grpc://a"])
 def test_what_no_client_speaks__names_the_clients_and_what_brings_more(read, text):
     with pytest.raises(PluginNotFoundError) as caught:
         read(url=text)
-    assert "(installed: 'line+lines', 'oip+grpc', 'tf-serving+grpc', 'tf-serving+http')" in str(caught.value)
+    known = "'line+lines', 'oip+grpc', 'oip+http', 'proton+http', 'tf-serving+grpc', 'tf-serving+http'"
+    assert f"(installed: {known})" in str(caught.value)
     assert "pip install 'navi-core[client]'" in str(caught.value)
 
 
