@@ -1,10 +1,10 @@
 """What callers notice while a new version loads and takes over: p99 during swaps beside p99 between them.
 
-``navi-host serve`` runs a perceptron of 17 MB in each format, on every core but one; the load comes from the last one: gRPC
-Predict at a constant rate, each latency counted from when the request was due, so that waiting in line is seen. Every few
-seconds a new version appears. A swap lasts from when the host sees it until the old one is unloaded, by its log. Every
-answer is compared with the first one; no request may fail, and nobody may see an older version after a newer one (each
-connection looks at the version in its own answers).
+``navi-host serve`` runs a perceptron of 17 MB in each format, on every core but one; the load comes from the last one:
+gRPC Predict at a constant rate, each latency counted from when the request was due, so that waiting in line is seen.
+Every few seconds a new version appears. A swap lasts from when the host sees it until the old one is unloaded, by its
+log, and a quarter of a second more, in which the new one is cold. Every answer is compared with the first one; no
+request may fail, and no connection may be told of an older version than it knew when it asked.
 
     python benchmarks/swap.py [--only FORMAT]... [--swaps 10] [--rate 200] [--json FILE]
     python benchmarks/swap.py --serve-flag=--workers=2 --serve-flag=--rest-port=0
@@ -47,6 +47,7 @@ PREDICT = "/tensorflow.serving.PredictionService/Predict"
 CONNECTIONS = 4
 AIM = 1.5
 LIMIT_S = 90
+COLD_S = 0.25
 
 
 class Answers:
@@ -217,7 +218,7 @@ def summary(answers: Answers, swaps: list[tuple[float, float, float]], settled: 
     """Split the latencies into those of requests that were due during a swap and the others."""
     during, between = [], []
     for due, taken in zip(answers.due_s, answers.taken_ms, strict=True):
-        if any(begin - taken / 1000 <= due <= end for begin, end, _ in swaps):
+        if any(begin - taken / 1000 <= due <= end + COLD_S for begin, end, _ in swaps):
             during.append(taken)
         elif due > settled:
             between.append(taken)
@@ -262,7 +263,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=list(FORMATS))
     parser.add_argument("--swaps", type=int, default=10)
     parser.add_argument("--rate", type=float, default=200, help="requests a second")
-    parser.add_argument("--pause", type=float, default=1.5, help="seconds between swaps")
+    parser.add_argument("--pause", type=float, default=2.0, help="seconds between swaps")
     parser.add_argument(
         "--serve-flag", action="append", help="flags of navi-host serve instead of --rest-port=0"
     )
