@@ -1,10 +1,10 @@
-"""The process that may die: mutations through compiled kernels, input and rows flush against guard pages.
+"""The process that may die: mutations through compiled kernels, input, rows and scratch memory beside guard pages.
 
     python child.py FILE SEED FIRST COUNT EVERY
 
 FILE is shared with the parent: which request it is and which target stand in its first page, the request at the
 end of what follows, from before it is converted. Every EVERY-th request is kept with what became of it, in
-FILE.samples, for the plain twin to be asked about.
+FILE.samples, for the plain twin to be asked about; the others go to the kernels without the code around them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 from corpus import read_corpus
-from guard import PAGE, Guarded, array_at_end
+from guard import PAGE, Guarded
+from guarded import Direct, GuardedReports, GuardedRows, GuardedScan, unchecked
 from layouts import targets
 from mutations import MAX_BYTES, mutate
-from navi_dr_transform import _kernels
+from navi_dr_transform import _kernels, _report
 from navi_dr_transform import decoder as decoder_module
-from outcomes import MAX_ROWS, outcome
+from outcomes import outcome
 
 from navi_core import DecodeError
 
@@ -35,40 +36,11 @@ BLOCK = 1000
 """Mutations that share a generator: so many are made anew to find one again."""
 
 
-def unchecked(kernel: Any) -> Any:
-    """Return a kernel's entry point behind Numba's check of argument types: it takes views for bytes."""
-    (overload,) = kernel.overloads.values()
-    return overload.entry_point
-
-
-class GuardedRows:
-    """Rows for a target's tensors, each tensor's last row flush against a guard page."""
-
-    def __init__(self, decoder: Any) -> None:
-        self._decoder = decoder
-        self._regions = {
-            index: Guarded(MAX_ROWS * width * decoder.dtype(index).itemsize)
-            for index, width in decoder.widths.items()
-            if decoder.dtype(index).kind != "O"
-        }
-
-        self._made: dict[int, dict[int, Any]] = {}
-
-    def __call__(self, rows: int) -> dict[int, Any]:
-        """Return rows; they hold what the request before left."""
-        if rows not in self._made:
-            self._made[rows] = {
-                index: array_at_end(self._regions[index], (rows, width), self._decoder.dtype(index))
-                if index in self._regions
-                else np.empty((rows, width), object)
-                for index, width in self._decoder.widths.items()
-            }
-        return self._made[rows]
-
-
 def spans_of(decoder: Any, corpus: list[bytes]) -> list[tuple[int, int, int]]:
     """Return where records lie in those of the corpus that a decoder takes."""
-    found = []
+    found: list[tuple[int, int, int]] = []
+    if decoder is None:
+        return [(0, 0, 0)]
     for request in corpus:
         with contextlib.suppress(DecodeError):
             found += decoder.measure([request]).spans
@@ -80,8 +52,11 @@ def main() -> None:
     decoder_module._kernels = SimpleNamespace(  # noqa: SLF001 - what the decoder calls
         measure=unchecked(_kernels.measure), fill=unchecked(_kernels.fill)
     )
+    decoder_module._report = SimpleNamespace(report=unchecked(_report.report))  # noqa: SLF001
     chosen = targets()
-    rows = [GuardedRows(target.decoder) for target in chosen]
+    rows = [GuardedRows(target.decoder) if target.decoder else None for target in chosen]
+    report = GuardedReports()
+    direct = [Direct(target.decoder, report()) if target.decoder else None for target in chosen]
     corpus = read_corpus()
     spans = [spans_of(target.decoder, corpus) for target in chosen]
     file = os.open(path, os.O_RDWR)
@@ -101,7 +76,19 @@ def main() -> None:
             HEADER.pack_into(header, 0, number, size, which, number - first)
             told = number % every == 0 or number < len(corpus) * len(chosen)
             span = spans[which][number % len(spans[which])]
-            became = outcome(chosen[which].decoder, payload, rows[which], spans=span, told=told)
+            if not told and direct[which]:
+                direct[which](payload, span, counted=number % 8 == 0)
+                continue
+            became = outcome(
+                chosen[which].decoder,
+                payload,
+                rows[which],
+                spans=span,
+                told=told,
+                report=report,
+                scan=GuardedScan,
+                prefix=GuardedScan.prefix,
+            )
             if told:
                 samples.write(SAMPLE.pack(size, which, *span, became) + bytes(payload))
     HEADER.pack_into(header, 0, first + count, 0, 0, count)

@@ -39,12 +39,17 @@ _OTHERS = [
 ]
 
 
+REPORTED = (list(CONTINUOUS)[:3], list(DISCRETE)[:2])
+"""Continuous and discrete features whose values are counted."""
+
+
 @dataclass(frozen=True)
 class Target:
     """One way to read a request."""
 
     name: str
     decoder: Any
+    """None: the request is only passed over, in pieces."""
 
 
 def targets() -> list[Target]:
@@ -60,4 +65,4 @@ def targets() -> list[Target]:
         ):
             converter = load_converter(folder, {"base": "none", "tensors": tensors}, **more)
             made.append(Target(name, converter.decoder))
-    return made
+    return [*made, Target("scan", None)]

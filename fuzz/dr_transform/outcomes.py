@@ -7,11 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from layouts import REPORTED
+from navi_dr_transform import wire
 from navi_dr_transform.decoder import Measured
+from navi_dr_transform.reports import Reported, Reports
+from navi_dr_transform.thrift_service.scanner import Scan
 
 from navi_core import DecodeError
 
 MAX_ROWS = 512
+REPORTS = Reports(*REPORTED)
 
 
 def outcome(
@@ -21,13 +26,16 @@ def outcome(
     *,
     spans: Sequence[int] = (),
     told: bool = True,
+    report: Callable[[], Reported] = REPORTS.new,
+    scan: Callable[[int, int, int], Scan] = Scan,
+    prefix: Callable[[Any, int], Any] = lambda payload, stop: payload[:stop],
 ) -> bytes:
     """Convert one request; return a digest of the rows, or of what was said and where.
 
     Parameters
     ----------
     decoder
-        A ``Decoder``.
+        A ``Decoder``; None: the request is passed over, in pieces.
     payload
         Bytes, or a view of some.
     allocate
@@ -37,7 +45,13 @@ def outcome(
         is refused, its rows are asked for all the same, as if it had changed after it was measured.
     told
         False: only convert it, and say nothing.
+    report
+        Makes room for the values that are counted.
+    scan, prefix
+        Begins a scan, and gives the first bytes of a request to it.
     """
+    if decoder is None:
+        return _scanned(payload, scan, prefix)
     refusals = []
     try:
         measured = decoder.measure([payload])
@@ -47,6 +61,11 @@ def outcome(
             return _refused(refusals) if told else b""
         measured = Measured([payload], [tuple(spans)], np.array(spans[:1], np.int64))
     out: dict[int, Any] = {}
+    reported = report()
+    try:
+        decoder.report(measured, REPORTS, reported)
+    except DecodeError as error:
+        refusals.append(error)
     if measured.num_rows <= MAX_ROWS:
         out = (allocate or decoder.allocate)(measured.num_rows)
         try:
@@ -57,7 +76,24 @@ def outcome(
         return b""
     if refusals:
         return _refused(refusals)
-    return _digest(b"rows", measured.num_rows, *(_content(out[index]) for index in sorted(out)))
+    counted = (reported.counts.tobytes(), _content(reported.sums))
+    return _digest(b"rows", measured.num_rows, *counted, *(_content(out[index]) for index in sorted(out)))
+
+
+def _scanned(payload: Any, scan: Callable[[int, int, int], Scan], prefix: Callable[[Any, int], Any]) -> bytes:
+    """Pass over a struct whose bytes come in three pieces."""
+    size = len(payload)
+    seen: list[object] = []
+    passing = scan(wire.STRUCT, 0, size)
+    try:
+        for stop in (size // 3, size - size // 5, size):
+            ended = passing.go_on(prefix(payload, stop), stop)
+            seen.append((ended, passing.offset, passing.wanted))
+            if ended:
+                break
+    except DecodeError as error:
+        seen.append((error.offset, error.message))
+    return _digest(b"scanned", *seen)
 
 
 def _refused(errors: Sequence[DecodeError]) -> bytes:

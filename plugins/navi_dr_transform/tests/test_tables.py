@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from navi_dr_transform import _plan
-from navi_dr_transform._accelerate import INT, INTS, kernel
-from navi_dr_transform._memory import SMALL_INTS
+from navi_dr_transform._accelerate import INT, INTS, SMALL_INTS, kernel
 from navi_dr_transform._scatter import find
 from navi_dr_transform.feature_map import FeatureMap, Place
 from navi_dr_transform.layout import HOME, HomeTensor, Source

@@ -1,4 +1,4 @@
-"""Numba's decorators and types: with ``_disk_cache`` and ``_memory`` all that imports Numba, and the policy.
+"""Numba's decorators and types: with ``_disk_cache``, ``_parts`` and ``_intrinsics`` all that imports Numba, and the policy.
 
 Kernels have explicit signatures, so they are compiled, or loaded from the cache (``kernel_cache``), when
 ``_kernels`` is imported: while a model loads, never on the request path. They release the GIL.
@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from navi_dr_transform._disk_cache import compile_or_load
+from navi_dr_transform._parts import PartCompiler
 from navi_dr_transform.kernel_cache import cache_directory
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "INTS",
     "JIT",
     "PAYLOAD",
+    "SCRATCH",
+    "SMALL_INTS",
     "answers",
     "inner",
     "kernel",
@@ -39,6 +42,9 @@ PAYLOAD: Final = types.Bytes(types.uint8, 1, "C")
 """A ``bytes`` object: passed as it is, read in place."""
 INT: Final = types.int64
 INTS: Final = types.Array(types.int64, 1, "C", readonly=True)
+SMALL_INTS: Final = types.Array(types.int32, 1, "C", readonly=True)
+SCRATCH: Final = types.Array(types.int64, 1, "C")
+"""Memory of a kernel's own; its first element takes what is to be thrown away."""
 
 
 def answers(count: int) -> Any:
@@ -80,6 +86,7 @@ def inner(function: _F) -> _F:
         "error_model": "numpy",
         "no_cpython_wrapper": True,
         "no_cfunc_wrapper": True,
+        "pipeline_class": PartCompiler,
     }
     compiled: _F = numba.njit(**options)(function)
     return compiled

@@ -53,9 +53,9 @@ def count_record(payload: bytes, plan: Any, displacements: Any, scratch: Any, co
             for _ in range(count):
                 matched += is_wanted(plan, read_i64(payload, offset))
                 if kind == wire.ID_TENSORS:
-                    offset = open_tensor(payload, offset + 8)[1]
+                    offset = open_tensor(payload, offset + 8, scratch)[1]
                 else:
-                    offset = open_sparse(payload, offset + 8)[1]
+                    offset = open_sparse(payload, offset + 8, scratch)[1]
             put(counters, _plan.TENSORS, get(counters, _plan.TENSORS) + count)
             put(counters, _plan.MATCHED_TENSORS, get(counters, _plan.MATCHED_TENSORS) + matched)
         elif kind in (wire.IDS, wire.ID_DOUBLES, wire.ID_FLOATS, wire.ID_LONGS):

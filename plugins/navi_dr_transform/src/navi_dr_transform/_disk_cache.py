@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numba.core.caching
+import numba.core.runtime
 
 from navi_dr_transform.kernel_cache import (
     LoadedKernel,
@@ -28,6 +29,7 @@ __all__ = ["compile_or_load"]
 
 # Numba's declared types cover a part of it only
 _caching: Any = numba.core.caching
+_runtime: Any = numba.core.runtime
 
 
 def compile_or_load(function: Callable[..., Any], signature: Any, directory: Path | None) -> Any:
@@ -92,7 +94,9 @@ def _cache_in(directory: Path) -> Any:
 
         def load_overload(self, signature: Any, target: Any) -> Any:
             try:
-                return super().load_overload(signature, target)
+                # what Numba calls here fills the target with all that can be compiled, SciPy included
+                _runtime.rtsys.initialize(target)
+                return self._load_overload(signature, target)
             except Exception:  # whatever unpickling a damaged file brings: it is compiled and written anew
                 self._drop()
                 return None

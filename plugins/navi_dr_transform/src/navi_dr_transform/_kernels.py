@@ -17,12 +17,10 @@ from __future__ import annotations
 from typing import Any
 
 from navi_dr_transform import _plan, wire
-from navi_dr_transform._accelerate import INT, INTS, PAYLOAD, answers, inner, kernel
+from navi_dr_transform._accelerate import INT, INTS, PAYLOAD, SCRATCH, SMALL_INTS, answers, inner, kernel
 from navi_dr_transform._count import count_record
 from navi_dr_transform._embed import write_sparse, write_values
 from navi_dr_transform._memory import (
-    SCRATCH,
-    SMALL_INTS,
     copy_row,
     get,
     num_rows_of,
@@ -56,7 +54,7 @@ def measure(payload: bytes, form: int, plan: Any, scratch: Any) -> tuple[int, in
     plan
         (N,) int64. The frozen layout (``tables.freeze``).
     scratch
-        (``_plan.scratch_size``,) int64. **Written**; one thread at a time.
+        (``Frozen.scratch_size``,) int64. **Written**; one thread at a time.
 
     Returns
     -------
@@ -97,7 +95,7 @@ def measure(payload: bytes, form: int, plan: Any, scratch: Any) -> tuple[int, in
                 common = offset
             else:
                 count = wire.BEGIN
-                status, offset = skip(payload, offset, wire_type)
+                status, offset = skip(payload, offset, wire_type, scratch)
             if status != wire.OK:
                 return status, offset, 0, 0, 0
         for _ in range(count):  # called at one place: what is called is compiled into every place
@@ -112,27 +110,44 @@ def measure(payload: bytes, form: int, plan: Any, scratch: Any) -> tuple[int, in
 
 
 @inner
-def fill_tensors(payload: bytes, kind: int, offset: int, count: int, plan: Any, out: Any, row: int) -> None:
-    """Write those of a record's tensors that a layout asks for into their rows."""
+def fill_tensors(
+    payload: bytes, kind: int, offset: int, count: int, plan: Any, out: Any, row: int, scratch: Any
+) -> None:
+    """Write those of a record's tensors that a layout asks for into their rows.
+
+    Of an id that a field repeats the last one counts, and only that one is written: what a payload costs is bounded
+    by its bytes and the rows, not by their product.
+    """
+    embeddings = get(plan, _plan.EMBEDDINGS_AT)
+    end = embeddings + get(plan, _plan.NUM_EMBEDDINGS) * _plan.EMBEDDING_FIELDS
+    for at in range(embeddings, end, _plan.EMBEDDING_FIELDS):
+        put(scratch, get(plan, at + _plan.EMBEDDING_STATE) + _plan.LAST_VALUES, wire.ABSENT)
     for _ in range(count):
         feature_id = read_i64(payload, offset)
-        form = values = wire.BEGIN
-        coo = (0, 0, 0, 0, 0, 0, 0)
+        values = offset + 8
+        form = wire.NOT_NUMBERS
         if kind == wire.ID_TENSORS:
-            _, offset, form, values, _ = open_tensor(payload, offset + 8)
+            _, offset, form, values, _ = open_tensor(payload, values, scratch)
         else:
-            _, offset, coo = open_sparse(payload, offset + 8)
+            offset = open_sparse(payload, values, scratch)[1]
         # several tensors may share an id: Navi gives -1 to all whose names are unknown
-        for index in range(get(plan, _plan.NUM_EMBEDDINGS)):
-            at = get(plan, _plan.EMBEDDINGS_AT) + index * _plan.EMBEDDING_FIELDS
+        for at in range(embeddings, end, _plan.EMBEDDING_FIELDS):
             if get(plan, at + _plan.FEATURE_ID) == feature_id:
-                target = row_of(out, get(plan, at + _plan.EMBEDDING_TENSOR), row)
-                width = get(plan, at + _plan.EMBEDDING_WIDTH)
-                dtype = get(plan, at + _plan.EMBEDDING_DTYPE)
-                if kind == wire.ID_TENSORS:
-                    write_values(payload, form, values, target, width, dtype)
-                else:
-                    write_sparse(payload, coo, target, width, dtype)
+                state = get(plan, at + _plan.EMBEDDING_STATE)
+                put(scratch, state + _plan.LAST_VALUES, values)
+                put(scratch, state + _plan.LAST_FORM, form)
+    for at in range(embeddings, end, _plan.EMBEDDING_FIELDS):
+        state = get(plan, at + _plan.EMBEDDING_STATE)
+        values = get(scratch, state + _plan.LAST_VALUES)
+        if values >= 0:
+            target = row_of(out, get(plan, at + _plan.EMBEDDING_TENSOR), row)
+            width = get(plan, at + _plan.EMBEDDING_WIDTH)
+            dtype = get(plan, at + _plan.EMBEDDING_DTYPE)
+            if kind == wire.ID_TENSORS:
+                write_values(payload, get(scratch, state + _plan.LAST_FORM), values, target, width, dtype)
+            else:
+                coo = open_sparse(payload, values, scratch)[2]
+                write_sparse(payload, coo, target, width, dtype)
 
 
 @inner
@@ -161,7 +176,7 @@ def fill_record(
         kind = get(scratch, span)
         elements = get(scratch, span + 2)
         if kind in (wire.ID_TENSORS, wire.ID_SPARSE_TENSORS):
-            fill_tensors(payload, kind, elements, count, plan, out, row)
+            fill_tensors(payload, kind, elements, count, plan, out, row, scratch)
             continue
         source = source_of(field, kind)
         first = get(plan, _plan.SOURCES_AT + source)
@@ -221,7 +236,7 @@ def fill(
     first_row
         The first record's row.
     scratch
-        (``_plan.scratch_size``,) int64. **Written**; one thread at a time.
+        (``Frozen.scratch_size``,) int64. **Written**; one thread at a time.
     counters
         (0,) int64, or (``tables.NUM_COUNTERS``,): what came is **added**.
 
@@ -249,12 +264,16 @@ def fill(
     forget(plan, scratch)
     source = defaults
     offset = records
+    is_alone = num_records == 1
     # the common features come first, as a record of the template; one call, as in ``measure``
     for step in range(wire.ABSENT if common >= 0 else wire.BEGIN, num_records):
         is_common = step < 0
-        target = template if is_common else out
-        row = wire.ONLY_ROW if is_common else first_row + step
-        copy_template(plan, source, target, row)
+        target = template if is_common and not is_alone else out
+        row = first_row + (wire.BEGIN if is_alone else step)
+        if is_common and not is_alone:
+            row = wire.ONLY_ROW
+        if is_common or common < 0 or not is_alone:  # the only record is laid over them in its own row
+            copy_template(plan, source, target, row)
         at = common if is_common else offset
         status, end = fill_record(payload, at, plan, displacements, target, row, scratch)
         if status != wire.OK:

@@ -1,4 +1,4 @@
-"""Reads, writes and lookups of the kernels: intrinsics of one or two machine instructions, with plain twins.
+"""Reads, writes and lookups of the kernels: machine instructions (``_intrinsics``) or their twins (``_plain_memory``).
 
 Nothing else touches memory. Compiled, nothing here checks a bound: the kernels have checked a container once,
 and what is written goes to offsets that were proved to lie in their rows when the layout was frozen
@@ -11,22 +11,12 @@ each; the twin holds views of their bytes. ``row_of`` gives one row.
 
 from __future__ import annotations
 
-import ctypes
-import struct
-import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from llvmlite import ir
-from numba.core import cgutils
-from numba.extending import intrinsic
-
-from navi_dr_transform._accelerate import INT, INTS, JIT, PAYLOAD, types
+from navi_dr_transform._accelerate import JIT
 
 __all__ = [
-    "SCRATCH",
-    "SMALL_INTS",
     "copy_row",
     "get",
     "num_rows_of",
@@ -54,256 +44,6 @@ __all__ = [
     "write_i64_if",
     "write_u8",
 ]
-
-SCRATCH: Final = types.Array(types.int64, 1, "C")
-"""Memory of a kernel's own; its first element takes what is to be thrown away."""
-
-SMALL_INTS: Final = types.Array(types.int32, 1, "C", readonly=True)
-
-ROW_FIELDS: Final = 3  # address, bytes of a row, number of rows
-
-_UNSIGNED: Final = 2**64 - 1
-
-
-# --- compiled ---------------------------------------------------------------------------------------------
-
-
-def _data(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    make: Any = cgutils.create_struct_proxy
-    return make(kind)(context, builder, value).data
-
-
-def _load(bits: int, byteorder: str, result: Any) -> Any:
-    """Make an intrinsic that reads one number of ``bits`` from a payload at an offset."""
-
-    def read(_context: Any, _payload: Any, _offset: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            pointer = builder.gep(_data(context, builder, signature.args[0], arguments[0]), [arguments[1]])
-            raw = builder.load(builder.bitcast(pointer, ir.IntType(bits).as_pointer()))
-            raw.align = 1
-            value = builder.bswap(raw) if bits > 8 and byteorder != sys.byteorder else raw
-            if isinstance(result, types.Float):
-                return builder.bitcast(value, ir.DoubleType() if bits == 64 else ir.FloatType())
-            if bits == 64:
-                return value
-            widen = builder.sext if bits > 8 else builder.zext
-            return widen(value, ir.IntType(64))
-
-        return result(PAYLOAD, INT), generate
-
-    return intrinsic(read)
-
-
-def _store(target: Any, value_type: Any) -> tuple[Any, Any]:
-    """Make two intrinsics that write a number into a row: always, and where a condition holds.
-
-    The second has no branch: what is not wanted goes to the scratch memory.
-    """
-    byte = ir.IntType(8)
-
-    def emit(builder: Any, pointer: Any, value: Any) -> None:
-        if value.type != target:
-            value = (
-                builder.fptrunc(value, target) if target == ir.FloatType() else builder.trunc(value, target)
-            )
-        builder.store(value, builder.bitcast(pointer, target.as_pointer())).align = 1
-
-    def place(builder: Any, row: Any, offset: Any) -> Any:
-        return builder.gep(builder.inttoptr(row, byte.as_pointer()), [offset])
-
-    def write(_context: Any, _row: Any, _offset: Any, _value: Any) -> Any:
-        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            row, offset, value = arguments
-            emit(builder, place(builder, row, offset), value)
-            return context.get_dummy_value()
-
-        return types.void(INT, INT, value_type), generate
-
-    def write_if(_context: Any, _wanted: Any, _row: Any, _offset: Any, _value: Any, _scratch: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            wanted, row, offset, value, scratch = arguments
-            aside = builder.bitcast(_data(context, builder, signature.args[4], scratch), byte.as_pointer())
-            emit(builder, builder.select(wanted, place(builder, row, offset), aside), value)
-            return context.get_dummy_value()
-
-        return types.void(types.boolean, INT, INT, value_type, SCRATCH), generate
-
-    return intrinsic(write), intrinsic(write_if)
-
-
-def _get(_context: Any, array: Any, _index: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(
-            builder.gep(_data(context, builder, signature.args[0], arguments[0]), [arguments[1]])
-        )
-        return value if value.type == ir.IntType(64) else builder.sext(value, ir.IntType(64))
-
-    return types.int64(array, INT), generate
-
-
-def _put(_context: Any, _array: Any, _index: Any, _value: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, index, value = arguments
-        builder.store(value, builder.gep(_data(context, builder, signature.args[0], array), [index]))
-        return context.get_dummy_value()
-
-    return types.void(SCRATCH, INT, INT), generate
-
-
-def _wrapping_multiply(_context: Any, _left: Any, _right: Any) -> Any:
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.mul(*arguments)
-
-    return types.int64(INT, INT), generate
-
-
-def _shift_right(_context: Any, _value: Any, _bits: Any) -> Any:
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.lshr(*arguments)
-
-    return types.int64(INT, INT), generate
-
-
-def _copy_row(_context: Any, _target: Any, _source: Any, _size: Any) -> Any:
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        target, source, size = arguments
-        pointer = ir.IntType(8).as_pointer()
-        copy: Any = cgutils.raw_memcpy  # untyped
-        copy(builder, builder.inttoptr(target, pointer), builder.inttoptr(source, pointer), size, 1)
-        return context.get_dummy_value()
-
-    return types.void(INT, INT, INT), generate
-
-
-def _row_of(_context: Any, _rows: Any, _tensor: Any, _row: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows, tensor, row = arguments
-        data = _data(context, builder, signature.args[0], rows)
-        first = builder.mul(tensor, ir.Constant(tensor.type, ROW_FIELDS))
-        address = builder.load(builder.gep(data, [first]))
-        row_bytes = builder.load(builder.gep(data, [builder.add(first, ir.Constant(tensor.type, 1))]))
-        return builder.add(address, builder.mul(row, row_bytes))
-
-    return types.int64(INTS, INT, INT), generate
-
-
-def _row_field(field: int) -> Any:
-    """Make an intrinsic that answers what ``rows_of`` says about a tensor."""
-
-    def read(_context: Any, _rows: Any, _tensor: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            rows, tensor = arguments
-            at = builder.add(
-                builder.mul(tensor, ir.Constant(tensor.type, ROW_FIELDS)), ir.Constant(tensor.type, field)
-            )
-            return builder.load(builder.gep(_data(context, builder, signature.args[0], rows), [at]))
-
-        return types.int64(INTS, INT), generate
-
-    return intrinsic(read)
-
-
-def _address(array: Any) -> int:
-    try:  # a sixth of the time of the array's own interface, which is most of a small request's
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
-    except (TypeError, ValueError):  # read-only, or empty
-        address: int = array.__array_interface__["data"][0]
-        return address
-
-
-def _addresses(arrays: Sequence[Any]) -> Any:
-    fields: list[int] = []
-    for array in arrays:
-        num_rows, width = array.shape
-        fields += (_address(array), width * array.itemsize, num_rows)
-    return np.array(fields, dtype=np.int64)
-
-
-# --- plain ------------------------------------------------------------------------------------------------
-
-
-def _checked(memory: Any, offset: int, size: int) -> None:
-    if offset < 0 or offset + size > len(memory):
-        msg = f"access of {size} bytes at offset {offset} of {len(memory)} bytes"
-        raise IndexError(msg)
-
-
-def _unpack(code: str) -> Callable[[bytes, int], Any]:
-    """Make the plain twin of a read."""
-    layout = struct.Struct(code)
-
-    def read(payload: bytes, offset: int) -> Any:
-        _checked(payload, offset, layout.size)
-        return layout.unpack_from(payload, offset)[0]
-
-    return read
-
-
-def _pack(dtype: str) -> tuple[Any, Any]:
-    """Make the plain twins of a write."""
-    element: Any = np.dtype(dtype)
-
-    def write(row: Any, offset: int, value: Any) -> None:
-        _checked(row, offset, element.itemsize)
-        if element.kind in "iu":  # as machine integers: what does not fit wraps
-            data = (int(value) & (2 ** (8 * element.itemsize) - 1)).to_bytes(element.itemsize, sys.byteorder)
-        else:
-            data = np.asarray(value, np.float64).astype(element).tobytes()
-        row[offset : offset + element.itemsize] = data
-
-    def write_if(wanted: bool, row: Any, offset: int, value: Any, _scratch: Any) -> None:
-        if wanted:
-            write(row, offset, value)
-
-    return write, write_if
-
-
-def _plain_get(array: Any, index: int) -> int:
-    _checked(array, index, 1)
-    return int(array[index])
-
-
-def _plain_put(array: Any, index: int, value: int) -> None:
-    _checked(array, index, 1)
-    array[index] = value
-
-
-def _plain_multiply(left: int, right: int) -> int:
-    return left * right & _UNSIGNED
-
-
-def _plain_shift(value: int, bits: int) -> int:
-    return (value & _UNSIGNED) >> bits
-
-
-def _plain_copy(target: Any, source: Any, size: int) -> None:
-    _checked(target, 0, size)
-    _checked(source, 0, size)
-    target[:size] = source[:size]
-
-
-def _plain_row(rows: Any, tensor: int, row: int) -> Any:
-    _, views = rows[tensor]
-    _checked(views, row, 1)
-    return views[row]
-
-
-def _plain_row_bytes(rows: Any, tensor: int) -> int:
-    return int(rows[tensor][0])
-
-
-def _plain_num_rows(rows: Any, tensor: int) -> int:
-    return len(rows[tensor][1])
-
-
-def _views(arrays: Sequence[Any]) -> Any:
-    # each row is memory of its own: what is written cannot reach another
-    return [
-        (array.shape[1] * array.itemsize, [memoryview(row).cast("B") for row in array]) for array in arrays
-    ]
-
-
-# --- the names that kernels use ------------------------------------------------------------------------------
 
 if TYPE_CHECKING:
 
@@ -335,52 +75,60 @@ if TYPE_CHECKING:
     def rows_of(arrays: Sequence[Any]) -> Any: ...
 
 elif JIT:
-    read_u8 = _load(8, "big", types.int64)
-    read_i16 = _load(16, "big", types.int64)
-    read_i32 = _load(32, "big", types.int64)
-    read_i64 = _load(64, "big", types.int64)
-    read_f32 = _load(32, "big", types.float32)
-    read_f64 = _load(64, "big", types.float64)
-    read_raw_i32 = _load(32, "little", types.int64)
-    read_raw_i64 = _load(64, "little", types.int64)
-    read_raw_f32 = _load(32, "little", types.float32)
-    read_raw_f64 = _load(64, "little", types.float64)
-    write_f32, write_f32_if = _store(ir.FloatType(), types.float64)
-    write_f64, _ = _store(ir.DoubleType(), types.float64)
-    write_i64, write_i64_if = _store(ir.IntType(64), types.int64)
-    write_i32, _ = _store(ir.IntType(32), types.int64)
-    write_u8, _ = _store(ir.IntType(8), types.int64)
-    get = intrinsic(_get)
-    put = intrinsic(_put)
-    wrapping_multiply = intrinsic(_wrapping_multiply)
-    shift_right = intrinsic(_shift_right)
-    copy_row = intrinsic(_copy_row)
-    row_of = intrinsic(_row_of)
-    row_bytes_of = _row_field(1)
-    num_rows_of = _row_field(2)
-    rows_of = _addresses
+    from navi_dr_transform._intrinsics import (
+        copy_row,
+        get,
+        num_rows_of,
+        put,
+        read_f32,
+        read_f64,
+        read_i16,
+        read_i32,
+        read_i64,
+        read_raw_f32,
+        read_raw_f64,
+        read_raw_i32,
+        read_raw_i64,
+        read_u8,
+        row_bytes_of,
+        row_of,
+        rows_of,
+        shift_right,
+        wrapping_multiply,
+        write_f32,
+        write_f32_if,
+        write_f64,
+        write_i32,
+        write_i64,
+        write_i64_if,
+        write_u8,
+    )
 else:
-    read_u8 = _unpack(">B")
-    read_i16 = _unpack(">h")
-    read_i32 = _unpack(">i")
-    read_i64 = _unpack(">q")
-    read_f32 = _unpack(">f")
-    read_f64 = _unpack(">d")
-    read_raw_i32 = _unpack("<i")
-    read_raw_i64 = _unpack("<q")
-    read_raw_f32 = _unpack("<f")
-    read_raw_f64 = _unpack("<d")
-    write_f32, write_f32_if = _pack("f4")
-    write_f64, _ = _pack("f8")
-    write_i64, write_i64_if = _pack("i8")
-    write_i32, _ = _pack("i4")
-    write_u8, _ = _pack("u1")
-    get = _plain_get
-    put = _plain_put
-    wrapping_multiply = _plain_multiply
-    shift_right = _plain_shift
-    copy_row = _plain_copy
-    row_of = _plain_row
-    row_bytes_of = _plain_row_bytes
-    num_rows_of = _plain_num_rows
-    rows_of = _views
+    from navi_dr_transform._plain_memory import (
+        copy_row,
+        get,
+        num_rows_of,
+        put,
+        read_f32,
+        read_f64,
+        read_i16,
+        read_i32,
+        read_i64,
+        read_raw_f32,
+        read_raw_f64,
+        read_raw_i32,
+        read_raw_i64,
+        read_u8,
+        row_bytes_of,
+        row_of,
+        rows_of,
+        shift_right,
+        wrapping_multiply,
+        write_f32,
+        write_f32_if,
+        write_f64,
+        write_i32,
+        write_i64,
+        write_i64_if,
+        write_u8,
+    )

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from navi_dr_transform import wire
+
 # --- element types of tensors --------------------------------------------------------------------------------
 
 F32: Final = 0
@@ -46,7 +48,10 @@ CATEGORIES: Final = 10  # sparse features: index of the pass-like fields of the 
 LONGEST: Final = 11  # sparse features: bytes of the longest category
 PASS_FIELDS: Final = 12
 
-# what a sparse feature's slot points to instead of a place: the number of its columns, then their places
+# what a sparse feature's slot points to instead of a place
+NUM_COLUMNS: Final = 0
+FEATURE_STATE: Final = 1  # index in the scratch memory: where the last one of this id begins in the field
+COLUMNS: Final = 2  # their places
 
 # what a category's slot points to (0: nothing)
 CATEGORY_FEATURE: Final = 0
@@ -59,7 +64,8 @@ FEATURE_ID: Final = 0
 EMBEDDING_TENSOR: Final = 1
 EMBEDDING_WIDTH: Final = 2
 EMBEDDING_DTYPE: Final = 3
-EMBEDDING_FIELDS: Final = 4
+EMBEDDING_STATE: Final = 4  # index in the scratch memory
+EMBEDDING_FIELDS: Final = 5
 
 # --- scratch: one int64 array -------------------------------------------------------------------------------------
 
@@ -68,7 +74,9 @@ FIELD_SPAN: Final = 3
 NUM_FIELDS: Final = 16
 DIGITS_AT: Final = FIELDS_AT + FIELD_SPAN * NUM_FIELDS  # of an integer category, in decimal
 NUM_DIGITS: Final = 20
-STATES_AT: Final = DIGITS_AT + NUM_DIGITS  # of each pass, what the previous record was
+STACK_AT: Final = DIGITS_AT + NUM_DIGITS  # of containers that are passed over: values left, their types
+STACK_LEVEL: Final = 3
+STATES_AT: Final = STACK_AT + STACK_LEVEL * wire.MAX_DEPTH  # of each pass, what the previous record was
 
 # the state of a pass
 LAST_KIND: Final = 0
@@ -76,6 +84,11 @@ LAST_COUNT: Final = 1
 LAST_OFFSET: Final = 2
 PROGRAM_SIZE: Final = 3  # entries of the program; -1: there is none
 STATE_FIELDS: Final = 4
+
+# the state of an embedding: the last tensor of its id in a field
+LAST_VALUES: Final = 0  # where its values begin, of a sparse one where itself begins; -1: none came
+LAST_FORM: Final = 1
+EMBEDDING_STATE_FIELDS: Final = 2
 
 # --- counters -------------------------------------------------------------------------------------------------------
 
@@ -89,6 +102,6 @@ MAX_PROGRAM: Final = 4096
 """Elements of a field that a program is made for; longer fields are looked up each time."""
 
 
-def scratch_size(num_passes: int) -> int:
-    """Return the elements of the scratch memory."""
+def programs_end(num_passes: int) -> int:
+    """Return where the states of embeddings and sparse features begin in the scratch memory."""
     return STATES_AT + num_passes * (STATE_FIELDS + MAX_PROGRAM)

@@ -13,11 +13,11 @@ An empty container's element types are not looked at: some writers leave them at
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from navi_dr_transform import wire
+from navi_dr_transform import _plan, wire
 from navi_dr_transform._accelerate import inner
-from navi_dr_transform._memory import read_i16, read_i32, read_u8
+from navi_dr_transform._memory import get, put, read_i16, read_i32, read_u8
 
 __all__ = ["fixed_size", "min_size", "open_field", "open_list", "open_map", "open_string", "skip"]
 
@@ -126,8 +126,8 @@ def open_map(payload: bytes, offset: int, key_type: int, value_type: int) -> tup
 
 
 @inner
-def skip(payload: bytes, offset: int, wire_type: int) -> tuple[int, int]:
-    """Pass over one value of a type that came from the wire."""
+def skip(payload: bytes, offset: int, wire_type: int, scratch: Any) -> tuple[int, int]:
+    """Pass over one value of a type that came from the wire; the scratch memory keeps what is open."""
     size = fixed_size(wire_type)
     if size > 0:
         if size > len(payload) - offset:
@@ -136,7 +136,7 @@ def skip(payload: bytes, offset: int, wire_type: int) -> tuple[int, int]:
     if wire_type == wire.STRING:
         status, offset, length = open_string(payload, offset)
         return status, offset + length
-    return skip_nested(payload, offset, wire_type)
+    return skip_nested(payload, offset, wire_type, scratch)
 
 
 @inner
@@ -178,7 +178,7 @@ def open_any(payload: bytes, offset: int, wire_type: int) -> tuple[int, int, int
 
 
 @inner
-def skip_nested(payload: bytes, offset: int, wire_type: int) -> tuple[int, int]:
+def skip_nested(payload: bytes, offset: int, wire_type: int, scratch: Any) -> tuple[int, int]:
     """Pass over one value that may hold others.
 
     Open containers are kept on a stack of bounded height, not by recursion: a payload must not choose
@@ -186,8 +186,8 @@ def skip_nested(payload: bytes, offset: int, wire_type: int) -> tuple[int, int]:
     the payload's length.
     """
     # a level is (values left, first type, second type); a struct has -1 values left
-    stack = np.empty((wire.MAX_DEPTH, 3), dtype=np.int64)
     depth = 0
+    level = _plan.STACK_AT
     while True:
         if wire_type == wire.STRUCT or wire_type >= wire.MAP:
             if wire_type > wire.LIST:
@@ -195,15 +195,16 @@ def skip_nested(payload: bytes, offset: int, wire_type: int) -> tuple[int, int]:
             if depth == wire.MAX_DEPTH:
                 return wire.TOO_DEEP, offset
             if wire_type == wire.STRUCT:
-                stack[depth, 0] = -1
+                put(scratch, level, wire.ABSENT)
             else:
                 status, offset, count, first_type, second_type = open_any(payload, offset, wire_type)
                 if status != wire.OK:
                     return status, offset
-                stack[depth, 0] = count
-                stack[depth, 1] = first_type
-                stack[depth, 2] = second_type
+                put(scratch, level, count)
+                put(scratch, level + 1, first_type)
+                put(scratch, level + 2, second_type)
             depth += 1
+            level += _plan.STACK_LEVEL
         elif wire_type == wire.STRING:
             status, offset, length = open_string(payload, offset)
             if status != wire.OK:
@@ -218,11 +219,12 @@ def skip_nested(payload: bytes, offset: int, wire_type: int) -> tuple[int, int]:
             offset += size
 
         while depth > 0:
-            left = stack[depth - 1, 0]
+            top = level - _plan.STACK_LEVEL
+            left = get(scratch, top)
             if left > 0:
                 # pairs count two values: the key's turn comes while an even number is left
-                wire_type = stack[depth - 1, 1] if left % 2 == 0 else stack[depth - 1, 2]
-                stack[depth - 1, 0] = left - 1
+                wire_type = get(scratch, top + 1 + (left & 1))
+                put(scratch, top, left - 1)
                 break
             if left < 0:
                 status, offset, wire_type, _ = open_field(payload, offset)
@@ -231,5 +233,6 @@ def skip_nested(payload: bytes, offset: int, wire_type: int) -> tuple[int, int]:
                 if wire_type != wire.STOP:
                     break
             depth -= 1
+            level = top
         if depth == 0:
             return wire.OK, offset

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from navi_dr_transform import _plan, wire
-from navi_dr_transform._accelerate import INT, INTS, PAYLOAD, answers, inner, kernel, types
-from navi_dr_transform._memory import SCRATCH, get, read_f32, read_f64, read_i64
+from navi_dr_transform._accelerate import INT, INTS, PAYLOAD, SCRATCH, answers, inner, kernel, types
+from navi_dr_transform._memory import get, read_f32, read_f64, read_i64
 from navi_dr_transform._walk import walk_record
 
 __all__ = ["report"]
@@ -110,7 +110,7 @@ def report(
     plan
         (N,) int64. The frozen layout.
     scratch
-        (``_plan.scratch_size``,) int64. **Written**; one thread at a time.
+        (``Frozen.scratch_size``,) int64. **Written**; one thread at a time.
     lookups
         (M,) int64. Number of ids of continuousFeatures and of discreteFeatures, then, of either part, the ids,
         increasing, and their rows.

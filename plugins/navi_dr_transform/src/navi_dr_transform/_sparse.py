@@ -125,14 +125,14 @@ def scatter_values(
     key_type: int,
     value_type: int,
     feature_id: int,
-    is_known: int,
+    is_written: int,
     plan: Any,
     displacements: Any,
     at: int,
     row: Any,
     scratch: Any,
 ) -> int:
-    """Write the values of one sparse feature whose categories have columns; returns the byte after it."""
+    """Write the values of one sparse feature, or only pass over them; returns the byte after it."""
     dtype = get(plan, at + _plan.DTYPE)
     one = get(plan, at + _plan.ONE)
     for _ in range(count):
@@ -149,9 +149,9 @@ def scatter_values(
                 value = read_i32(payload, offset)
             else:
                 value = read_i64(payload, offset)
-            length = write_digits(scratch, value) if is_known else wire.BEGIN
+            length = write_digits(scratch, value) if is_written else wire.BEGIN
             offset += fixed_size(key_type)
-        if is_known:
+        if is_written:
             place = find_category(payload, scratch, text, length, feature_id, plan, displacements, at)
             if place >= 0:
                 if value_type == wire.DOUBLE:
@@ -180,46 +180,46 @@ def scatter_sparse(
     """Write a field's sparse features into a row.
 
     A feature takes the place of what came for its id before, in common features or in this field, as a whole:
-    the columns of categories that it lacks get their default.
+    the columns of categories that it lacks get their default. So only the last one of an id is written, however
+    often a field repeats it; which one that is is known when all were passed over.
     """
     at = _plan.PASSES_AT + _plan.PASS_FIELDS * index
     dtype = get(plan, at + _plan.DTYPE)
     default = get(plan, at + _plan.DEFAULT)
-    for _ in range(count):
-        key = read_i64(payload, offset)
-        slot = find(plan, displacements, at, key)
-        is_known = int(get(plan, slot) == key)
-        if is_known:
-            columns = get(plan, slot + 1)
-            for column in range(columns + 1, columns + 1 + get(plan, columns)):
-                write_bits(row, get(plan, column), dtype, default)
-        if kind == wire.ID_SETS:
-            length = read_i32(payload, offset + 9)
+    first = offset
+    for is_second_time in range(2):
+        offset = first
+        for _ in range(count):
+            key = read_i64(payload, offset)
+            slot = find(plan, displacements, at, key)
+            is_written = wire.BEGIN
+            if get(plan, slot) == key:
+                feature = get(plan, slot + 1)
+                state = get(plan, feature + _plan.FEATURE_STATE)
+                if not is_second_time:
+                    put(scratch, state, offset)
+                elif get(scratch, state) == offset:
+                    is_written = wire.ONE
+                    columns = feature + _plan.COLUMNS
+                    for column in range(columns, columns + get(plan, feature + _plan.NUM_COLUMNS)):
+                        write_bits(row, get(plan, column), dtype, default)
+            if kind == wire.ID_SETS:
+                key_type = set_type(field)
+                value_type = wire.STOP
+                length = read_i32(payload, offset + 9)
+                offset += 13
+            else:
+                key_type, value_type = map_types(field)
+                length = read_i32(payload, offset + 10)
+                offset += 14
             offset = scatter_values(
                 payload,
-                offset + 13,
-                length,
-                set_type(field),
-                wire.STOP,
-                key,
-                is_known,
-                plan,
-                displacements,
-                at,
-                row,
-                scratch,
-            )
-        else:
-            key_type, value_type = map_types(field)
-            length = read_i32(payload, offset + 10)
-            offset = scatter_values(
-                payload,
-                offset + 14,
+                offset,
                 length,
                 key_type,
                 value_type,
                 key,
-                is_known,
+                is_written,
                 plan,
                 displacements,
                 at,

@@ -5,6 +5,8 @@ The rules are those of ``_protocol``.
 
 from __future__ import annotations
 
+from typing import Any
+
 from navi_dr_transform import wire
 from navi_dr_transform._accelerate import inner
 from navi_dr_transform._memory import read_i32, read_i64
@@ -56,13 +58,15 @@ def raw_form(data_type: int) -> tuple[int, int]:
 
 
 @inner
-def skip_rest(payload: bytes, start: int, offset: int, wire_type: int, is_shape: int) -> tuple[int, int]:
+def skip_rest(
+    payload: bytes, start: int, offset: int, wire_type: int, is_shape: int, scratch: Any
+) -> tuple[int, int]:
     """Pass over a field that has no values: the shape, which must be one, or an unknown field.
 
     ``start`` is the field's first byte, ``offset`` its value's.
     """
     if not is_shape:
-        return skip(payload, offset, wire_type)
+        return skip(payload, offset, wire_type, scratch)
     if wire_type != wire.LIST:
         return wire.WRONG_TYPE, start
     status, offset, count = open_list(payload, offset, wire.I64)
@@ -70,7 +74,7 @@ def skip_rest(payload: bytes, start: int, offset: int, wire_type: int, is_shape:
 
 
 @inner
-def open_raw(payload: bytes, offset: int) -> tuple[int, int, int, int, int]:
+def open_raw(payload: bytes, offset: int, scratch: Any) -> tuple[int, int, int, int, int]:
     """Open a RawTypedTensor; answers as ``open_tensor``."""
     data_type = wire.ABSENT
     has_type = False
@@ -104,13 +108,13 @@ def open_raw(payload: bytes, offset: int) -> tuple[int, int, int, int, int]:
                 return status, values, 0, 0, 0
             offset = values + size
         else:
-            status, offset = skip_rest(payload, start, offset, wire_type, field == wire.RAW_SHAPE)
+            status, offset = skip_rest(payload, start, offset, wire_type, field == wire.RAW_SHAPE, scratch)
             if status != wire.OK:
                 return status, offset, 0, 0, 0
 
 
 @inner
-def open_typed(payload: bytes, offset: int, member: int) -> tuple[int, int, int, int, int]:
+def open_typed(payload: bytes, offset: int, member: int, scratch: Any) -> tuple[int, int, int, int, int]:
     """Open a typed tensor (the union's ``member``); answers as ``open_tensor``."""
     values = wire.ABSENT
     count = 0
@@ -131,19 +135,19 @@ def open_typed(payload: bytes, offset: int, member: int) -> tuple[int, int, int,
             if status != wire.OK:
                 return status, values, 0, 0, 0
             if element == wire.STRING:
-                status, offset = skip(payload, offset, wire_type)
+                status, offset = skip(payload, offset, wire_type, scratch)
                 if status != wire.OK:
                     return status, offset, 0, 0, 0
             else:
                 offset = values + count * fixed_size(element)
         else:
-            status, offset = skip_rest(payload, start, offset, wire_type, field == wire.SHAPE)
+            status, offset = skip_rest(payload, start, offset, wire_type, field == wire.SHAPE, scratch)
             if status != wire.OK:
                 return status, offset, 0, 0, 0
 
 
 @inner
-def open_tensor(payload: bytes, offset: int) -> tuple[int, int, int, int, int]:
+def open_tensor(payload: bytes, offset: int, scratch: Any) -> tuple[int, int, int, int, int]:
     """Open a GeneralTensor; its elements stay where they are.
 
     Returns
@@ -168,9 +172,9 @@ def open_tensor(payload: bytes, offset: int) -> tuple[int, int, int, int, int]:
         if wire_type != wire.STRUCT:
             return wire.WRONG_TYPE, start, 0, 0, 0
         if member == wire.TENSOR_RAW:
-            status, offset, form, values, count = open_raw(payload, offset)
+            status, offset, form, values, count = open_raw(payload, offset, scratch)
         else:
-            status, offset, form, values, count = open_typed(payload, offset, member)
+            status, offset, form, values, count = open_typed(payload, offset, member, scratch)
         if status != wire.OK:
             return status, offset, 0, 0, 0
 
@@ -191,7 +195,9 @@ def check_length(form: int, count: int, width: int, exact: int) -> int:
 
 
 @inner
-def open_coo(payload: bytes, offset: int) -> tuple[int, int, tuple[int, int, int, int, int, int, int]]:
+def open_coo(
+    payload: bytes, offset: int, scratch: Any
+) -> tuple[int, int, tuple[int, int, int, int, int, int, int]]:
     """Open a COOSparseTensor; answers as ``open_sparse``."""
     shape = indices = has_values = wire.ABSENT
     rank = num_indices = form = values = count = 0
@@ -213,18 +219,22 @@ def open_coo(payload: bytes, offset: int) -> tuple[int, int, tuple[int, int, int
             if wire_type != wire.STRUCT:
                 return wire.WRONG_TYPE, start, (0, 0, 0, 0, 0, 0, 0)
             if field == wire.COO_INDICES:
-                status, offset, _, indices, num_indices = open_typed(payload, offset, wire.TENSOR_INT64)
+                status, offset, _, indices, num_indices = open_typed(
+                    payload, offset, wire.TENSOR_INT64, scratch
+                )
             else:
-                status, offset, form, values, count = open_tensor(payload, offset)
+                status, offset, form, values, count = open_tensor(payload, offset, scratch)
                 has_values = field
         else:
-            status, offset = skip(payload, offset, wire_type)
+            status, offset = skip(payload, offset, wire_type, scratch)
         if status != wire.OK:
             return status, offset, (0, 0, 0, 0, 0, 0, 0)
 
 
 @inner
-def open_sparse(payload: bytes, offset: int) -> tuple[int, int, tuple[int, int, int, int, int, int, int]]:
+def open_sparse(
+    payload: bytes, offset: int, scratch: Any
+) -> tuple[int, int, tuple[int, int, int, int, int, int, int]]:
     """Open a SparseTensor; its elements stay where they are.
 
     Returns
@@ -249,7 +259,7 @@ def open_sparse(payload: bytes, offset: int) -> tuple[int, int, tuple[int, int, 
             return wire.NOT_ONE_MEMBER, start, coo
         if wire_type != wire.STRUCT:
             return wire.WRONG_TYPE, start, coo
-        status, offset, coo = open_coo(payload, offset)
+        status, offset, coo = open_coo(payload, offset, scratch)
         if status != wire.OK:
             return status, offset, coo
 

@@ -96,9 +96,9 @@ def walk_keys(payload: bytes, offset: int, count: int, key_type: int, value_size
 
 
 @inner
-def walk_tensor(payload: bytes, offset: int, feature_id: int, plan: Any) -> tuple[int, int]:
+def walk_tensor(payload: bytes, offset: int, feature_id: int, plan: Any, scratch: Any) -> tuple[int, int]:
     """Pass over a GeneralTensor and compare it with the tensors that it is for."""
-    status, offset, form, values, length = open_tensor(payload, offset)
+    status, offset, form, values, length = open_tensor(payload, offset, scratch)
     if status != wire.OK:
         return status, offset
     for index in range(get(plan, _plan.NUM_EMBEDDINGS)):
@@ -111,9 +111,11 @@ def walk_tensor(payload: bytes, offset: int, feature_id: int, plan: Any) -> tupl
 
 
 @inner
-def walk_sparse_tensor(payload: bytes, offset: int, feature_id: int, plan: Any) -> tuple[int, int]:
+def walk_sparse_tensor(
+    payload: bytes, offset: int, feature_id: int, plan: Any, scratch: Any
+) -> tuple[int, int]:
     """Pass over a SparseTensor and compare it with the tensors that it is for."""
-    status, offset, coo = open_sparse(payload, offset)
+    status, offset, coo = open_sparse(payload, offset, scratch)
     if status != wire.OK:
         return status, offset
     for index in range(get(plan, _plan.NUM_EMBEDDINGS)):
@@ -129,7 +131,7 @@ def walk_sparse_tensor(payload: bytes, offset: int, feature_id: int, plan: Any) 
 
 @inner
 def walk_varying(
-    payload: bytes, offset: int, count: int, kind: int, field: int, plan: Any
+    payload: bytes, offset: int, count: int, kind: int, field: int, plan: Any, scratch: Any
 ) -> tuple[int, int]:
     """Pass over the pairs of a map whose values vary in size."""
     for _ in range(count):
@@ -140,9 +142,9 @@ def walk_varying(
             status, offset, length = open_string(payload, value)
             offset += length
         elif kind == wire.ID_TENSORS:
-            status, offset = walk_tensor(payload, value, read_i64(payload, offset), plan)
+            status, offset = walk_tensor(payload, value, read_i64(payload, offset), plan, scratch)
         elif kind == wire.ID_SPARSE_TENSORS:
-            status, offset = walk_sparse_tensor(payload, value, read_i64(payload, offset), plan)
+            status, offset = walk_sparse_tensor(payload, value, read_i64(payload, offset), plan, scratch)
         elif kind == wire.ID_SETS:
             key_type = set_type(field)
             status, offset, length = open_list(payload, value, key_type)
@@ -245,9 +247,9 @@ def walk_record(payload: bytes, offset: int, plan: Any, scratch: Any) -> tuple[i
             elif kind == wire.ID_FLOATS:
                 offset = at + 12 * count
             else:
-                status, offset = walk_varying(payload, at, count, kind, field, plan)
+                status, offset = walk_varying(payload, at, count, kind, field, plan, scratch)
         else:
-            status, offset = skip(payload, offset, wire_type)
+            status, offset = skip(payload, offset, wire_type, scratch)
             if status != wire.OK:
                 return status, offset
             continue

@@ -188,9 +188,16 @@ class _Pass:
 class _Builder:
     """Puts tables one after the other into what becomes the plan and the displacements."""
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, scratch: int) -> None:
         self.elements: list[int] = [0] * first
         self.displacements: list[int] = []
+        self.scratch_size = scratch
+
+    def state(self, size: int) -> int:
+        """Take elements of the scratch memory and return the first one's index."""
+        at = self.scratch_size
+        self.scratch_size += size
+        return at
 
     def put(self, elements: Iterable[int]) -> int:
         """Append elements and return where the first one lies."""
@@ -232,7 +239,10 @@ class _Builder:
                 )
                 raise ValueError(msg)
             categories[key] = self.put([feature_id, place, len(text), *text])
-        features = {feature_id: self.put([len(places), *places]) for feature_id, places in columns.items()}
+        features = {
+            feature_id: self.put([len(places), self.state(1), *places])
+            for feature_id, places in columns.items()
+        }
         longest = max(len(category or b"") for _, category in places)
         search = self.table(categories)
         return self.table(features), self.put([0] * _plan.TABLE + search), longest
@@ -264,9 +274,15 @@ def freeze(layout: Layout, features: FeatureMap, widths: Mapping[int, int], *, e
     numbers = {tensor: number for number, tensor in enumerate(widths)}
     passes = sorted(_passes(layout, features, widths), key=lambda each: each.source)
     defaults = tuple(_default_row(layout, tensor, width) for tensor, width in widths.items())
-    embeddings = _embeddings(layout, features, widths, numbers)
+    embedded = [index for index in features.embeddings if index in widths]
     embeddings_at = _plan.PASSES_AT + _plan.PASS_FIELDS * len(passes)
-    builder = _Builder(embeddings_at + len(embeddings))
+    passes_end = embeddings_at + _plan.EMBEDDING_FIELDS * len(embedded)
+    builder = _Builder(passes_end, _plan.programs_end(len(passes)))
+    embeddings: list[int] = []
+    for tensor in embedded:
+        dtype = _DTYPES[layout.tensors[tensor].dtype]
+        state = builder.state(_plan.EMBEDDING_STATE_FIELDS)
+        embeddings += [features.embeddings[tensor], numbers[tensor], widths[tensor], dtype, state]
     fields: list[int] = []
     for each in passes:
         categories = longest = 0
@@ -274,11 +290,10 @@ def freeze(layout: Layout, features: FeatureMap, widths: Mapping[int, int], *, e
             search, categories, longest = builder.sparse_tables(each.places)
         else:
             search = builder.table({feature_id: place for (feature_id, _), place in each.places.items()})
-        dtype = layout.tensors[each.tensor].dtype
         default = defaults[numbers[each.tensor]]
         fields += [
             numbers[each.tensor],
-            _DTYPES[dtype],
+            _DTYPES[layout.tensors[each.tensor].dtype],
             _bits(np.ones(1, default.dtype)),
             *search,
             _bits(default[0, :1]),
@@ -287,18 +302,18 @@ def freeze(layout: Layout, features: FeatureMap, widths: Mapping[int, int], *, e
         ]
     plan = np.array(builder.elements, np.int64)
     plan[_plan.NUM_TENSORS] = len(widths)
-    plan[_plan.NUM_EMBEDDINGS] = len(embeddings) // _plan.EMBEDDING_FIELDS
+    plan[_plan.NUM_EMBEDDINGS] = len(embedded)
     plan[_plan.EMBEDDINGS_AT] = embeddings_at
     plan[_plan.EXACT] = exact
     for source in range(_plan.NUM_SOURCES + 2):
         plan[_plan.SOURCES_AT + source] = sum(each.source < source for each in passes)
     plan[_plan.PASSES_AT : embeddings_at] = fields
-    plan[embeddings_at : embeddings_at + len(embeddings)] = embeddings
+    plan[embeddings_at:passes_end] = embeddings
     return Frozen(
         _read_only(plan),
         _read_only(np.array(builder.displacements, np.int32)),
         defaults,
-        _plan.scratch_size(len(passes)),
+        builder.scratch_size,
     )
 
 
@@ -324,17 +339,6 @@ def row_dtype(layout: Layout, tensor: int) -> np.dtype[Any]:
     """Return what kernels write for an element of a tensor: itself, or a string's span."""
     dtype = layout.tensors[tensor].dtype
     return _SPAN if dtype is DType.STRING else numpy_dtype(dtype)
-
-
-def _embeddings(
-    layout: Layout, features: FeatureMap, widths: Mapping[int, int], numbers: Mapping[int, int]
-) -> list[int]:
-    fields: list[int] = []
-    for tensor, feature_id in features.embeddings.items():
-        if tensor in widths:
-            dtype = _DTYPES[layout.tensors[tensor].dtype]
-            fields += [feature_id, numbers[tensor], widths[tensor], dtype]
-    return fields
 
 
 def _default_row(layout: Layout, tensor: int, width: int) -> Array:

@@ -1,0 +1,69 @@
+"""How functions that are only parts of kernels are compiled: they are lowered, and made machine code in the kernels.
+
+Numba would optimise each of them, with all that it calls, and make machine code of it, that nothing runs: of a
+function at the bottom of a dozen others twelve times. That was half of the time of a compilation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba.core.codegen
+import numba.core.compiler
+import numba.core.runtime
+
+__all__ = ["PartCompiler"]
+
+# Numba's declared types cover a part of it only
+_codegen: Any = numba.core.codegen
+_compiler: Any = numba.core.compiler
+_runtime: Any = numba.core.runtime
+
+
+class _PartCodegen:
+    """What a part's library says of its code generator: there is no machine code whose environment could be set."""
+
+    def __init__(self, codegen: Any) -> None:
+        self._codegen = codegen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codegen, name)
+
+    def set_env(self, _name: str, _environment: Any) -> None:
+        """Do nothing: what kernels are made of raises nothing, so nothing looks for it."""
+
+
+class _PartLibrary(_codegen.JITCodeLibrary):  # type: ignore[misc]  # Numba is untyped
+    """Code that is linked into other libraries as it was lowered."""
+
+    @property
+    def codegen(self) -> Any:
+        """The code generator."""
+        return _PartCodegen(self._codegen)
+
+    def add_linking_library(self, library: Any) -> None:
+        """Link another library; reference counts' own is linked by the kernels."""
+        if library is not _runtime.rtsys.library:
+            super().add_linking_library(library)
+
+    def get_pointer_to_function(self, _name: str) -> int:
+        """Answer that there is no machine code."""
+        self._ensure_finalized()
+        return 0
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+class PartCompiler(_compiler.Compiler):  # type: ignore[misc]  # Numba is untyped
+    """Numba's, for parts of kernels."""
+
+    def compile_extra(self, function: Any) -> Any:
+        """Compile a function."""
+        self.state.library = _PartLibrary(self.state.targetctx.codegen(), function.__qualname__)
+        self.state.library.enable_object_caching()
+        return super().compile_extra(function)
