@@ -74,7 +74,7 @@ def random_inputs(
     for name, spec in signature.inputs.items():
         is_open = bool(spec.shape) and not isinstance((spec.shape or (0,))[0], int)
         has_rows |= is_open and name not in shapes
-        shape = shapes.get(name) or _shape(spec, 1 if rows is None else rows)
+        shape = shapes[name] if name in shapes else _shape(spec, 1 if rows is None else rows)
         if not spec.accepts_shape(shape):
             raise ConfigError(
                 f"input '{name}': expected shape {format_shape(spec.shape)}, got {format_shape(shape)}",
