@@ -61,11 +61,10 @@ def turn(server: Server, world: World) -> dict[str, Any]:
     own, other = cores()
     log = world.folder / "server.log"
     chosen = [own] if server.cores == "one" else sorted({own, other})
-    begun = time.perf_counter()
-    with (
-        _alone(world.lock),
-        running(_pinned(command, chosen), log=log, environ=server.environ) as process,
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_alone(world.lock))
+        begun = time.perf_counter()
+        process = stack.enter_context(running(_pinned(command, chosen), log=log, environ=server.environ))
         _wait_for_answer(server, world, place, process, log)
         found: dict[str, Any] = {"start_s": time.perf_counter() - begun}
         rows: dict[str, dict[str, Any]] = {row: {} for row in server.endpoints}
