@@ -9,7 +9,7 @@ from pathlib import Path
 
 from navi_core.errors import ConfigError
 
-__all__ = ["bind_tcp", "bind_unix"]
+__all__ = ["bind_tcp", "bind_unix", "refuse_shared_unix"]
 
 
 def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> Sequence[socket.socket]:
@@ -64,6 +64,21 @@ def bind_unix(path: str) -> socket.socket:
         sock.close()
         raise ConfigError(f"cannot listen on unix socket '{path}': {error}") from None
     return sock
+
+
+def refuse_shared_unix(path: str | None, *, reuse_port: bool, transport: str) -> None:
+    """Refuse a Unix socket for several processes: the last one to bind it would take it from the others.
+
+    Raises
+    ------
+    ConfigError
+        There is one, and processes share the port.
+    """
+    if path is not None and reuse_port:
+        raise ConfigError(
+            f"expected none with several workers, got '{path}': one process listens on a Unix socket",
+            path=f"transports.{transport}.options.unix_socket",
+        )
 
 
 def _first_port(bound: Sequence[socket.socket]) -> int:

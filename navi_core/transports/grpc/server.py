@@ -21,7 +21,7 @@ from navi_core.errors import ConfigError
 from navi_core.transports.grpc.handlers import CallHandlers
 from navi_core.transports.grpc.options import GrpcOptions, channel_arguments
 from navi_core.transports.in_flight import InFlight
-from navi_core.transports.listener import bind_tcp, bind_unix
+from navi_core.transports.listener import bind_tcp, bind_unix, refuse_shared_unix
 from navi_core.transports.tls import TlsWatch, read_pem, tls_context
 
 _log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class GrpcServer:
         own = options.options
         self._own: Final = own if isinstance(own, GrpcOptions) else GrpcOptions()
         self._options: Final = options
+        self._name: Final = name
         self._calls: Final = InFlight()
         self._handlers: Final = CallHandlers(router, options, self._calls, name)
         self._server: Any = None
@@ -68,6 +69,7 @@ class GrpcServer:
             An address or the TLS files cannot be used.
         """
         options = self._options
+        refuse_shared_unix(self._own.unix_socket, reuse_port=options.reuse_port, transport=self._name)
         tls = options.tls
         server = grpc.aio.server(options=channel_arguments(options, self._own))
         server.add_generic_rpc_handlers((self._handlers,))

@@ -18,7 +18,7 @@ from navi_core.transports.http.connection import Connection
 from navi_core.transports.http.exchange import Exchanges
 from navi_core.transports.http.options import HttpOptions
 from navi_core.transports.in_flight import InFlight
-from navi_core.transports.listener import bind_tcp, bind_unix
+from navi_core.transports.listener import bind_tcp, bind_unix, refuse_shared_unix
 from navi_core.transports.tls import renewing_context
 
 __all__ = ["HttpServer"]
@@ -53,6 +53,7 @@ class HttpServer:
         own = options.options
         self._own: Final = own if isinstance(own, HttpOptions) else HttpOptions()
         self._options: Final = options
+        self._name: Final = name
         self._calls: Final = InFlight()
         self._exchanges: Final = Exchanges(router, options, self._own, self._calls, name)
         self._web: web.Server | None = None
@@ -69,6 +70,7 @@ class HttpServer:
             An address or the TLS files cannot be used.
         """
         options, own = self._options, self._own
+        refuse_shared_unix(own.unix_socket, reuse_port=options.reuse_port, transport=self._name)
         self._tls = tls = None if options.tls is None else renewing_context(options.tls, options.now)
         self._sockets = sockets = list(bind_tcp(options.host, options.port, reuse_port=options.reuse_port))
         port = sockets[0].getsockname()[1]
