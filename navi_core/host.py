@@ -377,6 +377,7 @@ class _Parts:
             new_signal=_LoopSignal,
             run_off_loop=asyncio.to_thread,
             answer_ahead=AnswerAhead(self.budget),
+            memory=self.keeping.memory,
             options=ServiceOptions(
                 default_deadline_ms=config.default_deadline_ms,
                 max_tensor_bytes=config.max_message_bytes,

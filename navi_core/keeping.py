@@ -12,7 +12,7 @@ import structlog
 from navi_core.admin import HostAdmin
 from navi_core.batching.buffers import BufferPool
 from navi_core.config.records import HostConfig
-from navi_core.contracts.planes import Admin
+from navi_core.contracts.planes import Admin, OwnMemory, ServiceMemory
 from navi_core.contracts.transport import Address
 from navi_core.data_plane import AllWorkers, HostDataPlane
 from navi_core.metrics.metrics import Metrics
@@ -59,12 +59,15 @@ class Keeping(ABC):
         The other workers; None: there are none.
     admission
         Asked before requests come in; None: they all do at once.
+    memory
+        What services keep.
     """
 
     versions: VersionKeeper
     admin: Admin
     workers: AllWorkers | None = None
     admission: Admission | None = None
+    memory: ServiceMemory
 
     @abstractmethod
     async def prepare(self, plane: HostDataPlane) -> None:
@@ -96,6 +99,7 @@ class OwnKeeping(Keeping):
         self.versions = self._manager = manager
         self._watcher = Watcher(means.registry, manager, means.config, now=means.now)
         self.admin = HostAdmin(manager, self._watcher)
+        self.memory = OwnMemory()
 
     async def prepare(self, plane: HostDataPlane) -> None:
         """Know the configured models."""
@@ -141,7 +145,7 @@ class SeatedKeeping(Keeping):
             metrics=means.metrics,
             observers=means.observers,
         )
-        self.workers = seat
+        self.workers = self.memory = seat
         self.admin = RemoteAdmin(seat, self._replica.config_of)
 
     async def prepare(self, plane: HostDataPlane) -> None:

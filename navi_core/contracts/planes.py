@@ -27,8 +27,10 @@ __all__ = [
     "DataPlane",
     "ModelHandle",
     "OffLoop",
+    "OwnMemory",
     "ServableState",
     "ServiceContext",
+    "ServiceMemory",
     "ServiceOptions",
     "Signal",
     "Tally",
@@ -367,6 +369,36 @@ class ServiceOptions:
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
+class ServiceMemory(Protocol):
+    """What a service keeps from one call for another, which may come to another worker."""
+
+    def recall(self) -> Mapping[str, bytes]:
+        """Return everything that is kept; keys begin with the service's name."""
+        ...
+
+    async def keep(self, key: str, value: bytes | None) -> None:
+        """Keep a value, in all workers when it returns; None: forget it."""
+        ...
+
+
+class OwnMemory:
+    """A :class:`ServiceMemory` of one process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def recall(self) -> Mapping[str, bytes]:
+        """Return everything that is kept."""
+        return self._kept
+
+    async def keep(self, key: str, value: bytes | None) -> None:
+        """Keep a value; None: forget it."""
+        if value is None:
+            self._kept.pop(key, None)
+        else:
+            self._kept[key] = value
+
+
 class Signal(Protocol):
     """A wake-up call: ``set`` from the loop, ``wait`` for it (and clear it). For streams that watch."""
 
@@ -451,6 +483,8 @@ class ServiceContext:
         nothing that belongs to the loop: no plane, no handle.
     answer_ahead
         Answers a stream's messages side by side.
+    memory
+        Where a service keeps what later calls need; small, and changed by admin operations only.
     """
 
     plane: DataPlane
@@ -463,3 +497,4 @@ class ServiceContext:
     openapi: Callable[[], Mapping[str, Any]] = dict
     run_off_loop: OffLoop = run_at_once
     answer_ahead: AnswerStream = answer_one_by_one
+    memory: ServiceMemory = field(default_factory=OwnMemory)

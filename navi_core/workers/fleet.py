@@ -163,6 +163,7 @@ class Fleet:
         self._gone_pages = Page()
         self._painted: dict[str, ModelPicture] = {}
         self._paint_due = False
+        self._memory: dict[str, bytes] = {}
         self._ever_open: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._manager: ServableManager | None = None
@@ -351,7 +352,8 @@ class Fleet:
         self.gone(member.index)
         self._members[member.index] = member
         self._paint()
-        member.send(Picture(tuple(self._painted), tuple(self._painted.values()), self.is_complete))
+        whole = tuple(self._painted.values())
+        member.send(Picture(tuple(self._painted), whole, self.is_complete, self._memory))
         self._admit()
 
     def gone(self, index: int) -> None:
@@ -455,7 +457,8 @@ class Fleet:
             await self._operation(wanted)
         except NaviError as error:
             fault = Fault.of(error)
-        self._paint()  # whoever asked sees what has come of it
+        self._paint()
+        await self.gather()  # whichever worker is asked next knows what has come of it
         member.send(AdminDone(wanted.call, fault))
 
     async def _operation(self, wanted: AdminWanted) -> None:
@@ -473,8 +476,17 @@ class Fleet:
                 await admin.apply_config(models)
             case AdminWanted(operation="rescan", model=name):
                 await admin.rescan(name)
+            case AdminWanted(operation="keep", model=str(key)):
+                self._keep(key, wanted.value)
             case _:
                 raise LifecycleError(f"no admin operation is called '{wanted.operation}'")
+
+    def _keep(self, key: str, value: bytes | None) -> None:
+        if value is None:
+            self._memory.pop(key, None)
+        else:
+            self._memory[key] = value
+        self._paint(whole=True)
 
     # --- pictures -------------------------------------------------------------------------------------
 
@@ -501,14 +513,14 @@ class Fleet:
         if not changed and pictures.keys() == self._painted.keys() and not whole:
             return
         self._painted = pictures
-        message = Picture(tuple(pictures), changed, self.is_complete)
+        message = Picture(tuple(pictures), changed, self.is_complete, self._memory)
         for member in self._members.values():
             member.send(message)
 
     # --- gathering ------------------------------------------------------------------------------------
 
-    async def gather(self, statistics_of: str | None = None) -> dict[int, Gathered]:
-        """Ask every worker for what it counted; those that do not answer in time are left out."""
+    async def gather(self, *, page: bool = False, statistics_of: str | None = None) -> dict[int, Gathered]:
+        """Have every worker answer, with what it counted if that is asked; those too slow are left out."""
         number = next(self._numbers)
         answers: dict[int, Gathered] = {}
         missing, complete = set(self._members), asyncio.Event()
@@ -516,7 +528,7 @@ class Fleet:
             return answers
         self._gathers[number] = (answers, missing, complete)
         for member in list(self._members.values()):
-            member.send(Gather(number, statistics_of))
+            member.send(Gather(number, page, statistics_of))
         try:
             async with asyncio.timeout(_GATHER_S):
                 await complete.wait()
@@ -538,7 +550,7 @@ class Fleet:
 
     async def page(self) -> Page:
         """Return what all workers counted, those that are gone and the parent itself included."""
-        await self.gather()
+        await self.gather(page=True)
         manager = self._manager
         models = (
             {}
@@ -554,7 +566,7 @@ class Fleet:
         member.send(PageMade(wanted.call, content_type, body))
 
     async def _show_statistics(self, member: Member, wanted: StatisticsWanted) -> None:
-        answers = await self.gather(wanted.model)
+        answers = await self.gather(statistics_of=wanted.model)
         parts: list[Sequence[VersionStatistics]] = [each.statistics for each in answers.values()]
         member.send(StatisticsMade(wanted.call, joined_statistics(parts)))
 

@@ -270,9 +270,9 @@ class AdminWanted(_Message, frozen=True):
     call
         The answer's number.
     operation
-        ``load``, ``unload``, ``replace``, ``apply_config`` or ``rescan``.
-    models, model, artifact
-        Its arguments.
+        ``load``, ``unload``, ``replace``, ``apply_config``, ``rescan``; or ``keep``, of services.
+    models, model, artifact, value
+        Its arguments; the key of what is kept is in ``model``.
     """
 
     call: int
@@ -280,6 +280,7 @@ class AdminWanted(_Message, frozen=True):
     models: tuple[ModelConfig, ...] = ()
     model: str | None = None
     artifact: ArtifactRecord | None = None
+    value: bytes | None = None
 
 
 class PageWanted(_Message, frozen=True):
@@ -386,11 +387,14 @@ class Picture(_Message, frozen=True):
         Those that are new or changed.
     is_complete
         Every worker has come up.
+    memory
+        What services keep, whole.
     """
 
     names: tuple[str, ...]
     changed: tuple[ModelPicture, ...]
     is_complete: bool
+    memory: dict[str, bytes] = {}
 
 
 class Open(_Message, frozen=True):
@@ -421,9 +425,10 @@ class StatisticsMade(_Message, frozen=True):
 
 
 class Gather(_Message, frozen=True):
-    """Send what you counted: the page, or a model's statistics."""
+    """Send what you counted: the page, a model's statistics, or nothing but that everything before was obeyed."""
 
     gather: int
+    page: bool = False
     statistics_of: str | None = None
 
 

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -130,6 +131,7 @@ class Seat:
         self._calls = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[_Answer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._memory: dict[str, bytes] = {}
         self.is_complete = False
         """Every worker has come up once."""
 
@@ -254,6 +256,15 @@ class Seat:
         finally:
             self._waiting.pop(call, None)
 
+    def recall(self) -> Mapping[str, bytes]:
+        """Return what services of any worker keep."""
+        return self._memory
+
+    async def keep(self, key: str, value: bytes | None) -> None:
+        """Keep a service's value in all workers; None: forget it."""
+        if self._memory.get(key) != value:
+            await self.admin("keep", model=key, value=value)
+
     # --- obeying --------------------------------------------------------------------------------------
 
     def _received(self, body: bytes) -> None:
@@ -285,6 +296,7 @@ class Seat:
                 replica.switch(remove=(message.ticket,), current=message.current)
             case Picture():
                 self.is_complete = message.is_complete
+                self._memory = message.memory
                 replica.paint(message.names, message.changed)
             case Open():
                 self._open.set()
@@ -318,14 +330,11 @@ class Seat:
         self._say(Held(hold))
 
     def _gather(self, message: Gather) -> None:
-        if message.statistics_of is None:
-            self._say(Gathered(message.gather, page=self._page()))
-            return
-        try:
-            found = tuple(self._statistics(message.statistics_of))
-        except NaviError:  # the model has just gone
-            found = ()
-        self._say(Gathered(message.gather, statistics=found))
+        found: tuple[VersionStatistics, ...] = ()
+        if message.statistics_of is not None:
+            with suppress(NaviError):  # the model has just gone
+                found = tuple(self._statistics(message.statistics_of))
+        self._say(Gathered(message.gather, self._page() if message.page else None, found))
 
     def _say(self, message: FromWorker) -> None:
         if self._channel is not None:

@@ -7,18 +7,17 @@ wire formats of the two dialects are beside this (`repository_rpcs`, `rest`); he
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
+from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.planes import Admin, DataPlane, ServableState, VersionStatus
+from navi_core.contracts.planes import Admin, DataPlane, ServableState, ServiceMemory, VersionStatus
 from navi_core.errors import ErrorCode, InvalidRequestError, ModelNotFoundError, NaviError, UnsupportedError
-
-if TYPE_CHECKING:
-    from navi_core.config.records import ModelConfig
 
 __all__ = [
     "IndexEntry",
@@ -164,6 +163,18 @@ def _check_config(model: str, text: Any) -> None:
         raise InvalidRequestError(f"load parameter 'config': expected name '{model}'")
 
 
+class _Kept(msgspec.Struct, frozen=True):
+    """What is kept of one model, for whichever worker is asked next."""
+
+    config: ModelConfig | None = None
+    failure: str | None = None
+    is_replaced: bool = False
+
+
+_KEPT: Final = msgspec.msgpack.Decoder(_Kept)
+_KEY: Final = "oip/"
+
+
 class Repository:
     """The models of one host, as the extension sees them.
 
@@ -173,11 +184,15 @@ class Repository:
         Knows the models.
     admin
         Loads and unloads.
+    memory
+        Keeps what was unloaded.
     is_triton
         Say and do what Triton does where KServe differs.
     """
 
-    def __init__(self, plane: DataPlane, admin: Admin, *, is_triton: bool) -> None:
+    def __init__(self, plane: DataPlane, admin: Admin, memory: ServiceMemory, *, is_triton: bool) -> None:
+        self._memory = memory
+        self._running: Counter[str] = Counter()
         self._plane = plane
         self._admin = admin
         self._is_triton = is_triton
@@ -190,6 +205,7 @@ class Repository:
 
     def index(self, *, only_ready: bool = False) -> list[IndexEntry]:
         """Return every version of every model."""
+        self._recall()
         entries: list[IndexEntry] = []
         served = self._plane.models()
         for name in served:
@@ -210,6 +226,7 @@ class Repository:
         NaviError
             There is no such model, or it could not be loaded.
         """
+        self._begin(model)
         self._failures.pop(model, None)
         try:
             if parameters.files:
@@ -231,6 +248,8 @@ class Repository:
             raise NaviError(
                 f"load failed for model '{model}': {error.message}", code=error.code, reason=error.reason
             ) from error
+        finally:
+            await self._end(model)
 
     async def _load_files(self, model: str, parameters: LoadParameters) -> None:
         config = None
@@ -270,15 +289,51 @@ class Repository:
         ModelNotFoundError
             There is no such model.
         """
-        if model not in self._plane.models():
-            if model in self._configured or self._is_triton:
-                return
-            raise ModelNotFoundError(model)
-        self._failures.pop(model, None)
-        if model not in self._replaced:
-            self._configured[model] = self._admin.config_of(model)
-        await self._admin.unload(model)
-        self._replaced.discard(model)
+        self._begin(model)
+        try:
+            if model not in self._plane.models():
+                if model in self._configured or self._is_triton:
+                    return
+                raise ModelNotFoundError(model)
+            self._failures.pop(model, None)
+            if model not in self._replaced:
+                self._configured[model] = self._admin.config_of(model)
+            await self._admin.unload(model)
+            self._replaced.discard(model)
+        finally:
+            await self._end(model)
+
+    def _begin(self, model: str) -> None:
+        """Begin an operation on a model: until its end, what this process knows of it counts."""
+        self._recall()
+        self._running[model] += 1
+
+    async def _end(self, model: str) -> None:
+        await self._keep(model)
+        self._running[model] -= 1
+        if not self._running[model]:
+            del self._running[model]
+
+    def _recall(self) -> None:
+        """Take what any worker has kept."""
+        kept = {
+            key.removeprefix(_KEY): _KEPT.decode(value)
+            for key, value in self._memory.recall().items()
+            if key.startswith(_KEY)
+        }
+        kept |= {model: self._known(model) for model in self._running}
+        self._configured = {model: each.config for model, each in kept.items() if each.config is not None}
+        self._failures = {model: each.failure for model, each in kept.items() if each.failure is not None}
+        self._replaced = {model for model, each in kept.items() if each.is_replaced}
+
+    def _known(self, model: str) -> _Kept:
+        return _Kept(self._configured.get(model), self._failures.get(model), model in self._replaced)
+
+    async def _keep(self, model: str) -> None:
+        """Keep what is known of a model now."""
+        kept = self._known(model)
+        value = None if kept == _Kept() else msgspec.msgpack.encode(kept)
+        await self._memory.keep(f"{_KEY}{model}", value)
 
     def _absent(self, model: str) -> NaviError:
         if not self._is_triton:

@@ -48,7 +48,7 @@ class OipService(Service):
             now=context.now,
             max_tensor_bytes=context.options.max_tensor_bytes,
         )
-        repository = Repository(plane, context.admin, is_triton=options.is_triton)
+        repository = Repository(plane, context.admin, context.memory, is_triton=options.is_triton)
         self._infer = ModelInferRpc(inference, self._failures, always_raw=options.is_triton)
         self._stream = ModelStreamInferRpc(
             inference,
