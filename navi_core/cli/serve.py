@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +50,7 @@ def make_command(state: CliState) -> click.Command:
         file = values["config"]
         base = load_config(file) if file else HostConfig()
         values["model_dir"] = tuple(_named(path) for path in values["model_dir"])
+        _check_alone(state.registry, values["transport"])
         carries = {name: _carried(kind) for name, kind in state.registry.transports().items()}
         line = read_line(given_flags(values), base, read_flags(values, plugins), make_folder)
         built = build_config(line.flags, line.config, carries)
@@ -147,13 +148,18 @@ def _foreign_transport(registry: Registry, config: HostConfig) -> type[Transport
     PluginNotFoundError
         A transport is not installed.
     """
-    kinds = {name: registry.transport(name) for name in config.transports}
+    _check_alone(registry, config.transports)
+    kinds = [registry.transport(name) for name in config.transports]
+    return kinds[0] if kinds and kinds[0].hosting == "hosts_us" else None
+
+
+def _check_alone(registry: Registry, names: Iterable[str]) -> None:
+    kinds = {name: kind for name, kind in registry.transports().items() if name in names}
     foreign = [name for name, kind in kinds.items() if kind.hosting == "hosts_us"]
-    if foreign and len(kinds) > 1:
-        others = ", ".join(f"'{name}'" for name in kinds if name != foreign[0])
+    others = ", ".join(f"'{name}'" for name in kinds if name not in foreign[:1])
+    if foreign and others:
         msg = f"transport '{foreign[0]}' hosts navi itself, so it must be the only one, got {others}, too"
         raise ConfigError(msg, path="--transport")
-    return kinds[foreign[0]] if foreign else None
 
 
 def _note(built: BuiltConfig, refused: dict[str, str]) -> None:
