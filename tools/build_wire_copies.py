@@ -26,7 +26,7 @@ COPIED: Final = (
     "tensors.py",
     *(f"wire/{name}.py" for name in ("descriptors", "example_values")),
     *(f"wire/{name}.py" for name in ("oip_contents", "oip_dtypes", "oip_tensors")),
-    *(f"wire/{name}.py" for name in ("tensor_proto", "tensor_view", "tf_dtypes")),
+    *(f"wire/{name}.py" for name in ("tensor_proto", "tensor_view", "tf_dtypes", "varints")),
     *(
         f"wire/{protocol}.{suffix}"
         for protocol in ("grpc_health", "oip", "proton", "tf_serving")

@@ -16,11 +16,26 @@ from navi_client._generated.oip_dtypes import OIP_TYPES, OipType
 from navi_client.oip_head import InputHead
 from navi_client._generated.oip_tensors import object_array, raw_bytes
 from navi_client._generated.tensor_proto import varint
+from navi_client._generated.varints import count_varints, decode_varints, encode_varints
 
 if TYPE_CHECKING:
     from navi_client._generated.oip import InferTensorContents
 
 __all__ = ["decode_contents", "encode_contents", "find_packed", "view_contents"]
+
+_LANES: Final[dict[str, np.dtype]] = {
+    "int_contents": np.dtype(np.int32),
+    "int64_contents": np.dtype(np.int64),
+    "uint_contents": np.dtype(np.uint32),
+    "uint64_contents": np.dtype(np.uint64),
+}
+"""What a field's integers are."""
+
+_MANY_BYTES: Final = 2048
+"""Runs of integers of so many bytes and more are decoded faster by NumPy than by protobuf."""
+
+_FEW: Final = 512
+"""Up to so many integers, protobuf encodes them faster than NumPy does."""
 
 _FIELDS: Final = tuple(dict.fromkeys(kind.field for kind in OIP_TYPES.values() if kind.field))
 
@@ -34,6 +49,10 @@ def view_contents(body: Bytes, start: int, end: int, head: InputHead, kind: OipT
         See `decode_contents`.
     """
     place = find_packed(body, start, end, kind, count)
+    if place is None and end - start >= _MANY_BYTES:
+        numbers = _integers(body, start, end, kind, count)
+        if numbers is not None:
+            return _numbers(numbers, head, kind).reshape(head.shape)
     if place is not None:
         array: Array = np.ndarray(head.shape, kind.numpy, body, place)
         if array.dtype.kind != "b" or array.view(np.uint8).max() <= 1:
@@ -45,7 +64,31 @@ def view_contents(body: Bytes, start: int, end: int, head: InputHead, kind: OipT
 
 def find_packed(body: Bytes, start: int, end: int, kind: OipType, count: int) -> int | None:
     """Return where the values begin in serialized contents that are one packed run of ``count`` of them."""
-    if not kind.fixed or end - start <= 2 or body[start] != kind.field_number << 3 | 2:
+    if not kind.fixed:
+        return None
+    place = _find_run(body, start, end, kind)
+    return place if place is not None and end - place == count * kind.numpy.itemsize else None
+
+
+def _integers(body: Bytes, start: int, end: int, kind: OipType, count: int) -> Array | None:
+    """Decode contents that are one packed run of ``count`` integers; None: they are not, or something is wrong."""
+    lane = _LANES.get(kind.field)
+    place = None if lane is None else _find_run(body, start, end, kind)
+    if place is None or end - place < count:
+        return None
+    data = bytes(body[place:end])
+    try:
+        if count_varints(data) != count:
+            return None
+        values: Array = decode_varints(data, exact=True)
+    except DecodeError:
+        return None
+    return values.astype(lane, copy=False)
+
+
+def _find_run(body: Bytes, start: int, end: int, kind: OipType) -> int | None:
+    """Return where the run begins in contents that are one packed run of the type's own field."""
+    if end - start <= 2 or body[start] != kind.field_number << 3 | 2:
         return None
     size_bytes = shift = 0
     pos = start + 1
@@ -54,8 +97,7 @@ def find_packed(body: Bytes, start: int, end: int, kind: OipType, count: int) ->
         shift += 7
         pos += 1
     size_bytes |= byte << shift
-    is_all = pos + 1 + size_bytes == end and size_bytes == count * kind.numpy.itemsize
-    return pos + 1 if is_all else None
+    return pos + 1 if pos + 1 + size_bytes == end else None
 
 
 def decode_contents(contents: InferTensorContents, head: InputHead, kind: OipType, count: int) -> Array:
@@ -122,7 +164,10 @@ def encode_contents(array: Array, kind: OipType) -> list[Bytes]:
     if kind.fixed:
         data = raw_bytes(array)
         return [varint(kind.field_number << 3 | 2) + varint(len(data)), data]
-    contents = oip.InferTensorContents()
     values = string_array(array) if kind.dtype is DType.STRING else array
+    if kind.field in _LANES and array.size > _FEW:
+        run = encode_varints(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(-1))
+        return [varint(kind.field_number << 3 | 2) + varint(len(run)), run]
+    contents = oip.InferTensorContents()
     getattr(contents, kind.field).extend(values.reshape(-1).tolist())
     return [contents.SerializeToString()]

@@ -7,16 +7,17 @@ write floats and every numeric ``tensor_content``. Everything else is left to pr
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from navi_client._generated.tensors import DType
 from navi_client.types import Array, Bytes
-from navi_client._generated.tf_dtypes import BY_NUMBER
+from navi_client._generated.tf_dtypes import BY_NUMBER, TfType
 
-__all__ = ["MAX_RANK", "ValuesAt", "find_values", "view_tensor"]
+__all__ = ["MAX_RANK", "Run", "ValuesAt", "find_run", "find_values", "view_tensor"]
 
 MAX_RANK: Final = 32
 """The most dimensions of a tensor: what every supported NumPy can hold."""
@@ -65,6 +66,39 @@ def view_tensor(body: Bytes, start: int, end: int, max_tensor_bytes: int) -> Arr
 
 def find_values(body: Bytes, start: int, end: int) -> ValuesAt | None:
     """Find the values of a TensorProto without looking at them; None: see `view_tensor`."""
+    run = find_run(body, start, end)
+    if run is None or not (run.is_content or run.kind.fixed):
+        return None
+    dtype = run.kind.numpy
+    if run.size_bytes != math.prod(run.shape) * dtype.itemsize:
+        return None
+    return ValuesAt(dtype, run.shape, run.start, run.size_bytes, run.is_content)
+
+
+class Run(NamedTuple):
+    """A run of values in the field of its type, or ``tensor_content``, at the end of a TensorProto.
+
+    Parameters
+    ----------
+    kind
+        The type; never strings.
+    shape
+        The tensor's, whether that many values are there or not.
+    start, size_bytes
+        Where the run lies in the body; it is not empty.
+    is_content
+        It is ``tensor_content``.
+    """
+
+    kind: TfType
+    shape: tuple[int, ...]
+    start: int
+    size_bytes: int
+    is_content: bool
+
+
+def find_run(body: Bytes, start: int, end: int) -> Run | None:
+    """Walk a TensorProto up to the run of its values; None: it is not written the plain way, or wrong."""
     try:
         if body[start] != _TAG_DTYPE:
             return None
@@ -73,7 +107,6 @@ def find_values(body: Bytes, start: int, end: int) -> ValuesAt | None:
         if kind is None or kind.dtype is DType.STRING:
             return None
         dims: list[int] = []
-        num_elements = 1
         if body[pos] == _TAG_SHAPE:
             shape_end = pos + 2 + body[pos + 1]
             if body[pos + 1] >= 0x80:
@@ -101,7 +134,6 @@ def find_values(body: Bytes, start: int, end: int) -> ValuesAt | None:
                 if pos != dim_end:
                     return None
                 dims.append(size)
-                num_elements *= size
             if pos != shape_end or len(dims) > MAX_RANK:
                 return None
         tag = body[pos]
@@ -109,7 +141,7 @@ def find_values(body: Bytes, start: int, end: int) -> ValuesAt | None:
         if tag >= 0x80:
             tag = tag & 0x7F | body[pos] << 7
             pos += 1
-        if tag != _TAG_CONTENT and (not kind.fixed or tag != kind.field_number << 3 | 2):
+        if tag not in (_TAG_CONTENT, kind.field_number << 3 | 2):
             return None
         size_bytes = shift = 0
         while (byte := body[pos]) >= 0x80:
@@ -122,7 +154,6 @@ def find_values(body: Bytes, start: int, end: int) -> ValuesAt | None:
         pos += 1
     except IndexError:
         return None
-    dtype = kind.numpy
-    if pos + size_bytes != end or size_bytes != num_elements * dtype.itemsize or not size_bytes:
+    if pos + size_bytes != end or not size_bytes:
         return None
-    return ValuesAt(dtype, tuple(dims), pos, size_bytes, tag == _TAG_CONTENT)
+    return Run(kind, tuple(dims), pos, size_bytes, tag == _TAG_CONTENT)
