@@ -168,9 +168,9 @@ def _inputs(state: CliState, values: Mapping[str, Any], signature: Signature) ->
         shapes = parse_shapes(values["shapes"], signature)
         found = random_inputs(signature, rows=values["rows"], seed=values["seed"], shapes=shapes)
         return found, f"random, seed {values['seed']}"
-    for key in ("rows", "shapes"):
+    for key, option in (("rows", "--rows"), ("shapes", "--shape")):
         if values[key] not in (None, ()):
-            raise ConfigError(f"expected random inputs, got {given[0]}", path=f"--{key.removesuffix('s')}")
+            raise ConfigError(f"expected random inputs, got {given[0]}", path=option)
     return read_inputs(values, signature, state), f"from {' and '.join(given)}"
 
 
