@@ -43,6 +43,7 @@ def run_hosted(
     address_file: Path | None = None,
     log_level: str = "info",
     log_format: LogFormat = "auto",
+    reuse_port: bool = False,
 ) -> int:
     """Start a foreign server with a host in it, serve until a signal asks to stop, and stop in order.
 
@@ -58,6 +59,8 @@ def run_hosted(
         Where to write the addresses, once they are listened on.
     log_level, log_format
         As this process logs.
+    reuse_port
+        Other processes listen on the same port.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def run_hosted(
             log_level=log_level,
             log_format=form,
         )
-        launched = Launched(kind(), _plan(kind, config, form), orders)
+        launched = Launched(kind(), _plan(kind, config, form, reuse_port=reuse_port), orders)
         try:
             with asyncio.Runner() as runner:
                 return runner.run(_serve(launched, kind.name, config, address_file))
@@ -89,13 +92,14 @@ def run_hosted(
                 address_file.unlink(missing_ok=True)
 
 
-def _plan(kind: type[Transport], config: HostConfig, form: LogFormat) -> LaunchPlan:
+def _plan(kind: type[Transport], config: HostConfig, form: LogFormat, *, reuse_port: bool) -> LaunchPlan:
     settings = config.transports[kind.name]
     return LaunchPlan(
         app=_APP,
         host=settings.host or config.host,
         port=kind.default_port if settings.port is None else settings.port,
         tls=_tls(settings.tls),
+        reuse_port=reuse_port,
         options=convert_options(kind.options_type, settings.options, f"transports.{kind.name}.options"),
         log_format="console" if form == "console" else "json",
     )

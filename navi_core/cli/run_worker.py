@@ -59,7 +59,11 @@ def _run(seat: Seat, config: HostConfig) -> int:
 
         orders = seat.orders
         return run_hosted(
-            registry.transport(foreign[0]), config, log_level=orders.log_level, log_format=orders.log_format
+            registry.transport(foreign[0]),
+            config,
+            log_level=orders.log_level,
+            log_format=orders.log_format,
+            reuse_port=True,
         )
     run_host(Host(config, registry=registry, seat=seat), until=seat.parent_gone)
     return 0

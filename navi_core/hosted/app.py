@@ -16,6 +16,7 @@ from navi_core.errors import NaviError, PluginError
 from navi_core.hosted.inside import InsideApp, Tenant
 from navi_core.hosted.orders import Orders
 from navi_core.logs import configure_logging
+from navi_core.workers.seat import seat_from_environment
 
 __all__ = ["app"]
 
@@ -26,7 +27,9 @@ class _HostTenant(Tenant):
     """A host from a configuration file."""
 
     def __init__(self, orders: Orders) -> None:
-        configure_logging(level=orders.log_level, log_format=orders.log_format)
+        seat = seat_from_environment()
+        index = None if seat is None else seat.index
+        configure_logging(level=orders.log_level, log_format=orders.log_format, worker=index)
         # the host's imports (services, batching, frameworks' plugins) belong to the start-up, not to the import
         from navi_core.host import Host  # noqa: PLC0415 - see above
         from navi_core.plugins.discovery import discover  # noqa: PLC0415 - see above
@@ -34,7 +37,9 @@ class _HostTenant(Tenant):
 
         registry = Registry(discover())
         self._transport = registry.transport(orders.transport)()
-        self._host = Host(load_config(orders.config_path), registry=registry, hosted_by=self._transport)
+        self._host = Host(
+            load_config(orders.config_path), registry=registry, hosted_by=self._transport, seat=seat
+        )
         self._readiness: asyncio.Task[None] | None = None
 
     async def start(self) -> AsgiApplication:

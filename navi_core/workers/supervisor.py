@@ -117,7 +117,18 @@ class Supervisor:
     @property
     def addresses(self) -> Mapping[str, Sequence[Address]]:
         """Transport name -> where all workers listen."""
-        return self._fleet.addresses
+        return {
+            name: listened or self._foreign_addresses(name)
+            for name, listened in self._fleet.addresses.items()
+        }
+
+    def _foreign_addresses(self, name: str) -> Sequence[Address]:
+        """Return where the servers listen that host the workers: those know it, and the workers do not."""
+        settings, kind = self.config.transports[name], self._registry.transport(name)
+        secure = "" if settings.tls is None else "s"
+        schemes = [scheme for what, scheme in (("rpc", "grpc"), ("http", "http")) if what in kind.carries]
+        host = settings.host or self.config.host
+        return [Address(f"{scheme}{secure}", host, settings.port or kind.default_port) for scheme in schemes]
 
     @property
     def size(self) -> int:
