@@ -6,7 +6,7 @@ Services see it through :class:`~navi_core.contracts.planes.DataPlane`. It knows
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol, Self
 import structlog
 
 from navi_core.batching.batcher import Batcher
+from navi_core.batching.buffers import Lease
 from navi_core.batching.prepared import Answer, Prepared
-from navi_core.batching.preparing import prepare
 from navi_core.contracts.events import RequestFinished
 from navi_core.contracts.planes import ServableState, VersionStatistics, VersionStatus
 from navi_core.errors import (
@@ -31,7 +31,6 @@ from navi_core.metrics.metrics import Metrics, SignatureMetrics
 from navi_core.metrics.tallies import Tallies, VersionTally
 from navi_core.models.keeper import VersionKeeper
 from navi_core.models.records import VersionRecord
-from navi_core.models.served import LoadedVersion
 from navi_core.plugins.observers import Observers
 from navi_core.signature import DEFAULT_SIGNATURE, Signature
 from navi_core.types import Array
@@ -94,13 +93,13 @@ class Handle:
             raise SignatureNotFoundError(name, model=self.model, known=tuple(self._loaded.signatures))
         return served.model
 
-    async def infer(self, request: InferenceRequest) -> InferenceResponse:
+    def infer(self, request: InferenceRequest) -> Coroutine[Any, Any, InferenceResponse]:
         """Run one request on this version; raises typed errors."""
         batcher = self._record.batcher
         if batcher is None:
             msg = f"version {self.version} of model '{self.model}' was used after its handle was given back"
             raise LifecycleError(msg)
-        return await self._plane.run(self._loaded, batcher, request)
+        return self._plane.run(batcher, request)
 
     def __enter__(self) -> Self:
         return self
@@ -230,110 +229,130 @@ class HostDataPlane:
                 )
             )
 
-    async def run(
-        self, loaded: LoadedVersion, batcher: Batcher, request: InferenceRequest
-    ) -> InferenceResponse:
+    async def run(self, batcher: Batcher, request: InferenceRequest) -> InferenceResponse:
         """Run one request on a version that a handle keeps loaded; for :class:`Handle`."""
-        started = prepared_at = self._now()
-        code, reason = ErrorCode.OK, ""
+        now = self._now
+        started = now()
         prepared: Prepared | None = None
-        answer: Answer | None = None
         try:
-            prepared = prepare(loaded, request)
-            prepared_at = self._now()
-            answer = await batcher.submit(prepared)
+            prepared = batcher.prepare(request)
+            prepared_at = now()
+            answer = batcher.run_now(prepared)
+            if answer is None:
+                answer = await batcher.submit(prepared)
         except NaviError as error:
-            code, reason = error.code, error.reason
+            self._failed(batcher, request, prepared, error.code, error.reason, now() - started)
             raise
         except Exception as error:  # a converter's bug, or ours: the client gets an answer, the log the rest
-            code = ErrorCode.INTERNAL
-            model = loaded.artifact.name
-            log.exception("request_failed_unexpectedly", model=model, version=loaded.artifact.version)
+            self._failed(batcher, request, prepared, ErrorCode.INTERNAL, "", now() - started)
+            artifact = batcher.loaded.artifact
+            log.exception("request_failed_unexpectedly", model=artifact.name, version=artifact.version)
             raise InferenceError(
-                f"the request failed inside the host: {type(error).__name__}", model=model
+                f"the request failed inside the host: {type(error).__name__}", model=artifact.name
             ) from error
         except BaseException:
-            code = ErrorCode.CANCELLED
+            self._failed(batcher, request, prepared, ErrorCode.CANCELLED, "", now() - started)
             raise
-        finally:
-            total_seconds = self._now() - started
-            self._tally(loaded, prepared, answer, prepared_at - started, total_seconds)
-            self._record(loaded, request, prepared, answer, code, reason, total_seconds)
-        return self._respond(loaded, request, prepared, answer)
+        return self._succeeded(batcher, request, prepared, answer, started, prepared_at)
 
-    def _respond(
-        self, loaded: LoadedVersion, request: InferenceRequest, prepared: Prepared, answer: Answer
-    ) -> InferenceResponse:
-        outputs = answer.outputs
-        if request.outputs and tuple(outputs) != request.outputs:
-            outputs = {name: outputs[name] for name in request.outputs}
-        metrics = self._signature_metrics(loaded, prepared.served.name)
-        return InferenceResponse(
-            outputs=outputs,
-            model=loaded.artifact.name,
-            version=loaded.artifact.version,
-            signature=prepared.served.name,
-            release=_Release(answer, metrics, self._version_tally(loaded), self._now),
-        )
-
-    def _signature_metrics(self, loaded: LoadedVersion, signature: str) -> SignatureMetrics:
-        return self._metrics.for_signature(loaded.artifact.name, loaded.artifact.version, signature)
-
-    def _version_tally(self, loaded: LoadedVersion) -> VersionTally:
-        return self._tallies.of(loaded.artifact.name, loaded.artifact.version)
-
-    def _tally(
+    def _succeeded(
         self,
-        loaded: LoadedVersion,
-        prepared: Prepared | None,
-        answer: Answer | None,
-        prepare_seconds: float,
-        total_seconds: float,
-    ) -> None:
-        tally = self._version_tally(loaded)
-        if prepared is None or answer is None:
-            tally.failed(total_seconds)
-            return
+        batcher: Batcher,
+        request: InferenceRequest,
+        prepared: Prepared,
+        answer: Answer,
+        started: float,
+        prepared_at: float,
+    ) -> InferenceResponse:
+        """Count an answer, and hand it over."""
+        ended = self._now()
+        total_seconds = ended - started
+        artifact = batcher.loaded.artifact
+        name = prepared.served.name
+        tally = self._tallies.of(artifact.name, artifact.version)
         tally.succeeded(
             num_rows=prepared.num_rows,
             batch_rows=answer.batch_rows,
             total_seconds=total_seconds,
-            prepare_seconds=prepare_seconds,
+            prepare_seconds=prepared_at - started,
             queue_seconds=answer.queue_seconds,
             run_seconds=answer.run_seconds,
             now_ms=time.time_ns() // 1_000_000,
         )
+        metrics = batcher.lane(name).metrics
+        metrics.request_finished(
+            request.service,
+            request.transport,
+            request.method,
+            ErrorCode.OK,
+            "",
+            total_seconds,
+            prepared.num_rows,
+        )
+        if self._observers.any_request_finished:
+            self._observe(batcher, request, name, prepared, answer, ErrorCode.OK, "", total_seconds)
+        outputs = answer.outputs
+        if request.outputs and tuple(outputs) != request.outputs:
+            outputs = {name: outputs[name] for name in request.outputs}
+        return InferenceResponse(
+            outputs=outputs,
+            model=artifact.name,
+            version=artifact.version,
+            signature=name,
+            release=_Release(answer.lease, metrics, tally, self._now, ended),
+        )
 
-    def _record(
+    def _failed(
         self,
-        loaded: LoadedVersion,
+        batcher: Batcher,
         request: InferenceRequest,
+        prepared: Prepared | None,
+        code: ErrorCode,
+        reason: str,
+        total_seconds: float,
+    ) -> None:
+        """Count a request that got an error; its signature is a label only if the model has it."""
+        loaded = batcher.loaded
+        artifact = loaded.artifact
+        name = request.signature or DEFAULT_SIGNATURE
+        self._tallies.of(artifact.name, artifact.version).failed(total_seconds)
+        self._metrics.for_signature(
+            artifact.name, artifact.version, name if name in loaded.signatures else UNKNOWN
+        ).request_finished(
+            request.service,
+            request.transport,
+            request.method,
+            code,
+            reason,
+            total_seconds,
+            prepared.num_rows if prepared else 0,
+        )
+        if self._observers.any_request_finished:
+            self._observe(batcher, request, name, prepared, None, code, reason, total_seconds)
+
+    def _observe(
+        self,
+        batcher: Batcher,
+        request: InferenceRequest,
+        signature: str,
         prepared: Prepared | None,
         answer: Answer | None,
         code: ErrorCode,
         reason: str,
         total_seconds: float,
     ) -> None:
-        """Count one request; its signature is a label only if the model has it."""
-        name = prepared.served.name if prepared else (request.signature or DEFAULT_SIGNATURE)
-        known = name if name in loaded.signatures else UNKNOWN
-        num_rows = prepared.num_rows if prepared else 0
-        self._signature_metrics(loaded, known).request_finished(
-            request.service, request.transport, request.method, code, reason, total_seconds, num_rows
-        )
-        if not self._observers.any_request_finished:
-            return
+        artifact = batcher.loaded.artifact
         self._observers.request_finished(
             RequestFinished(
-                model=loaded.artifact.name,
-                version=loaded.artifact.version,
-                signature=name,
+                model=artifact.name,
+                version=artifact.version,
+                signature=signature,
                 service=request.service,
                 transport=request.transport,
                 method=request.method,
                 code=code,
                 reason=reason,
-                num_rows=num_rows,
+                num_rows=prepared.num_rows if prepared else 0,
                 batch_rows=answer.batch_rows if answer else 0,
                 queue_seconds=answer.queue_seconds if answer else 0.0,
                 run_seconds=answer.run_seconds if answer else 0.0,
@@ -413,31 +432,37 @@ class HostDataPlane:
 class _Release:
     """Gives an answer's buffers back, once, and notes how long encoding took."""
 
-    __slots__ = ("_answer", "_metrics", "_now", "_started", "_tally")
+    __slots__ = ("_is_released", "_lease", "_metrics", "_now", "_started", "_tally")
 
     def __init__(
-        self, answer: Answer, metrics: SignatureMetrics, tally: VersionTally, now: Callable[[], float]
+        self,
+        lease: Lease | None,
+        metrics: SignatureMetrics,
+        tally: VersionTally,
+        now: Callable[[], float],
+        started: float,
     ) -> None:
-        self._answer: Answer | None = answer
+        self._is_released = False
+        self._lease = lease
         self._metrics = metrics
         self._tally = tally
         self._now = now
-        self._started = now()
+        self._started = started
 
     @property
     def is_pooled(self) -> bool:
         """Whether the outputs may be views of buffers that will be reused."""
-        return self._answer is not None and self._answer.lease is not None
+        return self._lease is not None and not self._is_released
 
     def __call__(self) -> None:
-        answer, self._answer = self._answer, None
-        if answer is None:
+        if self._is_released:
             return
+        self._is_released = True
         seconds = self._now() - self._started
         self._metrics.encoded(seconds)
-        self._tally.encode.add(seconds)
-        if answer.lease is not None:
-            answer.lease.release()
+        self._tally.encoded(seconds)
+        if self._lease is not None:
+            self._lease.release()
 
 
 def own_outputs(response: InferenceResponse) -> dict[str, Array]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -20,6 +19,7 @@ import structlog
 
 from navi_core.answering_ahead import AnswerAhead
 from navi_core.authorization import Authorization
+from navi_core.batching.threads import RunThreads
 from navi_core.budget import MemoryBudget
 from navi_core.certificates import certificate_ends
 from navi_core.config.checks import check_config
@@ -326,9 +326,7 @@ class _Parts:
         cores = core_count()
         self.config = config
         self.registry = registry
-        self.threads = ThreadPoolExecutor(
-            config.run_threads or max(4, 2 * cores), thread_name_prefix="navi-run"
-        )
+        self.threads = RunThreads(config.run_threads or max(4, 2 * cores))
         self.metrics = Metrics(compat=config.compat_metrics)
         self.budget = MemoryBudget(config.memory_budget_bytes)
         observers = Observers(registry.plugins)
@@ -416,4 +414,4 @@ class _Parts:
             await self.keeping.versions.close(UNLOAD_TIMEOUT_S)
         except NaviError:
             log.exception("manager_close_failed")
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.threads.shutdown()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import structlog
 
 from navi_core.admin import HostAdmin
 from navi_core.batching.buffers import BufferPool
+from navi_core.batching.threads import RunThreads
 from navi_core.config.records import HostConfig
 from navi_core.contracts.planes import Admin, OwnMemory, ServiceMemory
 from navi_core.contracts.transport import Address
@@ -39,7 +39,7 @@ class Means:
 
     registry: Registry
     config: HostConfig
-    threads: Executor
+    threads: RunThreads
     metrics: Metrics
     observers: Observers
     max_concurrent_batches: int

@@ -1,11 +1,16 @@
 """The driver of one servable's queue: hands batches to worker threads and answers to callers.
 
 Everything here runs on the event loop except :meth:`Batcher._work`. Decisions are
-:mod:`navi_core.batching.queue`'s, the work on a batch is :mod:`navi_core.batching.execution`'s.
+:mod:`navi_core.batching.queue`'s and :mod:`navi_core.batching.inlining`'s, the work on a batch is
+:mod:`navi_core.batching.execution`'s.
 
 A request's way: ``submit`` -> queue -> ``_pump`` takes a batch for a free slot -> a worker thread gathers, runs
 and splits -> ``_finished`` answers the callers and pumps again. A caller whose deadline passes is answered
 then, wherever its request is; one that goes away costs no run that has not begun.
+
+A model whose runs were measured to be very short is spared the threads: a batch is gathered, run and split on the
+loop, at the end of the turn in which its requests came. Where a run takes no longer than the queue would,
+``run_now`` answers a request at once.
 """
 
 from __future__ import annotations
@@ -13,29 +18,37 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
 import numpy as np
 import structlog
 
+from navi_core.batching.async_running import run_async
 from navi_core.batching.buffers import BufferPool
-from navi_core.batching.execution import BatchReport, Outcome, Steps, Task, batch_steps, run_blocking
+from navi_core.batching.execution import Steps, batch_steps, run_blocking
+from navi_core.batching.inlining import InlineGate, InlineGates
+from navi_core.batching.lane import Lane
 from navi_core.batching.late import late
+from navi_core.batching.lone import LoneRun
 from navi_core.batching.prepared import Answer, Prepared
+from navi_core.batching.preparing import Preparer
 from navi_core.batching.queue import BatchQueue, CloseReason, DropReason, Entry, split_rows
+from navi_core.batching.tasks import BatchReport, Outcome, Task
+from navi_core.batching.threads import RunThreads
 from navi_core.errors import (
     DrainingError,
     InferenceError,
     NaviError,
     RequestCancelledError,
+    SignatureNotFoundError,
     StaleRequestError,
 )
+from navi_core.messages import InferenceRequest
 from navi_core.metrics.metrics import Metrics, SignatureMetrics, WorkSaved
 from navi_core.models.served import LoadedVersion
-from navi_core.types import NamedArrays
+from navi_core.signature import DEFAULT_SIGNATURE
 
 __all__ = ["Batcher"]
 
@@ -46,6 +59,13 @@ _SAVED: Final[dict[type[NaviError], WorkSaved]] = {
     StaleRequestError: "stale",
 }
 """Why a request was refused before its run -> what metrics call the work saved; else it was late."""
+
+_QUEUE_TRIP_S: Final = 50e-6
+"""What a request's way through the queue costs (``benchmarks/hot_path``): a shorter run is not queued for."""
+
+
+_SMALL_BYTES: Final = 1 << 16
+"""To gather and split no more than this takes less than to have a thread do it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -82,7 +102,7 @@ class Batcher:
         loaded: LoadedVersion,
         *,
         pool: BufferPool,
-        threads: Executor,
+        threads: RunThreads,
         metrics: Metrics,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -94,14 +114,24 @@ class Batcher:
         self._metrics = metrics
         self._now = now
         self._loop = asyncio.get_running_loop()
-        self._queue: BatchQueue[_Pending] = BatchQueue(loaded.policy, self._model)
-        limit = loaded.servable.max_concurrent_runs
-        self._slots = loaded.policy.max_concurrent_batches
+        policy, servable = loaded.policy, loaded.servable
+        self._queue: BatchQueue[_Pending] = BatchQueue(policy, self._model)
+        limit = servable.max_concurrent_runs
+        self._slots = policy.max_concurrent_batches
         if limit is not None:
             self._slots = min(self._slots, limit)
-        self._is_async = inspect.iscoroutinefunction(loaded.servable.run)
+        self._is_async = inspect.iscoroutinefunction(servable.run)
+        self._max_inline_s = (
+            0.0 if self._is_async or not servable.may_run_inline else policy.max_inline_run_us / 1e6
+        )
+        # a linger asks for batches, and padding for a buffer: both are the queue's
+        self._may_run_now = (
+            self._max_inline_s > 0 and policy.batch_timeout_s <= 0 and not policy.allowed_batch_rows
+        )
+        self._lanes: dict[str, Lane] = {}
         self._running = 0
         self._wake: asyncio.TimerHandle | None = None
+        self._will_pump = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -113,8 +143,85 @@ class Batcher:
         """The queue, for gauges."""
         return self._queue
 
+    @property
+    def loaded(self) -> LoadedVersion:
+        """The version."""
+        return self._loaded
+
+    def lane(self, signature: str) -> Lane:
+        """Return what is kept for a signature; an empty name is the default one's.
+
+        Raises
+        ------
+        SignatureNotFoundError
+            The version has no such signature.
+        """
+        lane = self._lanes.get(signature)
+        if lane is None:
+            name = signature or DEFAULT_SIGNATURE
+            served = self._loaded.signatures.get(name)
+            if served is None:
+                raise SignatureNotFoundError(name, model=self._model, known=tuple(self._loaded.signatures))
+            lane = self._lanes[signature] = self._lanes.get(name) or Lane(
+                Preparer(self._loaded, served),
+                self._metrics.for_signature(self._model, self._version, name),
+                InlineGates(self._max_inline_s) if self._max_inline_s > 0 else None,
+            )
+            self._lanes[name] = lane
+        return lane
+
+    def prepare(self, request: InferenceRequest) -> Prepared:
+        """Check a request and plan it.
+
+        Raises
+        ------
+        RequestError
+            An unknown signature or output, wrong inputs, a malformed payload.
+        """
+        return self.lane(request.signature).prepare(request)
+
+    def run_now(self, request: Prepared) -> Answer | None:
+        """Run a request here and now, where that is allowed and takes less than to queue it; None: queue it.
+
+        Raises
+        ------
+        DeadlineExceededError
+            The deadline has passed already.
+        NaviError
+            Whatever the run ended with.
+        """
+        if (
+            not self._may_run_now
+            or request.plan is not None
+            or self._queue.num_requests
+            or self._running >= self._slots
+            or self._closed
+        ):
+            return None
+        lane = self._lanes[request.served.name]
+        assert lane.gates is not None  # noqa: S101 - runs may be inline
+        gate = lane.gates.of(request.size_bytes)
+        if not gate.is_open or gate.typical_s > _QUEUE_TRIP_S:
+            return None
+        policy = self._loaded.policy
+        if policy.split_large_requests and request.num_rows > policy.max_batch_rows:
+            return None
+        now = self._now()
+        if request.deadline is not None and now >= request.deadline:
+            lane.metrics.work_saved("late")
+            raise late("admission")
+        run = LoneRun(request, self._loaded.servable, self._pool, self._model)
+        gate.ran_inline(run.run_seconds, now)
+        reason = CloseReason.FREE_WORKER if request.key is not None and policy.enabled else CloseReason.ALONE
+        lane.metrics.batch_finished(
+            (0.0,), 1, request.num_rows, 0, reason, 0.0, run.run_seconds, ok=run.error is None
+        )
+        if run.error is not None:
+            raise run.error
+        return run.answer
+
     async def submit(self, request: Prepared) -> Answer:
-        """Run one request; returns its answer.
+        """Queue one request and wait; returns its answer.
 
         Raises
         ------
@@ -182,7 +289,8 @@ class Batcher:
 
     async def _submit_whole(self, request: Prepared) -> Answer:
         now = self._now()
-        metrics = self._metrics.for_signature(self._model, self._version, request.served.name)
+        lane = self.lane(request.served.name)
+        metrics = lane.metrics
         if request.deadline is not None and now >= request.deadline:
             metrics.work_saved("late")
             raise late("admission")
@@ -214,7 +322,11 @@ class Batcher:
             pending.timer = self._loop.call_later(request.deadline - now, self._give_up, entry)
         self.in_flight += 1
         self._idle.clear()
-        self._pump()
+        if self._running < self._slots:  # else whoever runs pumps when it is done
+            if lane.gates is not None and lane.gates.of(request.size_bytes).is_open:
+                self._pump_soon()
+            else:
+                self._pump()
         try:
             return await pending.future
         except asyncio.CancelledError:
@@ -252,23 +364,29 @@ class Batcher:
 
     # --- from the queue to the workers ---------------------------------------------------------
 
+    def _pump_soon(self) -> None:
+        """Pump at the end of this turn of the loop, so that requests that come in one turn share a run."""
+        if not self._will_pump:
+            self._will_pump = True
+            self._loop.call_soon(self._pump)
+
     def _pump(self) -> None:
-        """Give every free slot what is ready."""
+        """Give every free slot what is ready; what runs on the loop takes one limit's time a turn, and a run."""
+        self._will_pump = False
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
-        while self._running < self._slots and len(self._queue):
+        inline_s = 0.0
+        while self._running < self._slots and self._queue.num_requests:
+            if inline_s > self._max_inline_s:
+                self._pump_soon()
+                break
             now = self._now()
             decision = self._queue.take(now)
             for entry in decision.dropped:
                 self._refuse(entry.item, entry.dropped)
             if decision.batch:
-                self._start(
-                    [entry.item for entry in decision.batch],
-                    [e.enqueued_at for e in decision.batch],
-                    now,
-                    decision.reason,
-                )
+                inline_s += self._start(decision.batch, now, decision.reason)
             elif decision.wake_at is not None:
                 self._wake = self._loop.call_later(max(0.0, decision.wake_at - now), self._pump)
                 break
@@ -285,67 +403,81 @@ class Batcher:
         else:
             pending.future.set_exception(late("queue"))
 
-    def _start(self, batch: list[_Pending], enqueued: list[float], now: float, reason: CloseReason) -> None:
-        self._running += 1
-        self._idle.clear()
-        first = batch[0]
-        for pending, enqueued_at in zip(batch, enqueued, strict=True):
-            pending.queue_seconds = now - enqueued_at
-            pending.metrics.queue_wait(pending.queue_seconds)
+    def _start(self, entries: Sequence[Entry[_Pending]], now: float, reason: CloseReason) -> float:
+        """Begin to run a batch; returns the seconds that it took, if that was on the loop."""
+        batch = [entry.item for entry in entries]
+        size_bytes = 0
+        for entry in entries:
+            entry.item.queue_seconds = now - entry.enqueued_at
+            size_bytes += entry.size_bytes
+        request = batch[0].request
+        gates = self._lanes[request.served.name].gates
+        gate = None if gates is None else gates.of(size_bytes)
         report = BatchReport()
         steps = batch_steps(
             [pending.task for pending in batch],
-            served=first.request.served,
-            outputs=first.request.outputs,
-            parameters=first.request.parameters,
+            served=request.served,
+            outputs=request.outputs,
+            parameters=request.parameters,
             allowed_rows=self._loaded.policy.allowed_batch_rows,
             pool=self._pool,
             report=report,
             model=self._model,
         )
+        self._running += 1
         if self._is_async:
             task = self._loop.create_task(self._run_async(batch, steps, report, reason))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        elif gate is not None and gate.is_open:
+            outcomes = self._outcomes(batch, steps)
+            seconds = report.convert_seconds + report.run_seconds
+            gate.ran_inline(seconds, now)
+            self._settle(batch, outcomes, report, reason)
+            return seconds
         else:
-            self._threads.submit(self._work, batch, steps, report, reason)
+            self._threads.start(self._work, batch, steps, report, reason, gate)
+        return 0.0
 
-    def _work(self, batch: list[_Pending], steps: Steps, report: BatchReport, reason: CloseReason) -> None:
-        """Run one batch, on a worker thread."""
+    def _outcomes(self, batch: Sequence[_Pending], steps: Steps) -> list[Outcome]:
         request = batch[0].request
         try:
-            outcomes = run_blocking(steps, self._loaded.servable, request.served.name, request.outputs)
+            return run_blocking(steps, self._loaded.servable, request.served.name, request.outputs)
         except BaseException as error:  # a bug of ours: the callers get an answer all the same
             log.exception("batch_failed", model=self._model, version=self._version)
-            outcomes = _all_failed(batch, error)
+            return _all_failed(batch, error)
+
+    def _work(
+        self,
+        batch: list[_Pending],
+        steps: Steps,
+        report: BatchReport,
+        reason: CloseReason,
+        gate: InlineGate | None,
+    ) -> None:
+        """Run one batch, on a worker thread."""
+        outcomes = self._outcomes(batch, steps)
         try:
-            self._loop.call_soon_threadsafe(self._finished, batch, outcomes, report, reason)
+            self._loop.call_soon_threadsafe(self._finished, batch, outcomes, report, reason, gate)
         except RuntimeError:  # the loop was closed under a running batch: nobody is left to answer
             log.warning("batch_abandoned", model=self._model, version=self._version)
 
     async def _run_async(
         self, batch: list[_Pending], steps: Steps, report: BatchReport, reason: CloseReason
     ) -> None:
-        """Run one batch of an async servable: its run is awaited here, the rest is a worker's."""
-        servable, request = self._loaded.servable, batch[0].request
-        step: Callable[[], Any] = lambda: next(steps)  # noqa: E731 - replaced below, step by step
-        outcomes: list[Outcome]
+        """Run one batch of an async servable."""
+        request = batch[0].request
+        is_small = request.plan is None and sum(p.request.size_bytes for p in batch) <= _SMALL_BYTES
         try:
-            while True:
-                run, ended = await self._loop.run_in_executor(self._threads, _step, step)
-                if ended is not None:
-                    outcomes = ended
-                    break
-                try:
-                    coming = servable.run(request.served.name, run.inputs, request.outputs, run.context)
-                    result = await cast("Awaitable[NamedArrays]", coming)
-                except Exception as error:
-                    step = _Throw(steps, error)
-                else:
-                    step = _Send(steps, result)
+            outcomes = await run_async(
+                steps,
+                self._loaded.servable,
+                request.served.name,
+                request.outputs,
+                threads=None if is_small else self._threads,
+            )
         except BaseException as error:
-            outcomes = _all_failed(batch, error)
-            self._finished(batch, outcomes, report, reason)
+            self._finished(batch, _all_failed(batch, error), report, reason)
             if not isinstance(error, Exception):
                 raise
             log.exception("batch_failed", model=self._model, version=self._version)
@@ -353,11 +485,25 @@ class Batcher:
         self._finished(batch, outcomes, report, reason)
 
     def _finished(
+        self,
+        batch: list[_Pending],
+        outcomes: list[Outcome],
+        report: BatchReport,
+        reason: CloseReason,
+        gate: InlineGate | None = None,
+    ) -> None:
+        """Answer the callers of a batch that ran elsewhere, and use the free slot."""
+        if gate is not None:
+            gate.ran_elsewhere(report.convert_seconds + report.run_seconds, self._now())
+        self._settle(batch, outcomes, report, reason)
+        self._pump()
+
+    def _settle(
         self, batch: list[_Pending], outcomes: list[Outcome], report: BatchReport, reason: CloseReason
     ) -> None:
-        """Answer the callers of one batch and use the free slot."""
+        """Answer the callers of one batch, which runs no more."""
         self._running -= 1
-        self._record(batch[0].metrics, len(batch), report, reason)
+        self._record(batch, report, reason)
         for pending, outcome in zip(batch, outcomes, strict=True):
             if pending.future.done():  # cancelled, or answered at its deadline
                 if outcome.lease is not None:
@@ -374,20 +520,22 @@ class Batcher:
                         run_seconds=report.run_seconds,
                     )
                 )
-        self._pump()
 
     @staticmethod
-    def _record(
-        metrics: SignatureMetrics, num_requests: int, report: BatchReport, reason: CloseReason
-    ) -> None:
+    def _record(batch: Sequence[_Pending], report: BatchReport, reason: CloseReason) -> None:
+        metrics = batch[0].metrics
         for refusal in report.refused:
             metrics.work_saved(_SAVED.get(type(refusal), "late"))
-        num_run = num_requests - len(report.refused)
-        if not num_run:
-            return
-        metrics.batch_started(num_run, report.num_rows, report.padding_rows, reason)
-        metrics.converted(report.convert_seconds, report.num_rows)
-        metrics.ran(report.run_seconds, report.ok)
+        metrics.batch_finished(
+            [pending.queue_seconds for pending in batch],
+            len(batch) - len(report.refused),
+            report.num_rows,
+            report.padding_rows,
+            reason,
+            report.convert_seconds,
+            report.run_seconds,
+            ok=report.ok,
+        )
         if report.retried:
             metrics.retried(report.retried)
 
@@ -405,32 +553,6 @@ class Batcher:
         await self._idle.wait()
         if self._wake is not None:
             self._wake.cancel()
-
-
-@dataclass(slots=True)
-class _Send:
-    steps: Steps
-    result: NamedArrays
-
-    def __call__(self) -> Any:
-        return self.steps.send(self.result)
-
-
-@dataclass(slots=True)
-class _Throw:
-    steps: Steps
-    error: Exception
-
-    def __call__(self) -> Any:
-        return self.steps.throw(self.error)
-
-
-def _step(step: Callable[[], Any]) -> tuple[Any, list[Outcome] | None]:
-    """Take one step; a StopIteration cannot cross an executor, so the outcomes are returned."""
-    try:
-        return step(), None
-    except StopIteration as stop:
-        return None, stop.value
 
 
 def _release(answer: Answer) -> None:

@@ -13,130 +13,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
 import structlog
 
 from navi_core.batching.buffers import BufferPool, Lease
-from navi_core.batching.late import late
+from navi_core.batching.contexts import BatchContext
+from navi_core.batching.failures import as_navi_error, check_computed
+from navi_core.batching.gathering import gather
 from navi_core.batching.queue import pad_rows
-from navi_core.contracts.converter import Plan
+from navi_core.batching.tasks import BatchReport, Outcome, Task
 from navi_core.contracts.runtime import Servable
-from navi_core.errors import (
-    ErrorCode,
-    InferenceError,
-    NaviError,
-    RequestCancelledError,
-    StaleRequestError,
-)
+from navi_core.errors import InferenceError, NaviError, RequestCancelledError
 from navi_core.models.served import ServedSignature
-from navi_core.signature import default_value, format_shape
-from navi_core.tensors import numpy_dtype
-from navi_core.types import Array, Int64Array, NamedArrays, Parameters
+from navi_core.signature import format_shape
+from navi_core.types import Int64Array, NamedArrays, Parameters
 
-__all__ = ["BatchContext", "BatchReport", "Outcome", "Run", "Task", "batch_steps", "run_blocking"]
+__all__ = ["Run", "Steps", "batch_steps", "run_blocking"]
 
 log = structlog.get_logger(__name__)
 
 _NO_ROWS: Final[Int64Array] = np.empty(0, dtype=np.int64)
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Task:
-    """What running needs to know of one request.
-
-    Parameters
-    ----------
-    inputs
-        The model's inputs; empty when ``plan`` fills them.
-    plan
-        The converter's plan; None: ``inputs`` are arrays.
-    num_rows
-        Rows it adds.
-    deadline, stale_at
-        When its caller gives up, and when it has waited too long; in seconds on the monotonic clock; None: never.
-    is_gone
-        Set when its caller has gone or has been answered otherwise.
-    """
-
-    inputs: NamedArrays
-    plan: Plan | None
-    num_rows: int
-    deadline: float | None = None
-    stale_at: float | None = None
-    is_gone: bool = False
-
-    def why_not_run(self, now: float) -> NaviError | None:
-        """Return why a run for this task would be of no use any more; None: it is of use."""
-        if self.deadline is not None and now >= self.deadline:
-            return late("queue")
-        if self.is_gone:
-            return RequestCancelledError("the caller has gone")
-        if self.stale_at is not None and now >= self.stale_at:
-            return StaleRequestError("the request waited too long and was dropped")
-        return None
-
-
-@dataclass(slots=True)
-class Outcome:
-    """One task's answer: outputs, or an error. ``lease`` is a share of the outputs' buffers."""
-
-    outputs: NamedArrays | None = None
-    error: NaviError | None = None
-    lease: Lease | None = None
-
-
-@dataclass(slots=True)
-class BatchReport:
-    """What a batch cost.
-
-    Parameters
-    ----------
-    num_rows, padding_rows
-        Rows asked for, and rows added to reach an allowed size.
-    convert_seconds, run_seconds
-        Gathering (kernels, copies), and the model.
-    ok
-        The joint run succeeded.
-    retried
-        Requests that were run again alone.
-    refused
-        Requests that turned out to be late, stale or abandoned before the run.
-    """
-
-    num_rows: int = 0
-    padding_rows: int = 0
-    convert_seconds: float = 0.0
-    run_seconds: float = 0.0
-    ok: bool = True
-    retried: int = 0
-    refused: list[NaviError] = field(default_factory=list)
-
-
-class BatchContext:
-    """The :class:`~navi_core.contracts.runtime.RunContext` of one run."""
-
-    __slots__ = ("_lease", "_tasks", "deadline", "parameters", "row_ends")
-
-    def __init__(
-        self, tasks: Sequence[Task], row_ends: Int64Array, parameters: Parameters, lease: Lease
-    ) -> None:
-        self._tasks = tasks
-        self._lease = lease
-        self.row_ends = row_ends
-        self.parameters = parameters
-        deadlines = [task.deadline for task in tasks]
-        self.deadline = None if None in deadlines else max(d for d in deadlines if d is not None)
-
-    def is_cancelled(self) -> bool:
-        """Tell whether every caller of the batch has gone."""
-        return all(task.is_gone for task in self._tasks)
-
-    def allocate(self, shape: Sequence[int], dtype: Any) -> Array:
-        """Return an uninitialised array from the pool."""
-        return self._lease.allocate(shape, dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +61,6 @@ class _Batch:
     report: BatchReport
     model: str
     now: Callable[[], float] = time.perf_counter
-    errors: dict[int, NaviError] = field(default_factory=dict)
 
 
 class _RowsMismatchError(Exception):
@@ -243,7 +141,7 @@ def _run_all(batch: _Batch, tasks: Sequence[Task]) -> Steps:
             requests=len(tasks),
         )
     except Exception as error:
-        failure = _as_navi_error(error, model)
+        failure = as_navi_error(error, model)
         report.ok = False
         out_of_memory = isinstance(failure, InferenceError) and failure.out_of_memory
         if len(tasks) == 1 or out_of_memory:
@@ -251,7 +149,6 @@ def _run_all(batch: _Batch, tasks: Sequence[Task]) -> Steps:
     # One by one, so that a bad request fails alone and no answer is split wrongly.
     outcomes = []
     for task in tasks:
-        batch.errors.clear()
         if task.is_gone:
             outcomes.append(Outcome(error=RequestCancelledError("the caller has gone")))
             continue
@@ -259,7 +156,7 @@ def _run_all(batch: _Batch, tasks: Sequence[Task]) -> Steps:
         try:
             outcomes += yield from _joint(batch, [task], pad=False)
         except Exception as error:
-            outcomes.append(Outcome(error=_as_navi_error(error, model)))
+            outcomes.append(Outcome(error=as_navi_error(error, model)))
     return outcomes
 
 
@@ -288,18 +185,14 @@ def _joint(batch: _Batch, tasks: Sequence[Task], *, pad: bool = True) -> Steps:
     output_lease = batch.pool.lease(len(tasks))
     started = batch.now()
     try:
-        inputs = _gather(batch, tasks, total, rows, input_lease)
-        row_ends = (
-            np.cumsum([task.num_rows for task in tasks], dtype=np.int64)
-            if served.model.batchable
-            else _NO_ROWS
-        )
+        inputs, errors = gather(served, tasks, rows, input_lease, batch.model)
+        row_ends = None if served.model.batchable else _NO_ROWS
         context = BatchContext(tasks, row_ends, batch.parameters, output_lease)
         ran_at = batch.now()
         report.convert_seconds += ran_at - started
         report.padding_rows += rows - total
-        if len(batch.errors) == len(tasks):
-            return [Outcome(error=batch.errors[index]) for index in range(len(tasks))]
+        if len(errors) == len(tasks):
+            return [Outcome(error=errors[index]) for index in range(len(tasks))]
         try:
             result = yield Run(inputs, context)
         finally:
@@ -307,68 +200,19 @@ def _joint(batch: _Batch, tasks: Sequence[Task], *, pad: bool = True) -> Steps:
     finally:
         input_lease.release()  # run keeps no input and answers with no view of one
     lease = None if output_lease.is_empty else output_lease
-    return _split(batch, tasks, result, rows, lease)
-
-
-def _gather(batch: _Batch, tasks: Sequence[Task], total: int, rows: int, lease: Lease) -> NamedArrays:
-    """Bring the tasks' rows together, and add what nobody sent and the model does not know itself."""
-    inputs = _joined(batch, tasks, total, rows, lease)
-    signature = batch.served.model
-    if len(inputs) == len(signature.inputs):
-        return inputs
-    defaults = {
-        spec.name: np.asarray(
-            default_value(spec, rows if signature.batchable and not spec.is_per_request else None), order="C"
-        )
-        for spec in signature.inputs.values()
-        if spec.default is not None and spec.name not in inputs
-    }
-    return {**inputs, **defaults} if defaults else inputs
-
-
-def _joined(batch: _Batch, tasks: Sequence[Task], total: int, rows: int, lease: Lease) -> NamedArrays:
-    """Bring the tasks' rows together: each fills its own; a batch of one is given as it is."""
-    first = tasks[0]
-    if len(tasks) == 1 and rows == total and first.plan is None:
-        return first.inputs
-    if first.plan is not None:
-        shapes = {name: (row.shape, numpy_dtype(row.dtype)) for name, row in first.plan.rows.items()}
-    else:
-        shapes = {name: (array.shape[1:], array.dtype) for name, array in first.inputs.items()}
-    buffers = {name: lease.allocate((rows, *shape), dtype) for name, (shape, dtype) in shapes.items()}
-    start = 0
-    for index, task in enumerate(tasks):
-        stop = start + task.num_rows
-        own = {name: buffer[start:stop] for name, buffer in buffers.items()}
-        try:
-            _fill(batch.served, task, own)
-        except Exception as error:
-            batch.errors[index] = _as_navi_error(error, batch.model)
-            for view in own.values():
-                view[...] = b"" if view.dtype.hasobject else 0
-        start = stop
-    if rows > total:
-        for buffer in buffers.values():
-            buffer[total:] = buffer[:1]
-    return buffers
-
-
-def _fill(served: ServedSignature, task: Task, out: Mapping[str, Array]) -> None:
-    if task.plan is not None and served.converter is not None:
-        served.converter.fill(task.plan, out)
-    else:
-        for name, array in task.inputs.items():
-            np.copyto(out[name], array)
+    return _split(batch, tasks, errors, result, rows, lease)
 
 
 def _split(
-    batch: _Batch, tasks: Sequence[Task], result: NamedArrays, rows: int, lease: Lease | None
+    batch: _Batch,
+    tasks: Sequence[Task],
+    errors: Mapping[int, NaviError],
+    result: NamedArrays,
+    rows: int,
+    lease: Lease | None,
 ) -> list[Outcome]:
-    """Give each task its rows."""
-    missing = [name for name in batch.outputs if name not in result]
-    if missing:
-        msg = f"the runtime did not compute output '{missing[0]}' (model '{batch.model}')"
-        raise InferenceError(msg, model=batch.model)
+    """Give each task its rows: views, no copies."""
+    check_computed(batch.outputs, result, batch.model)
     whole = len(tasks) == 1 and rows == tasks[0].num_rows
     if not whole and batch.served.model.batchable:
         for name in batch.outputs:
@@ -380,7 +224,7 @@ def _split(
     start = 0
     for index, task in enumerate(tasks):
         stop = start + task.num_rows
-        error = batch.errors.get(index)
+        error = errors.get(index)
         if error is not None:
             if lease is not None:
                 lease.release()
@@ -401,20 +245,4 @@ def _encode(batch: _Batch, task: Task, own: NamedArrays, lease: Lease | None) ->
     except Exception as error:
         if lease is not None:
             lease.release()
-        return Outcome(error=_as_navi_error(error, batch.model))
-
-
-def _as_navi_error(error: BaseException, model: str) -> NaviError:
-    """Return a typed error; what is not one already is logged and hidden behind an opaque text."""
-    if isinstance(error, NaviError):
-        return error
-    if isinstance(error, MemoryError):
-        return InferenceError(
-            f"out of memory while running model '{model}'",
-            model=model,
-            out_of_memory=True,
-            code=ErrorCode.RESOURCE_EXHAUSTED,
-            reason="out_of_memory",
-        )
-    log.error("run_failed", model=model, exc_info=error)
-    return InferenceError(f"running model '{model}' failed: {type(error).__name__}", model=model)
+        return Outcome(error=as_navi_error(error, batch.model))

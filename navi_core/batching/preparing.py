@@ -1,8 +1,12 @@
-"""From a request to a prepared one: checked against its signature, or planned by its converter."""
+"""From a request to a prepared one: checked against its signature, or planned by its converter.
+
+:func:`prepare` knows every case. :class:`Preparer` first looks whether a request is the usual one, exactly what the
+signature says and all of it, which takes a third of the time, and leaves the others to that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -27,9 +31,10 @@ from navi_core.signature import (
     is_stray,
     why_not_batchable,
 )
+from navi_core.tensors import numpy_dtype
 from navi_core.types import NamedArrays, Parameters
 
-__all__ = ["prepare"]
+__all__ = ["Preparer", "prepare"]
 
 _NO_PARAMETERS: Final[Parameters] = MappingProxyType({})
 _NO_INPUTS: Final[NamedArrays] = MappingProxyType({})
@@ -79,8 +84,7 @@ def prepare(loaded: LoadedVersion, request: InferenceRequest) -> Prepared:
     alone = alone or num_rows is None
     key = None
     if not alone:
-        shapes = tuple(array.shape[1:] for array in inputs.values()) if served.has_dynamic_rows else ()
-        key = (name, outputs, tuple(inputs), shapes, tuple(sorted(parameters.items())))
+        key = _key(served, outputs, inputs, parameters)
     return Prepared(
         served=served,
         outputs=outputs,
@@ -195,3 +199,101 @@ def _check_plan(served: ServedSignature, plan: Plan, model: str) -> None:
                 model=model,
                 signature=served.name,
             )
+
+
+def _key(
+    served: ServedSignature, outputs: tuple[str, ...], inputs: NamedArrays, parameters: Parameters
+) -> Hashable:
+    """Return what requests must have in common to share a run."""
+    shapes = tuple(array.shape[1:] for array in inputs.values()) if served.has_dynamic_rows else ()
+    return (served.name, outputs, tuple(inputs), shapes, tuple(sorted(parameters.items())))
+
+
+class Preparer:
+    """Prepares the requests of one signature of a loaded version.
+
+    Parameters
+    ----------
+    loaded
+        The version.
+    served
+        The signature.
+    """
+
+    __slots__ = ("_is_batchable", "_is_plain", "_key", "_loaded", "_outputs", "_served", "_specs")
+
+    def __init__(self, loaded: LoadedVersion, served: ServedSignature) -> None:
+        self._loaded = loaded
+        self._served = served
+        signature = served.model
+        specs = signature.inputs.values()
+        self._is_plain = (
+            served.converter is None
+            and not loaded.servable.batch_parameters
+            and all(
+                spec.shape is not None
+                and not spec.optional
+                and spec.default is None
+                and not spec.shape_is_advisory
+                and (bool(spec.shape) or not signature.batchable)
+                for spec in specs
+            )
+        )
+        self._is_batchable = signature.batchable
+        self._outputs = tuple(signature.outputs)
+        self._specs = [
+            (
+                spec.name,
+                numpy_dtype(spec.dtype),
+                len(spec.shape or ()),
+                tuple((axis, dim) for axis, dim in enumerate(spec.shape or ()) if isinstance(dim, int)),
+            )
+            for spec in specs
+        ]
+        self._key = (
+            None
+            if served.has_dynamic_rows
+            else _key(served, self._outputs, dict.fromkeys(signature.inputs), _NO_PARAMETERS)  # type: ignore[arg-type]  # shapes are not looked at
+        )
+
+    def __call__(self, request: InferenceRequest) -> Prepared:
+        """Check a request and plan it; raises what :func:`prepare` raises."""
+        return self._usual(request) or prepare(self._loaded, request)
+
+    def _usual(self, request: InferenceRequest) -> Prepared | None:
+        """Return a request that has all inputs in the signature's order and form; None: it wants a closer look."""
+        inputs = request.inputs
+        if not self._is_plain or len(inputs) != len(self._specs) or request.outputs:
+            return None
+        num_rows: int | None = None
+        size_bytes = 0
+        for (name, array), (wanted, dtype, ndim, dims) in zip(inputs.items(), self._specs, strict=True):
+            shape = array.shape
+            if name != wanted or array.dtype != dtype or len(shape) != ndim:
+                return None
+            for axis, dim in dims:
+                if shape[axis] != dim:
+                    return None
+            if num_rows is None:
+                if self._is_batchable:
+                    num_rows = shape[0]
+            elif shape[0] != num_rows:
+                return None
+            size_bytes += array.nbytes
+        key = None
+        if num_rows is not None:
+            key = self._key
+            if key is None:
+                key = _key(self._served, self._outputs, inputs, _NO_PARAMETERS)
+        return Prepared(
+            served=self._served,
+            outputs=self._outputs,
+            inputs=inputs,
+            plan=None,
+            num_rows=num_rows or 0,
+            size_bytes=max(request.body_bytes, size_bytes),
+            key=key,
+            parameters=_NO_PARAMETERS,
+            deadline=request.deadline,
+            priority=request.priority,
+        )

@@ -89,6 +89,8 @@ class BatchPolicy:
         Limits of the queue.
     max_concurrent_batches
         Batches that run at once.
+    max_inline_run_us
+        The longest run, in microseconds, that may happen on the event loop; 0: none.
     priority_levels
         Levels that requests may ask for, 1 is served first; 0: there is but one, whatever they ask for.
     default_priority_level
@@ -106,6 +108,7 @@ class BatchPolicy:
     max_queue_requests: int = 4096
     max_queue_bytes: int = 1 << 30
     max_concurrent_batches: int = 4
+    max_inline_run_us: int = 200
     priority_levels: int = 0
     default_priority_level: int | None = None
 
@@ -132,6 +135,7 @@ class BatchPolicy:
                 "max_queue_requests",
                 "max_queue_bytes",
                 "max_concurrent_batches",
+                "max_inline_run_us",
                 "priority_levels",
                 "default_priority_level",
             )

@@ -67,6 +67,9 @@ class BatchingSettings(_Record, frozen=True, kw_only=True):
         Bounds of the queue; beyond them requests are refused.
     max_concurrent_batches
         Batches of this model that run at once.
+    max_inline_run_us
+        Run batches on the event loop instead of a thread while they are measured to take at most so many microseconds,
+        where the runtime says that its runs only compute; one that takes longer ends that at once. 0: always on threads.
     priority_levels
         Requests may ask for a priority from 1, which is served first, to this; 0: all are equal. Levels are strict:
         while a higher one keeps every worker busy, lower ones wait.
@@ -86,6 +89,7 @@ class BatchingSettings(_Record, frozen=True, kw_only=True):
     max_queue_requests: PositiveInt | None = None
     max_queue_bytes: PositiveInt | None = None
     max_concurrent_batches: PositiveInt | None = None
+    max_inline_run_us: Annotated[int, Meta(ge=0, le=10_000)] | None = None
     priority_levels: Annotated[int, Meta(ge=0, le=100)] | None = None
     default_priority_level: PositiveInt | None = None
 

@@ -76,7 +76,7 @@ class Servable(ABC):
     """One loaded version that can predict. It does not manage its own life.
 
     State after construction: loaded, signatures known, ready to run. ``run`` is called from worker
-    threads, at most ``max_concurrent_runs`` at a time; ``close`` once every handle came back.
+    threads (and where ``may_run_inline`` says so, from the event loop's), at most ``max_concurrent_runs`` at a time; ``close`` once every handle came back.
 
     Attributes
     ----------
@@ -84,6 +84,10 @@ class Servable(ABC):
         Name -> signature; the default one is ``serving_default``.
     max_concurrent_runs
         None: any number of threads may run at once; 1: stateful or not thread-safe.
+    may_run_inline
+        ``run`` computes and waits for nothing: no network, no file, no device, no other process, nor a lock that
+        is held for long. The host may then call it on the event loop, once its runs were measured to be
+        very short (``max_inline_run_us``). Does not hold for an ``async def``.
     batch_parameters
         Names of request parameters that ``run`` reads: requests whose values differ are never
         batched together. Others do not separate batches and are not seen by ``run``.
@@ -98,6 +102,7 @@ class Servable(ABC):
 
     signatures: Mapping[str, Signature]
     max_concurrent_runs: int | None = None
+    may_run_inline: bool = False
     batch_parameters: frozenset[str] = frozenset()
     is_stateful: bool = False
     notes: Sequence[str] = ()

@@ -178,48 +178,54 @@ class SignatureMetrics:
             for compat in self._compat:
                 compat.request_finished(service, method, code, total_seconds, rows)
 
-    def queue_wait(self, seconds: float) -> None:
-        """Count how long one request waited in the queue."""
-        with self._lock:
-            self._queue_wait.observe(seconds)
-            for compat in self._compat:
-                compat.queue_wait(seconds)
-
-    def batch_started(self, num_requests: int, num_rows: int, padding_rows: int, close_reason: str) -> None:
-        """Count a batch.
+    def batch_finished(
+        self,
+        queue_seconds: Sequence[float],
+        num_requests: int,
+        num_rows: int,
+        padding_rows: int,
+        close_reason: str,
+        convert_seconds: float,
+        run_seconds: float,
+        *,
+        ok: bool,
+    ) -> None:
+        """Count a batch that was taken from the queue, and its run, if there was one.
 
         Parameters
         ----------
+        queue_seconds
+            How long each of its requests waited.
         num_requests, num_rows
-            What is in it; padding is not counted in ``num_rows``.
+            What ran; 0: nothing did, every caller had gone or was late. Padding is not counted in ``num_rows``.
         padding_rows
             Rows added to reach an allowed size.
         close_reason
             Why it took no more requests.
+        convert_seconds, run_seconds
+            Gathering, and the model.
+        ok
+            The joint run succeeded.
         """
         with self._lock:
-            self._batch_requests.observe(num_requests)
-            self._batch_rows.observe(num_rows)
-            self._padding_rows.value += padding_rows
-            self._closed.cell(close_reason).value += 1
+            for seconds in queue_seconds:
+                self._queue_wait.observe(seconds)
+            if num_requests:
+                self._batch_requests.observe(num_requests)
+                self._batch_rows.observe(num_rows)
+                self._padding_rows.value += padding_rows
+                self._closed.cell(close_reason).value += 1
+                self._convert.observe(convert_seconds)
+                self._run.observe(run_seconds)
+                if not ok:
+                    self._run_failures.value += 1
             for compat in self._compat:
-                compat.batch_started(num_requests, num_rows, padding_rows)
-
-    def converted(self, seconds: float, num_rows: int = 0) -> None:
-        """Count one batch's conversion; ``num_rows`` (0: not said) only serves Navi's per-record family."""
-        with self._lock:
-            self._convert.observe(seconds)
-            for compat in self._compat:
-                compat.converted(seconds, num_rows)
-
-    def ran(self, seconds: float, ok: bool) -> None:
-        """Count one run of the model."""
-        with self._lock:
-            self._run.observe(seconds)
-            if not ok:
-                self._run_failures.value += 1
-            for compat in self._compat:
-                compat.ran(seconds)
+                for seconds in queue_seconds:
+                    compat.queue_wait(seconds)
+                if num_requests:
+                    compat.batch_started(num_requests, num_rows, padding_rows)
+                    compat.converted(convert_seconds, num_rows)
+                    compat.ran(run_seconds)
 
     def encoded(self, seconds: float) -> None:
         """Count the time that one answer took to encode."""

@@ -19,19 +19,6 @@ _MAX_BATCH_SIZES: Final = 4096
 
 
 @dataclass(slots=True)
-class _Sum:
-    count: int = 0
-    seconds: float = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.count += 1
-        self.seconds += seconds
-
-    def tally(self) -> Tally:
-        return Tally(self.count, round(self.seconds * 1e9))
-
-
-@dataclass(slots=True)
 class _Batches:
     """What ran in batches of one size: a batch of three rows counts a third for each of its rows."""
 
@@ -41,21 +28,30 @@ class _Batches:
 
 @dataclass(slots=True)
 class VersionTally:
-    """What one version answered."""
+    """What one version answered; plain fields, since every request adds to them."""
 
-    success: _Sum = field(default_factory=_Sum)
-    fail: _Sum = field(default_factory=_Sum)
-    queue: _Sum = field(default_factory=_Sum)
-    prepare: _Sum = field(default_factory=_Sum)
-    run: _Sum = field(default_factory=_Sum)
-    encode: _Sum = field(default_factory=_Sum)
+    num_success: int = 0
+    num_fail: int = 0
+    num_encoded: int = 0
+    success_seconds: float = 0.0
+    fail_seconds: float = 0.0
+    queue_seconds: float = 0.0
+    prepare_seconds: float = 0.0
+    run_seconds: float = 0.0
+    encode_seconds: float = 0.0
     rows: int = 0
     last_request_ms: int = 0
     batches: dict[int, _Batches] = field(default_factory=dict)
 
     def failed(self, total_seconds: float) -> None:
         """Count a request that got an error."""
-        self.fail.add(total_seconds)
+        self.num_fail += 1
+        self.fail_seconds += total_seconds
+
+    def encoded(self, seconds: float) -> None:
+        """Count the time that one answer took to encode."""
+        self.num_encoded += 1
+        self.encode_seconds += seconds
 
     def succeeded(
         self,
@@ -69,10 +65,11 @@ class VersionTally:
         now_ms: int,
     ) -> None:
         """Count a request that was answered."""
-        self.success.add(total_seconds)
-        self.prepare.add(prepare_seconds)
-        self.queue.add(queue_seconds)
-        self.run.add(run_seconds)
+        self.num_success += 1
+        self.success_seconds += total_seconds
+        self.prepare_seconds += prepare_seconds
+        self.queue_seconds += queue_seconds
+        self.run_seconds += run_seconds
         self.last_request_ms = now_ms
         rows = num_rows or 1  # what does not batch has no rows
         self.rows += rows
@@ -94,18 +91,22 @@ class VersionTally:
             num_rows=self.rows,
             num_runs=sum(counts.values()),
             last_request_ms=self.last_request_ms,
-            success=self.success.tally(),
-            fail=self.fail.tally(),
-            queue=self.queue.tally(),
-            prepare=self.prepare.tally(),
-            run=self.run.tally(),
-            encode=self.encode.tally(),
+            success=_tally(self.num_success, self.success_seconds),
+            fail=_tally(self.num_fail, self.fail_seconds),
+            queue=_tally(self.num_success, self.queue_seconds),
+            prepare=_tally(self.num_success, self.prepare_seconds),
+            run=_tally(self.num_success, self.run_seconds),
+            encode=_tally(self.num_encoded, self.encode_seconds),
             batches=tuple(
-                BatchTally(size, Tally(count, round(self.batches[size].run_seconds * 1e9)))
+                BatchTally(size, _tally(count, self.batches[size].run_seconds))
                 for size, count in counts.items()
                 if size
             ),
         )
+
+
+def _tally(count: int, seconds: float) -> Tally:
+    return Tally(count, round(seconds * 1e9))
 
 
 class Tallies:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import Executor
 
 import structlog
 
 from navi_core.batching.batcher import Batcher
 from navi_core.batching.buffers import BufferPool
+from navi_core.batching.threads import RunThreads
 from navi_core.config.records import HostConfig, ModelConfig
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.events import StateChanged
@@ -75,7 +75,7 @@ class ServableManager:
         config: HostConfig,
         *,
         pool: BufferPool,
-        threads: Executor,
+        threads: RunThreads,
         metrics: Metrics,
         observers: Observers,
         max_concurrent_batches: int,

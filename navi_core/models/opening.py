@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
-
 from navi_core.batching.batcher import Batcher
 from navi_core.batching.buffers import BufferPool
+from navi_core.batching.threads import RunThreads
 from navi_core.metrics.metrics import Metrics
 from navi_core.models.records import VersionRecord
 from navi_core.models.served import LoadedVersion
@@ -26,7 +25,7 @@ class Opener:
         Told of gauges, converters and everything that runs.
     """
 
-    def __init__(self, *, pool: BufferPool, threads: Executor, metrics: Metrics) -> None:
+    def __init__(self, *, pool: BufferPool, threads: RunThreads, metrics: Metrics) -> None:
         self._pool = pool
         self._threads = threads
         self._metrics = metrics

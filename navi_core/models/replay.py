@@ -19,8 +19,9 @@ from typing import BinaryIO, Final
 import structlog
 
 from navi_core.batching.buffers import BufferPool
-from navi_core.batching.execution import BatchReport, Outcome, Steps, Task, batch_steps
+from navi_core.batching.execution import Steps, batch_steps
 from navi_core.batching.preparing import prepare
+from navi_core.batching.tasks import BatchReport, Outcome, Task
 from navi_core.config.records import WarmupSettings
 from navi_core.contracts.artifact import Artifact
 from navi_core.errors import (

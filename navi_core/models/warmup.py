@@ -17,7 +17,8 @@ import numpy as np
 import structlog
 
 from navi_core.batching.buffers import BufferPool
-from navi_core.batching.execution import BatchContext, Task
+from navi_core.batching.contexts import BatchContext
+from navi_core.batching.tasks import Task
 from navi_core.contracts.runtime import RunContext, Servable
 from navi_core.errors import TensorMismatchError
 from navi_core.signature import Signature, default_value, format_shape, why_not_batchable, zero_rows

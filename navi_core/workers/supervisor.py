@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +23,7 @@ import structlog
 
 from navi_core.admin import HostAdmin
 from navi_core.batching.buffers import BufferPool
+from navi_core.batching.threads import RunThreads
 from navi_core.config.records import HostConfig
 from navi_core.contracts.transport import Address
 from navi_core.cores import CORES_VARIABLE, core_count, worker_count
@@ -86,7 +86,7 @@ class Supervisor:
         self._ports: Sequence[socket.socket] = ()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._server: asyncio.Server | None = None
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="navi-parent")
+        self._threads = RunThreads(1, name="navi-parent")
         self._metrics = Metrics(compat=config.compat_metrics)
         self._metrics.set_workers(0)
         self._fleet = Fleet(
@@ -209,7 +209,7 @@ class Supervisor:
             sock.close()
         if self._folder is not None:
             self._folder.cleanup()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown()
         if not self._first_fault.done():
             self._first_fault.cancel()
 

@@ -101,6 +101,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "pure logic",
         (
+            "batching.inlining",
             "batching.late",
             "batching.queue",
             "models.lifecycle",
@@ -115,11 +116,19 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "answering_ahead",
             "background",
+            "batching.async_running",
             "batching.batcher",
             "batching.buffers",
+            "batching.contexts",
             "batching.execution",
+            "batching.failures",
+            "batching.gathering",
+            "batching.lane",
+            "batching.lone",
             "batching.prepared",
             "batching.preparing",
+            "batching.tasks",
+            "batching.threads",
             "budget",
             "certificates",
             "logs",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from navi_core.batching.batcher import Batcher
 from navi_core.batching.buffers import BufferPool
 from navi_core.batching.preparing import prepare
 from navi_core.batching.queue import BatchPolicy
+from navi_core.batching.threads import RunThreads
 from navi_core.contracts.artifact import Artifact
 from navi_core.errors import (
     DeadlineExceededError,
@@ -53,8 +53,9 @@ class AsyncServable(AffineServable):
 
 @pytest.fixture
 def threads():
-    with ThreadPoolExecutor(4) as pool:
-        yield pool
+    pool = RunThreads(4)
+    yield pool
+    pool.shutdown()
 
 
 @pytest.fixture
@@ -331,7 +332,8 @@ async def test_a_caller_that_goes_while_every_thread_is_busy_costs_no_run(batche
     servable = GatedServable()
     loaded, batcher = batcher_of(servable)
     busy = threading.Event()
-    blockers = [threads.submit(busy.wait, 10) for _ in range(4)]
+    for _ in range(4):
+        threads.start(busy.wait, 10)
     gone = submit(batcher, request(loaded, 1))
     await asyncio.sleep(0)
 
@@ -341,4 +343,3 @@ async def test_a_caller_that_goes_while_every_thread_is_busy_costs_no_run(batche
     await batcher.close()
 
     assert servable.batches == []
-    assert all(blocker.result() for blocker in blockers)

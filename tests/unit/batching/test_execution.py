@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navi_core.batching.buffers import BufferPool
-from navi_core.batching.execution import BatchReport, Task, batch_steps, run_blocking
+from navi_core.batching.execution import batch_steps, run_blocking
+from navi_core.batching.tasks import BatchReport, Task
 from navi_core.contracts.converter import BoundConverter, Plan, RowSpec
 from navi_core.errors import (
     DeadlineExceededError,

@@ -76,11 +76,8 @@ def use(metrics):
     recorder.request_finished("proton", "grpc", "Predict", ErrorCode.OK, "", 0.001, 1)
     recorder.request_finished("proton", "http", "predict", ErrorCode.OK, "", 0.2, 1)
     recorder.request_finished("proton", "http", "predict", ErrorCode.INVALID_ARGUMENT, "", 0.001, 0)
-    recorder.queue_wait(0.002)
-    recorder.batch_started(3, 5, 3, "rows")
-    recorder.batch_started(1, 8, 0, "rows")
-    recorder.converted(0.003, 5)
-    recorder.ran(0.012, ok=True)
+    recorder.batch_finished((0.002,), 3, 5, 3, "rows", 0.003, 0.012, ok=True)
+    recorder.batch_finished((), 1, 8, 0, "rows", 0.0048, 0.012, ok=True)
     recorder.work_saved("stale", 4)
     metrics.unresolved_request("tf_serving", "grpc", "Predict", ErrorCode.NOT_FOUND, "", 0.001)
 
@@ -150,10 +147,10 @@ def test_navi__values():
         ':navi:response_time_bucket{model_name="m",le="0"} 0',
         ':navi:response_time_bucket{model_name="m",le="10"} 8',
         ':navi:model_inference_time_bucket{model_name="m",le="10"} 0',
-        ':navi:model_inference_time_bucket{model_name="m",le="15"} 1',
-        ':navi:model_inference_time_sum{model_name="m"} 12',
+        ':navi:model_inference_time_bucket{model_name="m",le="15"} 2',
+        ':navi:model_inference_time_sum{model_name="m"} 24',
         ':navi:converter_time_bucket{model_name="m",le="500"} 0',
-        ':navi:converter_time_bucket{model_name="m",le="1000"} 1',
+        ':navi:converter_time_bucket{model_name="m",le="1000"} 2',
         ':navi:feature_id:continuous_bucket{feature_id="17",le="0"} 2',
         ':navi:feature_id:continuous_count{feature_id="17"} 3',
         ':navi:feature_id:discrete_sum{feature_id="17"} 1000000',
@@ -230,7 +227,7 @@ def test_tensorflow__batch_sizes_do_not_grow_the_page_without_bound():
     metrics = Metrics(["tensorflow"])
     recorder = metrics.for_signature("m", 7, "s")
     for rows in range(1, 1000):
-        recorder.batch_started(1, rows, 0, "rows")
+        recorder.batch_finished((), 1, rows, 0, "rows", 0.0, 0.0, ok=True)
     found = set(re.findall(r'padding_size_count{execution_batch_size="(\w+)"}', page(metrics)))
     assert len(found) == 65
     assert "other" in found
@@ -297,8 +294,8 @@ def test_triton__versions_are_counted_apart():
         'nv_inference_pending_request_count{model="n",version="1"} 5',
         f"nv_inference_request_duration_us{of_7} 210000",
         f"nv_inference_queue_duration_us{of_7} 2000",
-        f"nv_inference_compute_input_duration_us{of_7} 3000",
-        f"nv_inference_compute_infer_duration_us{of_7} 12000",
+        f"nv_inference_compute_input_duration_us{of_7} 7800",
+        f"nv_inference_compute_infer_duration_us{of_7} 24000",
         f"nv_inference_compute_output_duration_us{of_7} 500",
         'nv_inference_count{model="m",version="8"} 9',
     ]:

@@ -102,11 +102,9 @@ def use_everything(metrics):
     recorder = metrics.for_signature("m", 7, "s")
     recorder.request_finished(*CALL, ErrorCode.OK, "", 0.004, 5)
     recorder.request_finished(*CALL, ErrorCode.RESOURCE_EXHAUSTED, "queue_rows", 0.001, 0)
-    recorder.queue_wait(0.002)
-    recorder.batch_started(3, 5, 3, "rows")
-    recorder.converted(0.003, 5)
-    recorder.ran(0.01, ok=True)
-    recorder.ran(0.02, ok=False)
+    recorder.batch_finished((0.002,), 3, 5, 3, "rows", 0.003, 0.01, ok=True)
+    recorder.batch_finished((), 1, 2, 0, "free_worker", 0.001, 0.02, ok=False)
+    recorder.batch_finished((0.1,), 0, 0, 0, "rows", 0.0, 0.0, ok=True)  # nobody was left to run it for
     recorder.encoded(0.001)
     recorder.work_saved("cancelled")
     recorder.work_saved("late", 2)
@@ -152,10 +150,10 @@ def test_page__values_are_what_was_recorded(metrics):
         "navi_request_seconds_count": 2,
         "navi_request_seconds_sum": pytest.approx(0.005),
         "navi_run_seconds_sum": pytest.approx(0.03),
-        "navi_batch_rows_sum": 5,
-        "navi_batch_requests_sum": 3,
-        "navi_queue_wait_seconds_count": 1,
-        "navi_convert_seconds_count": 1,
+        "navi_batch_rows_sum": 7,
+        "navi_batch_requests_sum": 4,
+        "navi_queue_wait_seconds_count": 2,
+        "navi_convert_seconds_count": 2,
         "navi_encode_seconds_count": 1,
         "navi_body_budget_used_bytes": 4096,
     }
@@ -214,14 +212,13 @@ def test_for_signature__is_cached(metrics):
 def test_forget__drops_one_versions_label_values(metrics):
     late = metrics.for_signature("m", 7, "s")
     use_everything(metrics)
-    metrics.for_signature("m", 8, "s").ran(0.1, ok=True)
+    metrics.for_signature("m", 8, "s").batch_finished((), 1, 1, 0, "rows", 0.0, 0.1, ok=True)
     metrics.set_gauge_source(list)
     metrics.forget("m", 7)
     assert labels_seen(metrics, "version") - {samples_version(metrics)} == {"8"}
     late.request_finished("other", "http", "predict", ErrorCode.OK, "", 0.1, 1)
-    late.batch_started(1, 1, 0, "new_reason")
+    late.batch_finished((0.1,), 1, 1, 0, "new_reason", 0.1, 0.1, ok=False)
     late.work_saved("stale")
-    late.ran(0.1, ok=False)
     assert labels_seen(metrics, "version") - {samples_version(metrics)} == {"8"}
     assert value(metrics, "navi_load_seconds_count", model="m", outcome="ok") == 1
 
@@ -332,7 +329,7 @@ def test_recording__loses_nothing_between_threads(metrics):
     def work():
         for _ in range(2000):
             recorder.request_finished(*CALL, ErrorCode.OK, "", 0.001, 1)
-            recorder.batch_started(1, 2, 0, "rows")
+            recorder.batch_finished((0.0,), 1, 2, 0, "rows", 0.0, 0.0, ok=True)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

@@ -20,9 +20,7 @@ def counted(*, requests, run_seconds=0.01, model="m", version=7):
     recorder = metrics.for_signature(model, version, "s")
     for _ in range(requests):
         recorder.request_finished("tf_serving", "grpc", "Predict", ErrorCode.OK, "", 0.002, 3)
-        recorder.queue_wait(0.001)
-        recorder.batch_started(1, 3, 1, "full")
-        recorder.ran(run_seconds, ok=True)
+        recorder.batch_finished((0.001,), 1, 3, 1, "full", 0.0, run_seconds, ok=True)
     return metrics
 
 

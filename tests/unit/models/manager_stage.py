@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import numpy as np
 
 from navi_core.batching.buffers import BufferPool
+from navi_core.batching.threads import RunThreads
 from navi_core.config.records import HostConfig, ModelConfig
 from navi_core.contracts.artifact import Artifact
 from navi_core.data_plane import HostDataPlane
@@ -91,13 +91,14 @@ class Stage:
 @asynccontextmanager
 async def make_stages(root):
     """Yield what makes stages; closes them."""
-    with ThreadPoolExecutor(2) as threads:
-        made = []
+    threads = RunThreads(2)
+    made = []
 
-        def make(**config):
-            made.append(Stage(root, threads, **config))
-            return made[-1]
+    def make(**config):
+        made.append(Stage(root, threads, **config))
+        return made[-1]
 
-        yield make
-        for one in made:
-            await one.manager.close(5.0)
+    yield make
+    for one in made:
+        await one.manager.close(5.0)
+    threads.shutdown()

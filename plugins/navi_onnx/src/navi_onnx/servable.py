@@ -79,6 +79,7 @@ class OnnxServable(Servable):
             output.part == "tensor" and output.dtype is not DType.STRING
             for output in described.outputs.values()
         )
+        self.may_run_inline = session.get_providers() == ["CPUExecutionProvider"]
         self._model = model
         self._profiling = profiling
         self._as_is: Mapping[str, np.dtype] = (
