@@ -29,6 +29,7 @@ VIEW_FROM_BYTES: Final = 1 << 16
 
 _POINTER_BYTES: Final = 8
 _LENGTH: Final = struct.Struct("<I")
+_LENGTH_BYTES: Final = 4
 _IS_LITTLE: Final = sys.byteorder == "little"
 
 
@@ -136,6 +137,21 @@ def _strings(data: Bytes, name: str, count: int) -> list[bytes]:
             tensor=name,
         )
     plain = bytes(data)
+    strings: list[bytes] = []
+    append, length_at = strings.append, _LENGTH.unpack_from
+    pos, end = 0, len(plain)
+    try:
+        for _ in range(count):
+            start = pos + _LENGTH_BYTES
+            pos = start + length_at(plain, pos)[0]
+            append(plain[start:pos])
+    except struct.error:
+        pos = -1
+    return strings if pos == end else _checked_strings(plain, name, count)
+
+
+def _checked_strings(plain: bytes, name: str, count: int) -> list[bytes]:
+    """Decode strings one by one, to say what is wrong with them."""
     strings: list[bytes] = []
     pos, end = 0, len(plain)
     while pos < end:
