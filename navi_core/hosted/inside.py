@@ -11,7 +11,7 @@ import signal
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import structlog
 
@@ -24,6 +24,7 @@ __all__ = ["InsideApp", "Tenant"]
 
 log = structlog.get_logger(__name__)
 
+_T = TypeVar("_T")
 _Event: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Event]]
 _Send: TypeAlias = Callable[[_Event], Awaitable[None]]
@@ -57,6 +58,9 @@ class Tenant(ABC):
 class InsideApp:
     """The ASGI application that a foreign server imports.
 
+    Some servers have an event loop for each of their listeners, in one interpreter, and a lifespan on each: the
+    tenant lives on the first one, and what arrives on the others is carried there.
+
     Parameters
     ----------
     make_tenant
@@ -66,18 +70,23 @@ class InsideApp:
     def __init__(self, make_tenant: Callable[[Orders], Tenant]) -> None:
         self._make_tenant = make_tenant
         self._serve: AsgiApplication | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: _Event, receive: _Receive, send: _Send) -> None:
         """Answer one scope, as ASGI has it."""
-        if self._serve is not None and scope["type"] != "lifespan":
-            await self._serve(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._live(receive, send)
-        else:
+        if scope["type"] == "lifespan":
+            await (self._live(receive, send) if self._loop is None else _live_along(receive, send))
+        elif self._serve is None or self._loop is None:
             raise NotImplementedError(f"ASGI scope: expected lifespan first, got {scope['type']!r}")
+        elif self._loop is asyncio.get_running_loop():
+            await self._serve(scope, receive, send)
+        else:
+            work = _finished(self._serve, scope, _on_this_loop(receive), _on_this_loop(send))
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def _live(self, receive: _Receive, send: _Send) -> None:
         await receive()
+        self._loop = asyncio.get_running_loop()
         orders = orders_from_environment()
         os.set_inheritable(orders.control_fd, False)
         control = await ControlChannel.over(socket.socket(fileno=orders.control_fd))
@@ -96,6 +105,31 @@ class InsideApp:
         await tenant.stop()
         control.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _live_along(receive: _Receive, send: _Send) -> None:
+    """Live on a further loop: there is nothing to start or to stop."""
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def _on_this_loop(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[_T]]:
+    """Return a function for another loop that runs ``function`` on the one which runs now."""
+    loop = asyncio.get_running_loop()
+
+    async def run(*arguments: Any) -> _T:
+        async def called() -> _T:
+            return await function(*arguments)
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(called(), loop))
+
+    return run
+
+
+async def _finished(serve: AsgiApplication, scope: _Event, receive: _Receive, send: _Send) -> None:
+    await serve(scope, receive, send)
 
 
 async def _report(control: ControlChannel, error: Exception) -> None:

@@ -20,6 +20,12 @@ async def test_http3_needs_tls():
         await server(options=EnvoyOptions(http3=True)).start()
 
 
+async def test_http3_would_let_clients_in_without_a_certificate(tmp_path):
+    files = TlsFiles(key=tmp_path / "key", certificate=tmp_path / "certificate", client_ca=(tmp_path / "ca",))
+    with pytest.raises(ConfigError, match="http3: expected no client_ca beside it"):
+        await server(options=EnvoyOptions(http3=True), tls=files).start()
+
+
 async def test_a_port_that_is_taken_is_said_before_envoy_starts():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -6,7 +6,7 @@ configuration is what ``PyvoyServer.get_envoy_config`` gives, everything around 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -31,7 +31,13 @@ _MANAGER: Final = "extensions.filters.network.http_connection_manager.v3.HttpCon
 
 
 def bootstrap(
-    plan: LaunchPlan, own: EnvoyOptions, app_filter: Mapping[str, Any], *, admin: Path, secrets: Path
+    plan: LaunchPlan,
+    own: EnvoyOptions,
+    app_filter: Mapping[str, Any],
+    *,
+    addresses: Sequence[tuple[str, int]],
+    admin: Path,
+    secrets: Path,
 ) -> Json:
     """Return the whole configuration.
 
@@ -41,14 +47,16 @@ def bootstrap(
         What was asked for.
     app_filter
         The HTTP filter that calls the application.
+    addresses
+        What the plan's host and port mean: IP addresses, with ports.
     admin
         The Unix socket of Envoy's admin interface: no other user can reach it.
     secrets
-        Where :func:`certificates` is kept in a file that Envoy watches; unused without TLS.
+        The folder of the files of :func:`certificates`; unused without TLS.
     """
-    listeners = [_tcp(plan, own, app_filter, secrets)]
+    listeners = [{**_tcp(plan, own, app_filter, secrets), **_addresses(addresses, "TCP")}]
     if own.http3:
-        listeners.append(_quic(plan, own, app_filter, secrets))
+        listeners.append({**_quic(plan, own, app_filter, secrets), **_addresses(addresses, "UDP")})
     if own.unix_socket is not None:
         listeners.append(_unix(own, app_filter))
     return {
@@ -58,30 +66,20 @@ def bootstrap(
     }
 
 
-def certificates(key: Path, chain: Path, client_ca: Path | None) -> Json:
-    """Return the file that Envoy watches: where the listener's PEM files are.
+def certificates(key: Path, chain: Path, client_ca: Path | None) -> Mapping[str, Json]:
+    """Return the files that Envoy watches, by name: where the listener's PEM files are.
 
-    Envoy reads them again when this file changes, so that new files have to have new names.
+    Envoy reads them again when one of these changes, so that new files have to have new names. It takes one
+    secret of each file only.
     """
-    found: list[Json] = [
-        {
-            "@type": _TYPES + "extensions.transport_sockets.tls.v3.Secret",
-            "name": CERTIFICATE,
-            "tls_certificate": {
-                "private_key": {"filename": str(key)},
-                "certificate_chain": {"filename": str(chain)},
-            },
-        }
-    ]
+    pair = {"private_key": {"filename": str(key)}, "certificate_chain": {"filename": str(chain)}}
+    found = {CERTIFICATE: {"tls_certificate": pair}}
     if client_ca is not None:
-        found.append(
-            {
-                "@type": _TYPES + "extensions.transport_sockets.tls.v3.Secret",
-                "name": CLIENT_CA,
-                "validation_context": {"trusted_ca": {"filename": str(client_ca)}},
-            }
-        )
-    return {"resources": found}
+        found[CLIENT_CA] = {"validation_context": {"trusted_ca": {"filename": str(client_ca)}}}
+    kind = _TYPES + "extensions.transport_sockets.tls.v3.Secret"
+    return {
+        f"{name}.json": {"resources": [{"@type": kind, "name": name, **said}]} for name, said in found.items()
+    }
 
 
 # --- listeners ------------------------------------------------------------------------------------
@@ -106,7 +104,6 @@ def _tcp(plan: LaunchPlan, own: EnvoyOptions, app_filter: Mapping[str, Any], sec
     return _merged(
         {
             "name": LISTENER,
-            "address": _socket_address(plan, "TCP"),
             # with its default several servers share a port, and nobody is told
             "enable_reuse_port": plan.reuse_port,
             "filter_chains": [chain],
@@ -127,7 +124,6 @@ def _quic(plan: LaunchPlan, own: EnvoyOptions, app_filter: Mapping[str, Any], se
     }
     return {
         "name": QUIC_LISTENER,
-        "address": _socket_address(plan, "UDP"),
         "udp_listener_config": {"quic_options": {}, "downstream_socket_config": {"prefer_gro": True}},
         "filter_chains": [chain],
     }
@@ -141,9 +137,13 @@ def _unix(own: EnvoyOptions, app_filter: Mapping[str, Any]) -> Json:
     }
 
 
-def _socket_address(plan: LaunchPlan, protocol: str) -> Json:
-    address = {"address": plan.host, "port_value": plan.port, "protocol": protocol}
-    return {"socket_address": address}
+def _addresses(addresses: Sequence[tuple[str, int]], protocol: str) -> Json:
+    """Return a listener's addresses; all of them share its filters, and so one event loop."""
+    first, *others = (
+        {"socket_address": {"address": host, "port_value": port, "protocol": protocol}}
+        for host, port in addresses
+    )
+    return {"address": first, "additional_addresses": [{"address": other} for other in others]}
 
 
 def _chain(manager: Json) -> Json:
@@ -208,7 +208,7 @@ def _tls(plan: LaunchPlan, secrets: Path, *alpn: str) -> Json:
 
 
 def _secret(name: str, secrets: Path) -> Json:
-    source = {"path_config_source": {"path": str(secrets)}, "resource_api_version": "V3"}
+    source = {"path_config_source": {"path": str(secrets / f"{name}.json")}, "resource_api_version": "V3"}
     return {"name": name, "sds_config": source}
 
 

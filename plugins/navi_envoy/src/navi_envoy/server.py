@@ -86,17 +86,21 @@ class EnvoyServer(ForeignServer):
     async def start(self) -> Sequence[Address]:
         """Start Envoy; see the base class."""
         plan = self._plan
-        if self._own.http3 and plan.tls is None:
-            raise ConfigError("http3: expected TLS beside it, got none: HTTP/3 has no plain text")
+        if self._own.http3:
+            if plan.tls is None:
+                raise ConfigError("http3: expected TLS beside it, got none: HTTP/3 has no plain text")
+            if plan.tls.client_ca:
+                raise ConfigError(
+                    "http3: expected no client_ca beside it: Envoy's HTTP/3 asks for no certificates"
+                )
         # Envoy says less well what is wrong with an address or with PEM files
-        for sock in bind_tcp(plan.host, plan.port, reuse_port=plan.reuse_port):
-            sock.close()
+        free = _free_addresses(plan)
         if plan.tls is not None:
             tls_context(plan.tls)
         self._folder = folder = Path(tempfile.mkdtemp(prefix="navi-envoy-"))
         try:
             self._admin = Admin(folder / "admin.sock")
-            self._write_files(folder)
+            self._write_files(folder, free)
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-I", "-S", follow_parent.__file__, str(folder / "exec.json")),
@@ -170,7 +174,7 @@ class EnvoyServer(ForeignServer):
 
     # --- start ------------------------------------------------------------------------------------
 
-    def _write_files(self, folder: Path) -> None:
+    def _write_files(self, folder: Path, addresses: Sequence[tuple[str, int]]) -> None:
         plan, own = self._plan, self._own
         if plan.tls is not None:
             _write_certificates(folder, plan.tls)
@@ -178,8 +182,9 @@ class EnvoyServer(ForeignServer):
             plan,
             own,
             _app_filter(plan.app, own),
+            addresses=addresses,
             admin=folder / "admin.sock",
-            secrets=folder / "certificates.json",
+            secrets=folder,
         )
         (folder / "envoy.json").write_text(json.dumps(config), encoding="utf-8")
         argv, environ = _command(plan, own, folder / "envoy.json")
@@ -227,16 +232,26 @@ class EnvoyServer(ForeignServer):
                     _log.info("TLS files read again: %s", files.certificate)
 
 
+def _free_addresses(plan: LaunchPlan) -> Sequence[tuple[str, int]]:
+    """Return the IP addresses that the plan's host means, each with its port; several share one."""
+    bound = bind_tcp(plan.host, plan.port, reuse_port=plan.reuse_port)
+    names = [sock.getsockname() for sock in bound]
+    for sock in bound:
+        sock.close()
+    return [(name[0], name[1] if len(names) > 1 else plan.port) for name in names]
+
+
 def _write_certificates(folder: Path, files: TlsFiles) -> None:
-    """Write the file in one step: Envoy reads it when another one takes its place."""
+    """Write each file in one step: Envoy reads it when another one takes its place."""
     number = len(list(folder.glob("chain-*.pem")))
     chain, client_ca = folder / f"chain-{number}.pem", folder / f"client-ca-{number}.pem"
     chain.write_bytes(read_pem(files.certificate, *(() if files.chain is None else (files.chain,))))
     client_ca.write_bytes(read_pem(*files.client_ca))
     shown = certificates(files.key.resolve(), chain, client_ca if files.client_ca else None)
-    fresh = folder / "certificates.new"
-    fresh.write_text(json.dumps(shown), encoding="utf-8")
-    fresh.replace(folder / "certificates.json")
+    fresh = folder / "fresh.json"
+    for name, content in shown.items():
+        fresh.write_text(json.dumps(content), encoding="utf-8")
+        fresh.replace(folder / name)
 
 
 def _app_filter(app: str, own: EnvoyOptions) -> dict[str, Any]:
