@@ -10,10 +10,10 @@ may only happen there while all that is known says that it takes at most ``limit
   kept the limit, one run is tried on the loop. (The shortest: a thread's figure holds what it waited
   for the interpreter, which says nothing about the model.)
 * What runs on the loop is measured there. One run over the limit closes the gate at once.
-* It opens again after a pause. The pause doubles each time that the gate closes within ``STREAK`` runs of
-  its opening, up to a minute, and is short again after that many good runs: so of many runs on the loop at
-  most one in ``STREAK`` is over the limit, however the model behaves, and a model that is slow for good costs
-  one slow run a minute.
+* It opens again after a pause. The pause doubles, up to a minute, each time that the gate closes within ``STREAK``
+  runs of its opening, and halves each time that it closes later: so of many runs on the loop at most two in
+  ``STREAK``, one in a hundred, are over the limit, however the model behaves, and one that is slow for good
+  costs a slow run a minute.
 
 The time of a run depends on what goes in: a gate belongs to one signature and one size of batch, in bytes and by
 powers of two.
@@ -40,7 +40,7 @@ NUM_SAMPLES: Final = 8
 NUM_SAMPLES_AFTER_ONE: Final = 2
 """The same after a single long run among many short ones: on a busy machine the system makes some of any model's."""
 
-STREAK: Final = 100
+STREAK: Final = 200
 """Runs on the loop that must keep the limit for the one that does not to be an exception."""
 
 MIN_PAUSE_S: Final = 0.001
@@ -109,7 +109,7 @@ class InlineGate:
             self._pause_s = min(self._pause_s * 2, MAX_PAUSE_S)
             self._num_wanted = NUM_SAMPLES
         else:
-            self._pause_s = MIN_PAUSE_S
+            self._pause_s = max(self._pause_s / 2, MIN_PAUSE_S)
             self._num_wanted = NUM_SAMPLES_AFTER_ONE
         self._paused_until = now + self._pause_s
         self._elsewhere.clear()
