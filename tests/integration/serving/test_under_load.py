@@ -14,11 +14,19 @@ NUM_STOPS = int(os.environ.get("NAVI_TEST_STOPS", "3"))
 """How often SIGTERM is tried; more in a thorough run."""
 
 
-async def test_ten_swaps_under_load_lose_nothing(serve, scale_model, model_dir, load):
+@pytest.fixture
+def watched(model_dir, tmp_path):
+    """Return a configuration whose model is looked at often, and taken soon after it was written."""
+    file = tmp_path / "host.toml"
+    file.write_text(f'poll_interval_s = 0.2\n[[models]]\npath = "{model_dir}"\nstable_ms = 200\n')
+    return file
+
+
+async def test_ten_swaps_under_load_lose_nothing(serve, scale_model, watched, load):
     """Every answer is right for the version that it names, and no connection sees a version go back."""
     factors = {version: float(version) for version in range(1, 12)}
     scale_model(1, factors[1])
-    server = serve("--model-dir", model_dir, "--model-check-interval-secs", "1")
+    server = serve("--config", watched)
     await server.until_ready()
     resident = []
     async with load(server.grpc, factors, 32) as (everyone, _, _):
@@ -36,9 +44,11 @@ async def test_ten_swaps_under_load_lose_nothing(serve, scale_model, model_dir, 
     assert resident[-1] <= 1.10 * resident[0]
 
 
-async def test_a_corrupt_version_leaves_the_old_one_serving(serve, scale_model, model_dir, load, ask):
+async def test_a_corrupt_version_leaves_the_old_one_serving(
+    serve, scale_model, model_dir, watched, load, ask
+):
     scale_model(1, 2.0)
-    server = serve("--model-dir", model_dir, "--model-check-interval-secs", "1")
+    server = serve("--config", watched)
     await server.until_ready()
     async with load(server.grpc, {1: 2.0, 3: 4.0}, 4) as (everyone, _, _):
         broken = model_dir / "2"
