@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["parse_infer_request"]
 
 
+_SMALL_BODY_BYTES: Final = 1024
+
+
 @dataclass(frozen=True, slots=True)
 class _Tensors:
     """The inputs of one request, where they lie.
@@ -109,6 +112,8 @@ def parse_infer_request(body: Bytes) -> ParsedInferRequest:
     InvalidRequestError
         A parameter has a value of the wrong kind.
     """
+    if len(body) <= _SMALL_BODY_BYTES and type(body) is not bytes:
+        body = bytes(body)  # whose parts are compared and looked at in less time than this takes
     layout = _LAYOUTS.find(body)
     if layout is not None:
         try:

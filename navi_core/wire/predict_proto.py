@@ -42,6 +42,8 @@ __all__ = [
 
 _SMALL_SPEC_BYTES: Final = 256
 
+_SMALL_BODY_BYTES: Final = 1024
+
 
 class PredictTarget(NamedTuple):
     """What a ModelSpec says.
@@ -97,7 +99,17 @@ class ParsedPredictRequest(Protocol):
 
 @dataclass(slots=True)
 class _Split:
-    """A request that is written the plain way, with its entries found: name -> start and end of the tensor."""
+    """A request that is written the plain way, with its entries found.
+
+    Parameters
+    ----------
+    target, output_filter
+        As in `ParsedPredictRequest`.
+    body
+        What the tensors lie in.
+    entries
+        Name -> start and end of the tensor.
+    """
 
     target: PredictTarget | None
     output_filter: tuple[str, ...]
@@ -199,6 +211,8 @@ def parse_predict_request(body: Bytes) -> ParsedPredictRequest:
     DecodeError
         It is no PredictRequest.
     """
+    if len(body) <= _SMALL_BODY_BYTES and type(body) is not bytes:
+        body = bytes(body)  # whose parts are compared and looked at in less time than this takes
     layout = _LAYOUTS.find(body)
     if layout is not None:
         return _Alike(body, layout)

@@ -195,14 +195,15 @@ def _shape_of(
     message: TensorProto, kind: TfType, name: str, max_tensor_bytes: int
 ) -> tuple[tuple[int, ...], int]:
     """Check a shape before memory is taken for it; return it with its number of elements."""
-    if message.tensor_shape.unknown_rank:
+    described = message.tensor_shape
+    if described.unknown_rank:
         raise DecodeError(f"input '{name}': expected a known shape, got unknown_rank", tensor=name)
-    dims = message.tensor_shape.dim
+    dims = described.dim
     if len(dims) > MAX_RANK:
         raise DecodeError(
             f"input '{name}': expected at most {MAX_RANK} dimensions, got {len(dims)}", tensor=name
         )
-    shape = tuple(dim.size for dim in dims)
+    shape = tuple([dim.size for dim in dims])
     if shape and min(shape) < 0:
         index = next(index for index, size in enumerate(shape) if size < 0)
         raise DecodeError(
@@ -210,13 +211,14 @@ def _shape_of(
         )
     element_bytes = _POINTER_BYTES if kind.dtype is DType.STRING else kind.numpy.itemsize
     # Python's integers do not overflow. Zeros are left out: NumPy refuses (0, 2**62) like (2**62,).
-    spanned = math.prod(size for size in shape if size) * element_bytes
-    if spanned > max_tensor_bytes:
+    num_elements = math.prod(shape)
+    spanned = num_elements or math.prod([size for size in shape if size])
+    if spanned * element_bytes > max_tensor_bytes:
         raise DecodeError(
             f"input '{name}': expected at most {max_tensor_bytes} bytes, got shape {list(shape)} of {kind.name}",
             tensor=name,
         )
-    return shape, math.prod(shape)
+    return shape, num_elements
 
 
 def _from_content(content: bytes, kind: TfType, num_elements: int, name: str) -> Array:

@@ -128,7 +128,7 @@ def test_requests__alike_ones_are_not_walked_again(layouts, monkeypatch):
 
 
 def test_requests__views_of_bytes_that_can_change_are_read_only_too(layouts):
-    body = bytearray(request_of({"x": np.ones(4, np.float32)}, as_content=True))
+    body = bytearray(request_of({"x": np.ones(1000, np.float32)}, as_content=True))
     for _ in range(2):
         found = parse_predict_request(memoryview(body)).decode_inputs(1 << 20)["x"]
         assert not found.flags.writeable

@@ -135,13 +135,13 @@ def parse_message(kind: type[M], body: Bytes, *, tensor: str = "") -> M:
     DecodeError
         The bytes are no such message.
     """
-    from google.protobuf.message import DecodeError as ProtobufDecodeError  # noqa: PLC0415 - as above
-
-    message = kind()
     try:
-        message.ParseFromString(body if isinstance(body, bytes) else bytes(body))
-    except ProtobufDecodeError as error:
+        return kind.FromString(body if isinstance(body, bytes) else bytes(body))
+    except Exception as error:
+        from google.protobuf.message import DecodeError as ProtobufDecodeError  # noqa: PLC0415 - as above
+
+        if not isinstance(error, ProtobufDecodeError):
+            raise
         what = f"output '{tensor}'" if tensor else "message"
         name = kind.DESCRIPTOR.full_name
         raise DecodeError(f"{what}: expected a {name}, got bytes that are none", tensor=tensor) from error
-    return message
