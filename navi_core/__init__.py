@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         ModelHandle,
         ServableState,
         ServiceContext,
+        ServiceMemory,
         ServiceOptions,
         Signal,
         VersionStatus,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
         Transport,
         TransportOptions,
     )
+    from navi_core.cores import core_count
     from navi_core.errors import (
         ConfigError,
         DeadlineExceededError,
@@ -165,6 +167,7 @@ _MODULES: Final = {
         "ModelHandle",
         "ServableState",
         "ServiceContext",
+        "ServiceMemory",
         "ServiceOptions",
         "Signal",
         "VersionStatus",
@@ -191,6 +194,7 @@ _MODULES: Final = {
         "Transport",
         "TransportOptions",
     ),
+    "navi_core.cores": ("core_count",),
     "navi_core.errors": (
         "ConfigError",
         "DeadlineExceededError",
@@ -364,6 +368,7 @@ __all__ = [
     "ServeFlag",
     "Service",
     "ServiceContext",
+    "ServiceMemory",
     "ServiceOptions",
     "Signal",
     "Signature",
@@ -395,6 +400,7 @@ __all__ = [
     "confined_file",
     "confined_path",
     "convert_options",
+    "core_count",
     "dtype_of",
     "encode_payloads",
     "format_shape",
