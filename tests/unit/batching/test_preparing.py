@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from navi_core.batching.preparing import prepare
+from navi_core.batching.preparing import Preparer, prepare
 from navi_core.batching.queue import BatchPolicy
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.converter import BoundConverter, Plan, RowSpec
@@ -16,6 +19,7 @@ from navi_core.errors import (
     InputNamesError,
     LifecycleError,
     OutputNamesError,
+    RequestError,
     RequestTooLargeError,
     SignatureNotFoundError,
     TensorMismatchError,
@@ -23,7 +27,7 @@ from navi_core.errors import (
 from navi_core.messages import InferenceRequest
 from navi_core.models.served import LoadedVersion, ServedSignature
 from navi_core.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
-from navi_core.tensors import DType
+from navi_core.tensors import DType, numpy_dtype
 
 
 def spec(name, *shape, dtype=DType.FLOAT32, **more):
@@ -47,6 +51,10 @@ class Nothing(Servable):
 
     def run(self, signature, inputs, outputs, ctx):
         raise AssertionError("never run")
+
+
+class Plain(Nothing):
+    batch_parameters = frozenset()
 
 
 class Bytes(BoundConverter):
@@ -275,3 +283,79 @@ def test_a_small_payload_that_describes_rows_without_end_takes_no_memory():
 
     with pytest.raises(RequestTooLargeError, match="1000000000 rows"):
         prepare(loaded(converter=Endless()), request(inputs=payloads(1)))
+
+
+# --- the usual request, looked at once ----------------------------------------------------------------------
+
+SIZES = st.integers(0, 3)
+PLAIN_SPECS = st.lists(
+    st.tuples(
+        st.sampled_from([DType.FLOAT32, DType.INT64, DType.STRING]), st.sampled_from([(), (2,), (None, 2)])
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@st.composite
+def signatures_and_inputs(draw):
+    """Return a signature and inputs that fit it, or nearly."""
+    batchable = draw(st.booleans())
+    specs, inputs = {}, {}
+    rows = draw(SIZES)
+    for index, (dtype, rest) in enumerate(draw(PLAIN_SPECS)):
+        name = f"x{index}"
+        lead = ("batch",) if batchable or draw(st.booleans()) else ()
+        specs[name] = spec(
+            name, *lead, *rest, dtype=dtype, optional=draw(st.sampled_from([False] * 9 + [True]))
+        )
+        shape = [rows if dim == "batch" else draw(SIZES) if dim is None else dim for dim in (*lead, *rest)]
+        if shape and draw(st.integers(0, 9)) == 0:
+            shape[draw(st.integers(0, len(shape) - 1))] += 1
+        if draw(st.integers(0, 19)) == 0:
+            shape.append(1)
+        sent = draw(st.sampled_from([numpy_dtype(dtype)] * 9 + [np.dtype(np.float64), np.dtype(">f4")]))
+        inputs[name] = np.zeros(shape, sent)
+    names = draw(st.permutations(list(inputs))) if draw(st.integers(0, 4)) == 0 else list(inputs)
+    if draw(st.integers(0, 9)) == 0:
+        names = names[1:]
+    outputs = {"y": spec("y", "batch"), "z": spec("z", "batch", 2)}
+    asked = draw(st.sampled_from([()] * 3 + [("z",), ("z", "y"), ("nothing",)]))
+    signature = Signature(inputs=specs, outputs=outputs, batchable=batchable)
+    return signature, {name: inputs[name] for name in names}, asked
+
+
+def outcome(prepare_it, asked):
+    """Return all fields of what came of it, the arrays by identity; or the error."""
+    try:
+        found = prepare_it(asked)
+    except RequestError as error:
+        return type(error), str(error)
+    return {
+        field.name: {name: id(array) for name, array in found.inputs.items()}
+        if field.name == "inputs"
+        else getattr(found, field.name)
+        for field in fields(found)
+    }
+
+
+@settings(max_examples=300, deadline=None)
+@given(signatures_and_inputs(), st.booleans())
+def test_a_preparer_sees_what_a_closer_look_sees(case, reads_parameters):
+    signature, inputs, outputs = case
+    version = loaded(signature)
+    if not reads_parameters:
+        version = replace(version, servable=Plain())
+    asked = request(inputs=inputs, outputs=outputs, body_bytes=7, priority=2, deadline=3.0)
+    preparer = Preparer(version, version.signatures[DEFAULT_SIGNATURE])
+    assert outcome(preparer, asked) == outcome(lambda one: prepare(version, one), asked)
+
+
+def test_a_preparer_takes_the_usual_request_without_the_closer_look():
+    signature = Signature(
+        inputs={"x": spec("x", "batch", 3)}, outputs={"y": spec("y", "batch")}, batchable=True
+    )
+    version = replace(loaded(signature), servable=Plain())
+    preparer = Preparer(version, version.signatures[DEFAULT_SIGNATURE])
+    assert preparer._usual(request()) is not None
+    assert preparer._usual(request(inputs={"x": floats(2, 4)})) is None
