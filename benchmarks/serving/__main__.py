@@ -24,10 +24,13 @@ from pathlib import Path
 from cases import CASES, question, write_models
 from environments import PEERS, MissingError, install, versions
 from load import LoadError
-from measuring import World, WrongAnswerError, cores, turn
+from measuring import World, WrongAnswerError, cores, sampled, turn
 from processes import StartError, last_words
 from report import terminal, write_docs
 from servers import SERVERS
+from stages import table
+
+STAGED = ("predict", "v1")
 
 
 def main() -> None:
@@ -39,6 +42,9 @@ def main() -> None:
     parser.add_argument("--case", action="append", help="only cases whose name begins so")
     parser.add_argument("--install", action="store_true", help="install the peers first: gigabytes, minutes")
     parser.add_argument("--triton-dir", type=Path, help="a Triton with bin/ and backends/onnxruntime/")
+    parser.add_argument(
+        "--stages", action="store_true", help="only split navi's time of a request by stage: py-spy"
+    )
     parser.add_argument("--lock", type=Path, help="a file to lock for each turn, where others measure, too")
     parser.add_argument("--json", type=Path, help="where all figures go")
     parser.add_argument(
@@ -51,11 +57,30 @@ def main() -> None:
     for tool in ("h2load", "taskset"):
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is not installed (Debian: nghttp2-client, util-linux)")
+    if arguments.stages:
+        print(split_by_stage(arguments))
+        return
     left_out = install_all() if arguments.install else {}
     run = measure_all(arguments, left_out)
     print(terminal(run))
     if arguments.json:
         arguments.json.write_text(json.dumps(run, indent=1) + "\n")
+
+
+def split_by_stage(arguments):
+    """Return where the time of a small request goes, 16 in flight."""
+    if shutil.which("py-spy") is None:
+        sys.exit("py-spy is not installed (PyPI: py-spy)")
+    rows = {row: server for server in SERVERS[:2] for row, form in server.endpoints.items() if form in STAGED}
+    found = {}
+    with tempfile.TemporaryDirectory() as name:
+        world = make_world(Path(name), CASES, arguments.seconds or 5.0, arguments)
+        for row, server in rows.items():
+            try:
+                found[row] = sampled(server, row, world, CASES[1])
+            except (MissingError, StartError, ValueError) as error:
+                print(f"{row} is left out: {error}", file=sys.stderr)
+    return table(found)
 
 
 def install_all() -> dict[str, str]:
@@ -80,9 +105,7 @@ def measure_all(arguments, not_installed):
     left_out, noted, turns = {}, {}, {server.name: [] for server in servers}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_models(folder / "models")
-        questions = {case.model: question(folder / "models", case.model) for case in CASES}
-        world = World(folder, questions, cases, seconds, arguments.triton_dir, arguments.lock)
+        world = make_world(folder, cases, seconds, arguments)
         for number in range(rounds):
             # another one begins each round: whatever comes and goes on the machine meets all of them
             begin = number % len(servers)
@@ -107,7 +130,7 @@ def measure_all(arguments, not_installed):
         "rounds": rounds,
         "seconds": seconds,
         "cases": [case.name for case in cases],
-        "run_us": {model: asked.run_us for model, asked in questions.items()},
+        "run_us": {model: asked.run_us for model, asked in world.questions.items()},
         "opening_s": bare_s,
         "rows": {server.name: list(server.endpoints) for server in servers},
         "forms": {row: form for server in servers for row, form in server.endpoints.items()},
@@ -116,6 +139,13 @@ def measure_all(arguments, not_installed):
         "not_installed": not_installed,
         "versions": noted,
     }
+
+
+def make_world(folder, cases, seconds, arguments):
+    """Write the models, and ask onnxruntime."""
+    write_models(folder / "models")
+    questions = {case.model: question(folder / "models", case.model) for case in CASES}
+    return World(folder, questions, cases, seconds, arguments.triton_dir, arguments.lock)
 
 
 def _wanted(name, patterns):

@@ -20,6 +20,7 @@ from cases import Case, Question
 from forms import FORMS, Form
 from processes import StartError, free_port, last_words, processor_s, resident_mb, running
 from servers import Place, Server
+from stages import shares
 
 START_LIMIT_S = 60
 
@@ -52,8 +53,9 @@ def cores() -> tuple[int, int]:
     return mine[0], mine[-1]
 
 
-def turn(server: Server, world: World) -> dict[str, Any]:
-    """Measure one server once: ``rows`` by endpoint and case, ``start_s``, ``resident_mb``."""
+@contextlib.contextmanager
+def serving(server: Server, world: World) -> Iterator[tuple[Place, subprocess.Popen[bytes], float]]:
+    """Run a server; yield where it is, its process, and how long it took until it answered."""
     grpc_port = free_port()
     ports = {"grpc": grpc_port, "http": grpc_port if server.one_port else free_port()}
     place = Place(ports, world.models, world.folder, world.triton_dir)
@@ -61,12 +63,17 @@ def turn(server: Server, world: World) -> dict[str, Any]:
     own, other = cores()
     log = world.folder / "server.log"
     chosen = [own] if server.cores == "one" else sorted({own, other})
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_alone(world.lock))
+    with _alone(world.lock):
         begun = time.perf_counter()
-        process = stack.enter_context(running(_pinned(command, chosen), log=log, environ=server.environ))
-        _wait_for_answer(server, world, place, process, log)
-        found: dict[str, Any] = {"start_s": time.perf_counter() - begun}
+        with running(_pinned(command, chosen), log=log, environ=server.environ) as process:
+            _wait_for_answer(server, world, place, process, log)
+            yield place, process, time.perf_counter() - begun
+
+
+def turn(server: Server, world: World) -> dict[str, Any]:
+    """Measure one server once: ``rows`` by endpoint and case, ``start_s``, ``resident_mb``."""
+    with serving(server, world) as (place, process, start_s):
+        found: dict[str, Any] = {"start_s": start_s}
         rows: dict[str, dict[str, Any]] = {row: {} for row in server.endpoints}
         failures: dict[str, str] = {}
         for case in sorted(world.cases, key=lambda case: case.model != "mlp"):
@@ -81,6 +88,40 @@ def turn(server: Server, world: World) -> dict[str, Any]:
                     failures[f"{row}, {case.name}"] = str(error)
         found.setdefault("resident_mb", resident_mb(process.pid))
     return {**found, "rows": rows, "failures": failures}
+
+
+def sampled(server: Server, row: str, world: World, case: Case) -> tuple[float, dict[str, float]]:
+    """Return the processor's microseconds of a request, and the parts that stages have in it, by py-spy.
+
+    Raises
+    ------
+    StartError
+        py-spy could not look into the server.
+    """
+    form = FORMS[server.endpoints[row]]
+    with serving(server, world) as (place, process, _):
+        size = _verify(server, form, place, world, case)
+        found = _load(form, place, world, case, process.pid, size)
+        samples = world.folder / "samples"
+        options = ["--format", "raw", "--full-filenames", "--rate", "500", "--nonblocking", "--subprocesses"]
+        command = [
+            "py-spy",
+            "record",
+            *options,
+            "--duration",
+            f"{world.seconds:.0f}",
+            "--output",
+            str(samples),
+        ]
+        # taskset has become the server: this is its own process
+        with subprocess.Popen(
+            [*command, "--pid", str(process.pid)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as spy:
+            _generate(form, place, world, case, world.seconds)
+            said = spy.communicate()[0]
+        if not samples.exists():
+            raise StartError(f"py-spy: {said[-200:]}")
+    return found["server_us_per_request"], shares(samples.read_text().splitlines())
 
 
 def _pinned(command: Sequence[str], chosen: Sequence[int]) -> list[str]:
