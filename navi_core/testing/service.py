@@ -44,6 +44,10 @@ class ServiceConformance(ShapeCases, OpenApiCases, CallCases):
         What importing it must leave unimported.
     signature
         What the suite's only model takes and gives: samples are requests for it. Answers are zeros.
+    signature_name
+        What that signature is called.
+    model, unknown_model
+        Names of a model that is there and of one that is not, for protocols that cannot say any name.
     seed
         Of noise and damage; shown when a case fails.
     patience_s

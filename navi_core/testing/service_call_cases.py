@@ -38,7 +38,7 @@ from navi_core.errors import (
 )
 from navi_core.testing.hostile import hostile_bodies
 from navi_core.testing.service_cases import ServiceCases, check_reply_text
-from navi_core.testing.service_stage import MODEL, UNKNOWN_MODEL, Reply, Sample, Stage, Target
+from navi_core.testing.service_stage import MODEL, Reply, Sample, Stage, Target
 
 __all__ = ["CallCases"]
 
@@ -111,7 +111,7 @@ class CallCases(ServiceCases):
     def test_an_unknown_model_is_not_found(self) -> None:
         """The protocol's status for it, and a text that names the model."""
         stage = self._stage()
-        known, unknown = self._samples(), self._samples(UNKNOWN_MODEL)
+        known, unknown = self._samples(), self._samples(self.unknown_model)
         assert len(known) == len(unknown), "samples() must have the same requests for every model"
         about = [
             (where, sample)

@@ -11,7 +11,7 @@ import pytest
 
 from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import HttpRoute, Operation, RpcMethod, Service
-from navi_core.signature import Signature, TensorSpec
+from navi_core.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 from navi_core.tensors import DType
 from navi_core.testing.service_stage import MODEL, UNKNOWN_MODEL, Reply, Sample, Stage, Target
 
@@ -37,6 +37,9 @@ class ServiceCases:
         outputs={"y": TensorSpec(name="y", dtype=DType.FLOAT32, shape=(None,))},
         batchable=True,
     )
+    signature_name: ClassVar[str] = DEFAULT_SIGNATURE
+    model: ClassVar[str] = MODEL
+    unknown_model: ClassVar[str] = UNKNOWN_MODEL
     seed: ClassVar[int] = 20221220
     patience_s: ClassVar[float] = 60.0
 
@@ -57,17 +60,17 @@ class ServiceCases:
     def says_not_found(self, where: str, reply: Reply) -> bool:
         """Tell whether a reply says that there is no such model. Default: the protocol's status for it."""
         del where
-        return reply.is_not_found and UNKNOWN_MODEL in reply.text
+        return reply.is_not_found and self.unknown_model in reply.text
 
     # --- the suite's own steps --------------------------------------------------------------------
 
     def _stage(self) -> Stage:
-        return Stage(self.make_service, self.signature)
+        return Stage(self.make_service, self.signature, self.model, self.signature_name)
 
-    def _samples(self, model: str = MODEL) -> dict[str, Sample | None]:
+    def _samples(self, model: str | None = None) -> dict[str, Sample | None]:
         return {
             where: Sample(body=sample) if isinstance(sample, bytes) else sample
-            for where, sample in self.samples(model).items()
+            for where, sample in self.samples(self.model if model is None else model).items()
         }
 
     def _good(self, stage: Stage) -> Iterator[tuple[Target, Sample]]:

@@ -12,7 +12,7 @@ import pytest
 from navi_core.contracts.service import HttpRoute, Response, Service
 from navi_core.openapi import DescribedOperation, described_operations, resolve, route_of
 from navi_core.testing.service_cases import ServiceCases
-from navi_core.testing.service_stage import UNKNOWN_MODEL, Sample, Target
+from navi_core.testing.service_stage import Sample, Target
 
 __all__ = ["OpenApiCases"]
 
@@ -49,7 +49,7 @@ class OpenApiCases(ServiceCases):
         stage = self._stage()
 
         async def case() -> None:
-            for model_samples in (self._samples(), self._samples(UNKNOWN_MODEL)):
+            for model_samples in (self._samples(), self._samples(self.unknown_model)):
                 for where, sample in model_samples.items():
                     if where.startswith("/") or sample is None:
                         continue

@@ -49,7 +49,9 @@ class ProbePlane:
     model
         The model's name; its only version is 1.
     signature
-        Its only signature, the default one.
+        Its only signature.
+    signature_name
+        What it is called.
 
     Attributes
     ----------
@@ -67,9 +69,9 @@ class ProbePlane:
         ``infer`` waits, until it is cancelled.
     """
 
-    def __init__(self, model: str, signature: Signature) -> None:
+    def __init__(self, model: str, signature: Signature, signature_name: str = DEFAULT_SIGNATURE) -> None:
         self.model: Final = model
-        self.signatures: Final = {DEFAULT_SIGNATURE: signature}
+        self.signatures: Final = {signature_name: signature}
         self.requests: list[InferenceRequest] = []
         self.num_refused = 0
         self.open_handles = 0

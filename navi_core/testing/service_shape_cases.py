@@ -18,7 +18,7 @@ from navi_core.routing import HostRouter
 from navi_core.testing.imports import assert_import_light
 from navi_core.testing.registries import registry_of
 from navi_core.testing.service_cases import ServiceCases, methods_and_routes
-from navi_core.testing.service_stage import MODEL, Stage
+from navi_core.testing.service_stage import Stage
 
 __all__ = ["ShapeCases"]
 
@@ -104,7 +104,7 @@ class ShapeCases(ServiceCases):
         assert len(set(keys)) == len(keys), "a route is registered twice"
         HostRouter([*_own_services(stage), stage.service])  # raises, naming both
         reached = set()
-        for where in self.samples(MODEL):
+        for where in self.samples(self.model):
             if not where.startswith("/"):
                 route, _ = stage.route(where)
                 assert route is not None, f"no route takes the sample {where}"
@@ -118,7 +118,7 @@ class ShapeCases(ServiceCases):
     def test_every_rpc_has_a_sample(self) -> None:
         """What is not asked for is not tested; None says that there is no such request."""
         stage = self._stage()
-        lacking = [path for path in stage.router.rpc_paths() if path not in self.samples(MODEL)]
+        lacking = [path for path in stage.router.rpc_paths() if path not in self.samples(self.model)]
         assert not lacking, f"samples() lacks {', '.join(lacking)}"
 
     def test_handlers_know_no_socket_and_no_event_loop(self) -> None:

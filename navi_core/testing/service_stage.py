@@ -23,7 +23,7 @@ from navi_core.contracts.service import (
     StreamError,
 )
 from navi_core.routing import HostRouter
-from navi_core.signature import Signature
+from navi_core.signature import DEFAULT_SIGNATURE, Signature
 from navi_core.testing.service_plane import LoopSignal, ProbeAdmin, ProbePlane
 from navi_core.types import Bytes
 
@@ -140,8 +140,14 @@ class Stage:
         See their names.
     """
 
-    def __init__(self, make: Callable[[ServiceContext], Service], signature: Signature) -> None:
-        self.plane = ProbePlane(MODEL, signature)
+    def __init__(
+        self,
+        make: Callable[[ServiceContext], Service],
+        signature: Signature,
+        model: str = MODEL,
+        signature_name: str = DEFAULT_SIGNATURE,
+    ) -> None:
+        self.plane = ProbePlane(model, signature, signature_name)
         self.admin = ProbeAdmin(self.plane)
         self.clock = ManualClock()
         self.context = ServiceContext(

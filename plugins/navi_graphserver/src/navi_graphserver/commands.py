@@ -1,0 +1,43 @@
+"""``navi-host graphserver``: arguments only; what it does is imported when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["graphserver"]
+
+
+@click.command()
+@click.option(
+    "--port", "-p", type=click.IntRange(0, 65535), default=40123, show_default=True, help="gRPC port; 0: any."
+)
+@click.option(
+    "--file",
+    "-f",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A FlatGraph file to serve from the start, as graph 0.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen at. Everybody who reaches it may register graphs.",
+)
+@click.option(
+    "--rest-port", type=click.IntRange(0, 65535), help="A port for REST, for the host's other protocols."
+)
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where registered graphs are kept, to be served again after a restart.",
+)
+def graphserver(
+    port: int, file: Path | None, host: str, rest_port: int | None, state_dir: Path | None
+) -> None:
+    """Serve SameDiff graphs to DL4J GraphServer's clients."""
+    from navi_graphserver.serving import serve  # noqa: PLC0415 - imports NumPy: only where it is needed
+
+    serve(port=port, file=file, host=host, rest_port=rest_port, state_dir=state_dir)

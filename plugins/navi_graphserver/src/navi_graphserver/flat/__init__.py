@@ -1,0 +1,1 @@
+"""GraphServer's FlatBuffers: graphs, requests and results, in both generations of the wire."""

@@ -1,0 +1,1 @@
+"""The operations of SameDiff graphs, computed with NumPy."""

@@ -1,0 +1,1 @@
+"""GraphServer's gRPC service."""
