@@ -46,11 +46,9 @@ class ControlChannel:
         """Return the next message; None: the other side has gone."""
         try:
             line = await self._reader.readline()
-        except (OSError, ValueError):
+            message: dict[str, Any] = json.loads(line)
+        except (OSError, ValueError):  # also what is half a message, or none
             return None
-        if not line.endswith(b"\n"):
-            return None
-        message: dict[str, Any] = json.loads(line)
         return message
 
     def close(self) -> None:

@@ -52,6 +52,9 @@ _TRAILERS: Final = "http.response.trailers"
 _JOIN_BELOW_BYTES: Final = 1 << 16
 """Prefix and message go out in one piece below this size; above, a copy costs more than an event."""
 
+_THREAD_FROM_BYTES: Final = 1 << 20
+"""Larger answers are compressed on another thread; the loop must not wait for zlib."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -238,7 +241,7 @@ class RpcExchange:
         if not method.kind.streams_responses:
             answer = join_body(response.body)
             run_on_written(response)
-            pieces = self._framed(answer, may_compress=may_compress)
+            pieces = await self._framed(answer) if may_compress else self._plain(answer)
             await self._channel.start(200, head, trailers=True)
             for index, piece in enumerate(pieces):
                 await self._channel.body(piece, more=index + 1 < len(pieces))
@@ -259,20 +262,30 @@ class RpcExchange:
         async with closing_stream(response.stream):
             try:
                 async for message in response.stream:
-                    for piece in self._framed(join_body(message), may_compress=may_compress):
+                    answer = join_body(message)
+                    for piece in await self._framed(answer) if may_compress else self._plain(answer):
                         await self._channel.body(piece, more=True)
             except StreamError as error:
                 return _Failure(error.status, error.message, response.trailers)
         return None
 
-    def _framed(self, message: bytes, *, may_compress: bool) -> list[bytes]:
+    async def _framed(self, message: bytes) -> list[bytes]:
+        """Return a message as it goes out to a client that accepts gzip."""
+        own = self._skin.own
+        if not own.compression_min_bytes <= len(message) <= self._skin.options.max_message_bytes:
+            return self._plain(message)
+        if len(message) < _THREAD_FROM_BYTES:
+            packed = gzip_body(message, own.compression_level)
+        else:
+            packed = await asyncio.to_thread(gzip_body, message, own.compression_level)
+        prefix = encode_prefix(len(packed), is_compressed=True)
+        return [prefix + packed] if len(packed) < _JOIN_BELOW_BYTES else [prefix, packed]
+
+    def _plain(self, message: bytes) -> list[bytes]:
         limit = self._skin.options.max_message_bytes
         if len(message) > limit:
             raise _AnswerTooLargeError(len(message), limit)
-        compresses = may_compress and len(message) >= self._skin.own.compression_min_bytes
-        if compresses:
-            message = gzip_body(message, self._skin.own.compression_level)
-        prefix = encode_prefix(len(message), is_compressed=compresses)
+        prefix = encode_prefix(len(message))
         return [prefix + message] if len(message) < _JOIN_BELOW_BYTES else [prefix, message]
 
     async def _write_failure(self, failure: _Failure) -> None:
