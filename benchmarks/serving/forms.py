@@ -30,20 +30,18 @@ class Form:
     def path_of(self, model: str) -> str:
         return self.path.format(model=model)
 
-    def body(self, model: str, x: np.ndarray) -> bytes:
+    def framed(self, message: bytes) -> bytes:
         """Return the body as a load generator sends it: a message of gRPC stands in a frame."""
-        message = self.encode(model, x)
         return struct.pack(">BI", 0, len(message)) + message if self.protocol == "grpc" else message
 
-    def ask(self, port: int, model: str, x: np.ndarray, timeout_s: float = 20.0) -> bytes:
-        """Send one request with an ordinary client and return the answer's message or body.
+    def ask(self, port: int, model: str, message: bytes, timeout_s: float = 20.0) -> bytes:
+        """Send a message or body with an ordinary client and return the answer's.
 
         Raises
         ------
         OSError, grpc.RpcError, http.client.HTTPException
             It was not answered with a success.
         """
-        message = self.encode(model, x)
         if self.protocol == "grpc":
             with grpc.insecure_channel(f"127.0.0.1:{port}", options=UNLIMITED) as channel:
                 return channel.unary_unary(self.path_of(model))(message, timeout=timeout_s)

@@ -9,7 +9,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,14 @@ class World:
     seconds: float  # of a load of the small model; one of the large model takes twice as long
     triton_dir: Path | None
     lock: Path | None
+    messages: dict[tuple[str, str], bytes] = field(default_factory=dict)
+
+    def message(self, form: Form, model: str) -> bytes:
+        """Return what is asked of a model; made once, since large ones take a while."""
+        key = (form.title, model)
+        if key not in self.messages:
+            self.messages[key] = form.encode(model, self.questions[model].x)
+        return self.messages[key]
 
     @property
     def models(self) -> Path:
@@ -152,7 +160,7 @@ def _wait_for_answer(
     end = time.monotonic() + START_LIMIT_S
     while True:
         try:
-            form.ask(_port(form, place), model, world.questions[model].x, timeout_s=5)
+            form.ask(_port(form, place), model, world.message(form, model), timeout_s=5)
         except Exception as error:
             if process.poll() is not None:
                 raise StartError(f"ended at once: {last_words(log)}") from None
@@ -167,14 +175,14 @@ def _verify(server: Server, form: Form, place: Place, world: World, case: Case) 
     """Compare an answer with onnxruntime's own; return the answer's size on the wire."""
     asked = world.questions[case.model]
     try:
-        message = form.ask(_port(form, place), case.model, asked.x)
+        message = form.ask(_port(form, place), case.model, world.message(form, case.model))
     except (OSError, grpc.RpcError, http.client.HTTPException) as error:
         raise WrongAnswerError(f"{form.title}: {error}"[:300]) from None
     if server.answers:
         y = form.decode(message, asked.y.shape)
         if not np.allclose(y, asked.y, rtol=1e-4, atol=1e-5):
             raise WrongAnswerError(f"{form.title}: at most {np.abs(y - asked.y).max()} off, {case.model}")
-    elif message != form.encode(case.model, asked.x):
+    elif message != world.message(form, case.model):
         raise WrongAnswerError(f"{form.title}: the echo sent other bytes back")
     return len(message) + 5 * (form.protocol == "grpc")
 
@@ -199,7 +207,7 @@ def _generate(
 ) -> tuple[str, list[str], float]:
     """Run h2load; return what it printed, what it logged, and the processor time that it took."""
     body, log = world.folder / "body", world.folder / "h2load.log"
-    body.write_bytes(form.body(case.model, world.questions[case.model].x))
+    body.write_bytes(form.framed(world.message(form, case.model)))
     log.unlink(missing_ok=True)
     command = load.command(
         protocol=form.protocol,
