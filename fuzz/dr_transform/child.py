@@ -15,17 +15,14 @@ import random
 import struct
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from corpus import read_corpus
 from guard import PAGE, Guarded
-from guarded import Direct, GuardedReports, GuardedRows, GuardedScan, unchecked
+from guarded import Direct, GuardedReports, GuardedRows, GuardedScan
 from layouts import targets
 from mutations import MAX_BYTES, mutate
-from navi_dr_transform import _kernels, _report
-from navi_dr_transform import decoder as decoder_module
 from outcomes import outcome
 
 from navi_core import DecodeError
@@ -49,10 +46,6 @@ def spans_of(decoder: Any, corpus: list[bytes]) -> list[tuple[int, int, int]]:
 
 def main() -> None:
     path, seed, first, count, every = sys.argv[1], *map(int, sys.argv[2:])
-    decoder_module._kernels = SimpleNamespace(  # noqa: SLF001 - what the decoder calls
-        measure=unchecked(_kernels.measure), fill=unchecked(_kernels.fill)
-    )
-    decoder_module._report = SimpleNamespace(report=unchecked(_report.report))  # noqa: SLF001
     chosen = targets()
     rows = [GuardedRows(target.decoder) if target.decoder else None for target in chosen]
     report = GuardedReports()

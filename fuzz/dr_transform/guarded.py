@@ -9,17 +9,12 @@ import numpy as np
 from guard import Guarded, array_at_end
 from mutations import MAX_BYTES
 from navi_dr_transform import _kernels, _report, wire
+from navi_dr_transform._accelerate import entry_point
 from navi_dr_transform._memory import rows_of
 from navi_dr_transform.reports import Reported
 from navi_dr_transform.tables import NUM_COUNTERS
 from navi_dr_transform.thrift_service import _scan, scanner
 from outcomes import MAX_ROWS, REPORTS
-
-
-def unchecked(kernel: Any) -> Any:
-    """Return a kernel's entry point behind Numba's check of argument types: it takes views for bytes."""
-    (overload,) = kernel.overloads.values()
-    return overload.entry_point
 
 
 def guarded_copy(array: Any) -> Any:
@@ -70,8 +65,9 @@ class GuardedRows:
 
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder
-        with decoder._workspace() as workspace:  # noqa: SLF001 - what calls get: there is one
-            workspace.scratch = guarded_copy(workspace.scratch)
+        workspace = decoder._borrow()  # noqa: SLF001 - what calls get: there is one
+        workspace.scratch = guarded_copy(workspace.scratch)
+        decoder._workspaces.append(workspace)  # noqa: SLF001
         self._regions = {
             index: Guarded(MAX_ROWS * width * decoder.dtype(index).itemsize)
             for index, width in decoder.widths.items()
@@ -118,7 +114,7 @@ class Direct:
         self._one_row = (rows_of(self._defaults), rows_of(self._template))
         self._rows: dict[int, Any] = {}
         self._measure, self._fill, self._report = map(
-            unchecked, (_kernels.measure, _kernels.fill, _report.report)
+            entry_point, (_kernels.measure, _kernels.fill, _report.report)
         )
 
     def __call__(self, payload: Any, span: Sequence[int], *, counted: bool) -> None:

@@ -102,6 +102,14 @@ def test_arrays_that_are_not_as_they_must_be_are_refused(decoder, spoil):
         decoder.fill(measured, out)
 
 
+def test_views_of_bytes_are_read_where_they_lie_and_others_refused(decoder):
+    out, _ = convert(decoder, [memoryview(b"?" + TWO)[1:], bytearray(ONE)])
+    np.testing.assert_array_equal(out[HomeTensor.BINARY], [[0, 1, 0], [0, 0, 1], [0, 0, 0]])
+    for view in (memoryview(TWO)[::-1], memoryview(bytes(8)).cast("q")):
+        with pytest.raises(ValueError, match=r"^expected a payload of bytes, got a view of format"):
+            decoder.measure([view])
+
+
 def test_a_payload_that_changed_since_it_was_measured_is_refused(decoder):
     measured = decoder.measure([TWO])
     object.__setattr__(measured, "payloads", [ONE])

@@ -25,6 +25,7 @@ __all__ = [
     "SCRATCH",
     "SMALL_INTS",
     "answers",
+    "entry_point",
     "inner",
     "kernel",
 ]
@@ -73,6 +74,19 @@ def kernel(signature: Any) -> Callable[[_F], _F]:
         return compiled
 
     return decorate
+
+
+def entry_point(function: _F) -> _F:
+    """Return what calls a kernel at once: the types of its arguments are not looked at.
+
+    What it is given has to be of the kernel's types: an array of others would be misread.
+    """
+    if not JIT:
+        return function
+    dispatcher: Any = function
+    (overload,) = dispatcher.overloads.values()
+    called: _F = overload.entry_point
+    return called
 
 
 def inner(function: _F) -> _F:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +34,7 @@ __all__ = [
     "row_bytes_of",
     "row_of",
     "rows_of",
+    "set_rows",
     "shift_right",
     "wrapping_multiply",
     "write_f32",
@@ -42,6 +45,9 @@ __all__ = [
     "write_i64_if",
     "write_u8",
 ]
+
+_first_of: Final = ctypes.c_char.from_buffer
+_address_of: Final = ctypes.addressof
 
 ROW_FIELDS: Final = 3  # address, bytes of a row, number of rows
 
@@ -181,20 +187,28 @@ def _row_field(field: int) -> Any:
     return intrinsic(read)
 
 
-def _address(array: Any) -> int:
-    try:  # a sixth of the time of the array's own interface, which is most of a small request's
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
-    except (TypeError, ValueError):  # read-only, or empty
-        address: int = array.__array_interface__["data"][0]
-        return address
-
-
-def _addresses(arrays: Sequence[Any]) -> Any:
+def rows_of(arrays: Sequence[Any]) -> Any:
     fields: list[int] = []
     for array in arrays:
         num_rows, width = array.shape
-        fields += (_address(array), width * array.itemsize, num_rows)
-    return np.array(fields, dtype=np.int64)
+        fields += (array.__array_interface__["data"][0], width * array.itemsize, num_rows)
+    return np.array(fields, np.int64)
+
+
+def set_rows(rows: Any, arrays: Sequence[Any], row_sizes: Sequence[int], num_rows: int) -> None:
+    if num_rows == 0:  # their addresses mean nothing, and are not given
+        rows[ROW_FIELDS - 1 :: ROW_FIELDS] = 0
+        return
+    fields: list[int] = []
+    for array, size in zip(arrays, row_sizes, strict=True):
+        # a quarter of the time of the array's own interface, which is most of a small request's
+        fields += (_address_of(_first_of(array)), size, num_rows)
+    _packer(len(fields)).pack_into(rows, 0, *fields)
+
+
+@cache
+def _packer(count: int) -> struct.Struct:
+    return struct.Struct(f"{count}q")
 
 
 read_u8 = _load(8, "big", types.int64)
@@ -220,4 +234,3 @@ copy_row = intrinsic(_copy_row)
 row_of = intrinsic(_row_of)
 row_bytes_of = _row_field(1)
 num_rows_of = _row_field(2)
-rows_of = _addresses

@@ -6,7 +6,8 @@ and what is written goes to offsets that were proved to lie in their rows when t
 kernels as plain Python proves that the checks are there.
 
 *Rows*: ``rows_of`` makes of NumPy arrays what kernels write to: (address, bytes of a row, number of rows) of
-each; the twin holds views of their bytes. ``row_of`` gives one row.
+each; the twin holds views of their bytes. ``set_rows`` makes those of other, writeable arrays in the same memory.
+``row_of`` gives one row.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ __all__ = [
     "row_bytes_of",
     "row_of",
     "rows_of",
+    "set_rows",
     "shift_right",
     "wrapping_multiply",
     "write_f32",
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     def row_bytes_of(rows: Any, tensor: int) -> int: ...
     def num_rows_of(rows: Any, tensor: int) -> int: ...
     def rows_of(arrays: Sequence[Any]) -> Any: ...
+    def set_rows(rows: Any, arrays: Sequence[Any], row_sizes: Sequence[int], num_rows: int) -> None: ...
 
 elif JIT:
     from navi_dr_transform._intrinsics import (
@@ -93,6 +96,7 @@ elif JIT:
         row_bytes_of,
         row_of,
         rows_of,
+        set_rows,
         shift_right,
         wrapping_multiply,
         write_f32,
@@ -122,6 +126,7 @@ else:
         row_bytes_of,
         row_of,
         rows_of,
+        set_rows,
         shift_right,
         wrapping_multiply,
         write_f32,

@@ -27,6 +27,7 @@ __all__ = [
     "row_bytes_of",
     "row_of",
     "rows_of",
+    "set_rows",
     "shift_right",
     "wrapping_multiply",
     "write_f32",
@@ -120,6 +121,10 @@ def rows_of(arrays: Sequence[Any]) -> Any:
     return [
         (array.shape[1] * array.itemsize, [memoryview(row).cast("B") for row in array]) for array in arrays
     ]
+
+
+def set_rows(rows: Any, arrays: Sequence[Any], _row_sizes: Sequence[int], _num_rows: int) -> None:
+    rows[:] = rows_of(arrays)
 
 
 read_u8 = _unpack(">B")

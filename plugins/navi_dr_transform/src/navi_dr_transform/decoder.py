@@ -6,16 +6,16 @@ DecodeError here. Thread-safe: what a decoder changes is memory that one call ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from navi_core import Array, DecodeError, numpy_dtype
 from navi_dr_transform import _kernels, _report, wire
-from navi_dr_transform._memory import rows_of
+from navi_dr_transform._accelerate import entry_point
+from navi_dr_transform._memory import rows_of, set_rows
 from navi_dr_transform.feature_map import FeatureMap
 from navi_dr_transform.layout import Layout
 from navi_dr_transform.refusals import refusal_text
@@ -35,10 +35,15 @@ _FORMS: Final[Mapping[str, tuple[int, str]]] = {
 
 _NOT_COUNTED: Final = np.empty(0, np.int64)
 
+# a small request notices what a check of types costs that were checked before
+_measure: Final = entry_point(_kernels.measure)
+_fill: Final = entry_point(_kernels.fill)
+_report_values: Final = entry_point(_report.report)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Measured:
-    """Payloads whose every length was read.
+    """Payloads whose every length was read. Not to be changed; frozen, it would take three times as long to make.
 
     Parameters
     ----------
@@ -48,16 +53,20 @@ class Measured:
         Of each: number of records, offset of the first one, offset of the common features or -1.
     row_ends
         (payloads,) int64, non-decreasing: the row after each payload's last.
+
+    Attributes
+    ----------
+    num_rows
+        Rows of all payloads together.
     """
 
     payloads: Sequence[bytes]
     spans: Sequence[tuple[int, int, int]]
     row_ends: Int64Array
+    num_rows: int = field(init=False)
 
-    @property
-    def num_rows(self) -> int:
-        """Rows of all payloads together."""
-        return int(self.row_ends[-1]) if len(self.row_ends) else 0
+    def __post_init__(self) -> None:
+        self.num_rows = int(self.row_ends[-1]) if len(self.row_ends) else 0
 
 
 class _Workspace:
@@ -67,6 +76,8 @@ class _Workspace:
         self.scratch = np.zeros(scratch_size, np.int64)
         self._template = [np.empty_like(row) for row in defaults]
         self.template = rows_of(self._template)
+        self.rows = rows_of(self._template)
+        """Memory for what ``set_rows`` says about the tensors of a call."""
 
 
 class Decoder:
@@ -99,10 +110,12 @@ class Decoder:
         self.widths = {
             index: widths[index] for index in range(len(layout.tensors)) if widths.get(index, 0) > 0
         }
-        self._dtypes = {index: self.dtype(index) for index in self.widths}
+        self._columns = [(index, width, self.dtype(index)) for index, width in self.widths.items()]
+        self._has_strings = any(dtype.hasobject for _, _, dtype in self._columns)
         self._form, self.struct = _FORMS[form]
         self._frozen = freeze(layout, features, self.widths, exact=exact_embeddings)
         self._defaults = rows_of(self._frozen.defaults)
+        self._row_sizes = [row.nbytes for row in self._frozen.defaults]
         self._workspaces: list[_Workspace] = []
 
     @property
@@ -127,20 +140,25 @@ class Decoder:
         DecodeError
             A payload is malformed or an embedding too short (or too long); with its index and the offset.
         """
-        spans = []
-        row_ends = np.empty(len(payloads), dtype=np.int64)
+        spans: list[tuple[int, int, int]] = []
+        ends: list[int] = []
         num_rows = 0
-        with self._workspace() as workspace:
-            for index, payload in enumerate(payloads):
-                status, offset, *span = _kernels.measure(
+        workspace = self._borrow()
+        try:
+            for payload in payloads:
+                if payload.__class__ is not bytes:
+                    _check_view(payload)
+                status, offset, num_records, records, common = _measure(
                     payload, self._form, self._frozen.plan, workspace.scratch
                 )
                 if status != wire.OK:
-                    raise self._refusal(status, payload, index, offset)
-                spans.append((span[0], span[1], span[2]))
-                num_rows += span[0]
-                row_ends[index] = num_rows
-        return Measured(payloads, spans, row_ends)
+                    raise self._refusal(status, payload, len(spans), offset)
+                spans.append((num_records, records, common))
+                num_rows += num_records
+                ends.append(num_rows)
+        finally:
+            self._workspaces.append(workspace)
+        return Measured(payloads, spans, np.array(ends, np.int64))
 
     def allocate(self, num_rows: int) -> dict[int, Array]:
         """Return uninitialised arrays of so many rows for the wanted tensors."""
@@ -167,26 +185,23 @@ class Decoder:
         ValueError
             An array is not as described.
         """
-        num_rows = measured.num_rows
-        arrays = [self._checked(index, out.get(index), num_rows) for index in self.widths]
-        # of strings kernels write where they lie
-        written = [
-            np.empty((num_rows, 2 * array.shape[1]), np.int64) if array.dtype.hasobject else array
-            for array in arrays
-        ]
-        rows = rows_of(written)
+        arrays = self._checked(out, measured.num_rows)
+        written = _spans_for_strings(arrays) if self._has_strings else arrays
         counted = _NOT_COUNTED if counters is None else _checked_counters(counters)
+        frozen = self._frozen
         first_row = 0
-        with self._workspace() as workspace:
+        workspace = self._borrow()
+        try:
+            set_rows(workspace.rows, written, self._row_sizes, measured.num_rows)
             for index, (payload, span) in enumerate(zip(measured.payloads, measured.spans, strict=True)):
-                status, offset = _kernels.fill(
+                status, offset = _fill(
                     payload,
                     *span,
-                    self._frozen.plan,
-                    self._frozen.displacements,
+                    frozen.plan,
+                    frozen.displacements,
                     self._defaults,
                     workspace.template,
-                    rows,
+                    workspace.rows,
                     first_row,
                     workspace.scratch,
                     counted,
@@ -194,9 +209,12 @@ class Decoder:
                 if status != wire.OK:
                     raise self._refusal(status, payload, index, offset)
                 first_row += span[0]
-        for index, array, spans in zip(self.widths, arrays, written, strict=True):
-            if spans is not array:
-                _cut_strings(measured, spans, array, self.layout.tensors[index].default)
+        finally:
+            self._workspaces.append(workspace)
+        if self._has_strings:
+            for index, array, spans in zip(self.widths, arrays, written, strict=True):
+                if spans is not array:
+                    _cut_strings(measured, spans, array, self.layout.tensors[index].default)
 
     def report(self, measured: Measured, reports: Reports, reported: Reported) -> None:
         """Observe the values of features that are reported. Releases the GIL.
@@ -215,42 +233,44 @@ class Decoder:
         DecodeError
             A payload changed since it was measured.
         """
-        with self._workspace() as workspace:
+        counts = reported.counts.reshape(-1)
+        workspace = self._borrow()
+        try:
             for index, (payload, span) in enumerate(zip(measured.payloads, measured.spans, strict=True)):
-                status, offset = _report.report(
+                status, offset = _report_values(
                     payload,
                     *span,
                     self._frozen.plan,
                     workspace.scratch,
                     reports.lookups,
                     reports.bounds,
-                    reported.counts.reshape(-1),
+                    counts,
                     reported.sums,
                 )
                 if status != wire.OK:
                     raise self._refusal(status, payload, index, offset)
-
-    @contextmanager
-    def _workspace(self) -> Iterator[_Workspace]:
-        """Lend memory that no other call has; appending to and popping from a list are atomic."""
-        try:
-            workspace = self._workspaces.pop()
-        except IndexError:
-            workspace = _Workspace(self._frozen.scratch_size, self._frozen.defaults)
-        try:
-            yield workspace
         finally:
             self._workspaces.append(workspace)
 
-    def _checked(self, index: int, array: Array | None, num_rows: int) -> Array:
-        """Return the array of a tensor, if it is as kernels need it: they write through addresses."""
-        dtype = self._dtypes[index]
-        shape = (num_rows, self.widths[index])
-        if array is None or array.shape != shape or array.dtype != dtype or not array.flags.carray:
-            got = "nothing" if array is None else f"{array.dtype} {array.shape}, {array.flags.carray=}"
-            msg = f"{self.layout.tensors[index].name}: expected a writeable C-contiguous {dtype} {shape}, got {got}"
-            raise ValueError(msg)
-        return array
+    def _borrow(self) -> _Workspace:
+        """Return memory that no other call has; appending to and popping from a list are atomic."""
+        try:
+            return self._workspaces.pop()
+        except IndexError:
+            return _Workspace(self._frozen.scratch_size, self._frozen.defaults)
+
+    def _checked(self, out: Mapping[int, Array], num_rows: int) -> list[Array]:
+        """Return the arrays of the tensors, if they are as kernels need them: they write through addresses."""
+        arrays = []
+        for index, width, dtype in self._columns:
+            array = out.get(index)
+            shape = (num_rows, width)
+            if array is None or array.shape != shape or array.dtype != dtype or not array.flags.carray:
+                got = "nothing" if array is None else f"{array.dtype} {array.shape}, {array.flags.carray=}"
+                msg = f"{self.layout.tensors[index].name}: expected a writeable C-contiguous {dtype} {shape}, got {got}"
+                raise ValueError(msg)
+            arrays.append(array)
+        return arrays
 
     def _refusal(self, status: int, payload: bytes, index: int, offset: int) -> DecodeError:
         return DecodeError(
@@ -263,6 +283,22 @@ def _checked_counters(counters: Int64Array) -> Int64Array:
         msg = f"counters: expected a writeable int64 ({NUM_COUNTERS},), got {counters.dtype} {counters.shape}"
         raise ValueError(msg)
     return counters
+
+
+def _check_view(payload: Any) -> None:
+    """Refuse what is not bytes one after the other: kernels read on from where they begin."""
+    view = memoryview(payload)
+    if view.format != "B" or not view.c_contiguous:
+        msg = f"expected a payload of bytes, got a view of format {view.format!r}, {view.c_contiguous=}"
+        raise ValueError(msg)
+
+
+def _spans_for_strings(arrays: Sequence[Array]) -> list[Array]:
+    """Return what kernels write: of strings, where they lie."""
+    return [
+        np.empty((array.shape[0], 2 * array.shape[1]), np.int64) if array.dtype.hasobject else array
+        for array in arrays
+    ]
 
 
 def _cut_strings(measured: Measured, spans: Int64Array, out: Array, default: Any) -> None:
