@@ -51,6 +51,8 @@ class ControlChannel:
             return None
         return message
 
-    def close(self) -> None:
-        """Close this side."""
+    async def close(self) -> None:
+        """Close this side. Idempotent."""
         self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()

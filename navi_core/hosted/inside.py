@@ -95,6 +95,7 @@ class InsideApp:
             self._serve = await tenant.start()
         except Exception as error:
             await _report(control, error)
+            await control.close()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         listening = asyncio.get_running_loop().create_task(_obey(tenant, control))
@@ -103,7 +104,7 @@ class InsideApp:
         await receive()
         listening.cancel()
         await tenant.stop()
-        control.close()
+        await control.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -128,7 +128,7 @@ class Launched:
         if self._reading is not None:
             self._reading.cancel()
         if self._control is not None:
-            self._control.close()
+            await self._control.close()
 
     async def wait(self) -> str:
         """Wait until the server or the application has gone, and return which and how."""

@@ -257,6 +257,6 @@ async def test_what_is_no_message_is_the_end(said):
     reading = asyncio.create_task(channel.receive())
     writing = asyncio.create_task(asyncio.to_thread(write))
     assert await asyncio.wait_for(reading, 10) is None
-    channel.close()
+    await channel.close()
     await asyncio.gather(writing, return_exceptions=True)
     await channel.send(do="nothing")
