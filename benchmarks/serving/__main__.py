@@ -24,7 +24,7 @@ from pathlib import Path
 from cases import CASES, question, write_models
 from environments import PEERS, MissingError, install, versions
 from load import LoadError
-from measuring import World, WrongAnswerError, cores, sampled, turn
+from measuring import Turns, World, WrongAnswerError, cores, sampled, turn
 from processes import StartError, last_words
 from report import terminal, write_docs
 from servers import SERVERS
@@ -45,7 +45,9 @@ def main() -> None:
     parser.add_argument(
         "--stages", action="store_true", help="only split navi's time of a request by stage: py-spy"
     )
-    parser.add_argument("--lock", type=Path, help="a file to lock for each turn, where others measure, too")
+    parser.add_argument(
+        "--lock", type=Path, help="a file to lock for minutes at a time, where others measure, too"
+    )
     parser.add_argument("--json", type=Path, help="where all figures go")
     parser.add_argument(
         "--write-docs", type=Path, nargs="+", help="one or two runs' JSON: put them into docs/"
@@ -145,7 +147,7 @@ def make_world(folder, cases, seconds, arguments):
     """Write the models, and ask onnxruntime."""
     write_models(folder / "models")
     questions = {case.model: question(folder / "models", case.model) for case in CASES}
-    return World(folder, questions, cases, seconds, arguments.triton_dir, arguments.lock)
+    return World(folder, questions, cases, seconds, arguments.triton_dir, Turns(arguments.lock))
 
 
 def _wanted(name, patterns):

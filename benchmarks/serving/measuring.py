@@ -25,6 +25,28 @@ from stages import shares
 START_LIMIT_S = 60
 
 
+class Turns:
+    """A lock on a file, which others who measure on this machine take, too; given back between turns, now and then."""
+
+    def __init__(self, path: Path | None, hold_s: float = 150.0) -> None:
+        self._stream = path.open("w") if path else None
+        self._hold_s = hold_s
+        self._since: float | None = None
+
+    @contextlib.contextmanager
+    def mine(self) -> Iterator[None]:
+        """Have the lock during a turn, and keep it for the next one unless it was held for long."""
+        if self._stream and self._since is None:
+            fcntl.flock(self._stream, fcntl.LOCK_EX)
+            self._since = time.monotonic()
+        try:
+            yield
+        finally:
+            if self._stream and self._since and time.monotonic() - self._since > self._hold_s:
+                fcntl.flock(self._stream, fcntl.LOCK_UN)
+                self._since = None
+
+
 class WrongAnswerError(Exception):
     """A server does not answer what onnxruntime answers."""
 
@@ -38,7 +60,7 @@ class World:
     cases: Sequence[Case]
     seconds: float  # of a load of the small model; one of the large model takes twice as long
     triton_dir: Path | None
-    lock: Path | None
+    turns: Turns
     messages: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
     def message(self, form: Form, model: str) -> bytes:
@@ -71,7 +93,7 @@ def serving(server: Server, world: World) -> Iterator[tuple[Place, subprocess.Po
     own, other = cores()
     log = world.folder / "server.log"
     chosen = [own] if server.cores == "one" else sorted({own, other})
-    with _alone(world.lock):
+    with world.turns.mine():
         begun = time.perf_counter()
         with running(_pinned(command, chosen), log=log, environ=server.environ) as process:
             _wait_for_answer(server, world, place, process, log)
@@ -134,17 +156,6 @@ def sampled(server: Server, row: str, world: World, case: Case) -> tuple[float, 
 
 def _pinned(command: Sequence[str], chosen: Sequence[int]) -> list[str]:
     return ["taskset", "-c", ",".join(map(str, chosen)), *command]
-
-
-@contextlib.contextmanager
-def _alone(lock: Path | None) -> Iterator[None]:
-    """Hold a lock on a file meanwhile: others who measure on this machine do so, too."""
-    if lock is None:
-        yield
-        return
-    with lock.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _port(form: Form, place: Place) -> int:
