@@ -210,8 +210,11 @@ class Batcher:
         if request.deadline is not None and now >= request.deadline:
             lane.metrics.work_saved("late")
             raise late("admission")
+        computed_at = time.thread_time() if gate.is_in_doubt else None
         run = LoneRun(request, self._loaded.servable, self._pool, self._model)
-        gate.ran_inline(run.run_seconds, now)
+        gate.ran_inline(
+            run.run_seconds, now, None if computed_at is None else time.thread_time() - computed_at
+        )
         reason = CloseReason.FREE_WORKER if request.key is not None and policy.enabled else CloseReason.ALONE
         lane.metrics.batch_finished(
             (0.0,), 1, request.num_rows, 0, reason, 0.0, run.run_seconds, ok=run.error is None
@@ -430,9 +433,10 @@ class Batcher:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif gate is not None and gate.is_open:
+            computed_at = time.thread_time() if gate.is_in_doubt else None
             outcomes = self._outcomes(batch, steps)
             seconds = report.convert_seconds + report.run_seconds
-            gate.ran_inline(seconds, now)
+            gate.ran_inline(seconds, now, None if computed_at is None else time.thread_time() - computed_at)
             self._settle(batch, outcomes, report, reason)
             return seconds
         else:

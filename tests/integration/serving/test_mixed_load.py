@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import time
@@ -27,7 +28,7 @@ def write_model(path, widths, seed):
     """Write a perceptron with weights of its own."""
     numbers = np.random.default_rng(seed)
     nodes, weights, last = [], [], "x"
-    for index, (rows, columns) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (rows, columns) in enumerate(itertools.pairwise(widths)):
         weight = numbers.standard_normal((rows, columns)).astype(np.float32) / np.float32(rows) ** 0.5
         weights.append(numpy_helper.from_array(weight, f"w{index}"))
         out = "y" if index == len(widths) - 2 else f"h{index}"

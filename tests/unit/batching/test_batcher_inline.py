@@ -137,13 +137,14 @@ async def test_async_servables_never_do(batcher_of):
 
 
 async def test_a_long_run_ends_it_at_once(batcher_of):
-    class Sleepy(Watched):
+    class Busy(Watched):
         def run(self, signature, inputs, outputs, ctx):
-            if len(self.ran_on) == 3:
-                time.sleep(0.02)
+            end = time.thread_time() + 0.02
+            while len(self.ran_on) == 3 and time.thread_time() < end:
+                pass
             return super().run(signature, inputs, outputs, ctx)
 
-    servable = Sleepy()
+    servable = Busy()
     batcher = batcher_of(servable, max_inline_run_us=10_000)
     opened(batcher, prepared(batcher, 1))
     for value in range(5):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from navi_core.batching.inlining import (
     MAX_PAUSE_S,
+    MAX_WAITED,
     MIN_PAUSE_S,
     NUM_SAMPLES,
-    NUM_SAMPLES_AFTER_ONE,
     STREAK,
     InlineGate,
     InlineGates,
@@ -65,24 +65,47 @@ def test_one_of_the_last_runs_that_was_short_is_enough():
     assert gate.is_open
 
 
-def test_one_long_run_closes_it_at_once():
+def trusted(clock):
+    gate = opened(clock)
+    for _ in range(STREAK):
+        assert gate.is_in_doubt
+        gate.ran_inline(SHORT_S, clock.now(), SHORT_S)
+    assert not gate.is_in_doubt
+    return gate
+
+
+def test_a_run_that_computes_too_long_closes_it_at_once():
     clock = ManualClock()
     gate = opened(clock)
-    gate.ran_inline(LIMIT_S, clock.now())
+    gate.ran_inline(LIMIT_S, clock.now(), LIMIT_S)
     assert gate.is_open
-    gate.ran_inline(LIMIT_S * 1.001, clock.now())
+    gate.ran_inline(LIMIT_S * 1.001, clock.now(), LIMIT_S * 1.001)
     assert not gate.is_open
 
 
-def test_after_one_long_run_among_many_it_opens_soon():
+def test_what_a_busy_machine_makes_long_is_let_pass_a_few_times():
     clock = ManualClock()
     gate = opened(clock)
-    for _ in range(STREAK):
-        gate.ran_inline(SHORT_S, clock.now())
+    for _ in range(MAX_WAITED - 1):
+        gate.ran_inline(LONG_S, clock.now(), SHORT_S)
+        gate.ran_inline(SHORT_S, clock.now(), SHORT_S)
+    assert gate.is_open
+    gate.ran_inline(LONG_S, clock.now(), SHORT_S)
+    assert not gate.is_open
+
+
+def test_a_long_run_of_a_trusted_model_is_looked_into():
+    clock = ManualClock()
+    gate = trusted(clock)
     gate.ran_inline(LONG_S, clock.now())
-    assert runs_elsewhere_until_open(gate, clock) is None, "not before its pause is over"
+    assert (gate.is_open, gate.is_in_doubt) == (True, True)
+    gate.ran_inline(LONG_S, clock.now(), LONG_S)
+    assert not gate.is_open
+    for _ in range(NUM_SAMPLES):
+        gate.ran_elsewhere(SHORT_S, clock.now())
+    assert not gate.is_open, "not before its pause is over"
     clock.advance(MIN_PAUSE_S)
-    assert gate.is_open or runs_elsewhere_until_open(gate, clock) <= NUM_SAMPLES_AFTER_ONE
+    assert runs_elsewhere_until_open(gate, clock) == 1
 
 
 def test_long_runs_after_few_double_the_pause_up_to_its_maximum():
@@ -90,7 +113,7 @@ def test_long_runs_after_few_double_the_pause_up_to_its_maximum():
     gate = opened(clock)
     pauses = []
     for _ in range(20):
-        gate.ran_inline(LONG_S, clock.now())
+        gate.ran_inline(LONG_S, clock.now(), LONG_S)
         closed_at = clock.now()
         while not gate.is_open:
             gate.ran_elsewhere(SHORT_S, clock.advance(MIN_PAUSE_S / 8))
@@ -108,9 +131,9 @@ def test_typical_time_follows_the_runs():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.booleans(), st.integers(1, 400)), max_size=60), st.floats(1e-5, 1e-1))
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 700)), max_size=60), st.floats(1e-5, 1e-1))
 def test_of_many_runs_on_the_loop_few_are_long_whatever_the_model_does(stretches, period_s):
-    """At most two in a streak, beside those that taught the gate to wait, and one for each of the longest pauses."""
+    """At most three in a streak, beside those that taught the gate to wait, and one for each of the longest pauses."""
     gate, clock = InlineGate(LIMIT_S), ManualClock()
     num_inline = num_long = 0
     are_long = [is_long for is_long, length in stretches for _ in range(length)]
@@ -119,11 +142,12 @@ def test_of_many_runs_on_the_loop_few_are_long_whatever_the_model_does(stretches
         if gate.is_open:
             num_inline += 1
             num_long += is_long
-            gate.ran_inline(LONG_S if is_long else SHORT_S, now)
+            seconds = LONG_S if is_long else SHORT_S
+            gate.ran_inline(seconds, now, seconds if gate.is_in_doubt else None)
         else:
             gate.ran_elsewhere(SHORT_S, now)  # the worst that can be: threads never show it
     doublings = math.ceil(math.log2(MAX_PAUSE_S / MIN_PAUSE_S))
-    assert num_long <= 2 * num_inline / STREAK + doublings + 1 + len(are_long) * period_s / MAX_PAUSE_S
+    assert num_long <= 3 * num_inline / STREAK + doublings + 1 + len(are_long) * period_s / MAX_PAUSE_S
 
 
 def test_gates_belong_to_sizes_by_powers_of_two():

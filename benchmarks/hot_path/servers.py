@@ -1,0 +1,90 @@
+"""Servers to measure, each a process of its own on one core, and a client in this one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+
+from navi_core import PredictRequest
+
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+HERE = Path(__file__).parent
+
+
+def body() -> bytes:
+    """Return a Predict of one row."""
+    request = PredictRequest()
+    request.model_spec.name = "mlp"
+    tensor = request.inputs["x"]
+    tensor.dtype = 1
+    for size in (1, 16):
+        tensor.tensor_shape.dim.add().size = size
+    tensor.float_val.extend([0.5] * 16)
+    return request.SerializeToString()
+
+
+@contextlib.contextmanager
+def process(*command: str, **more) -> Iterator[subprocess.Popen]:
+    """Run Python on core 0; it is gone at the end."""
+    running = subprocess.Popen(["taskset", "-c", "0", sys.executable, *command], **more)
+    try:
+        yield running
+    finally:
+        running.terminate()
+        running.wait(30)
+
+
+@contextlib.contextmanager
+def echo() -> Iterator[int]:
+    """Serve the bare echo; yields its port."""
+    script = str(HERE.parent / "echo_servers.py")
+    with process(script, "grpc", stdout=subprocess.PIPE, text=True) as running:
+        yield int(running.stdout.readline())
+
+
+@contextlib.contextmanager
+def navi(folder: Path, *, is_counting: bool = True) -> Iterator[int]:
+    """Serve the model; yields the gRPC port."""
+    addresses = folder.parent / "addresses.json"
+    addresses.unlink(missing_ok=True)
+    start = ["-m", "navi_core"] if is_counting else [str(HERE / "uncounted.py")]
+    flags = ["serve", "--model-dir", str(folder), "--port", "0", "--rest-port", "0"]
+    log = folder.parent / "host.log"
+    with (
+        log.open("w") as output,
+        process(*start, *flags, "--address-file", str(addresses), stdout=output, stderr=output) as running,
+    ):
+        while not addresses.exists():
+            time.sleep(0.05)
+            if running.poll() is not None:
+                sys.exit(log.read_text())
+        port = json.loads(addresses.read_text())["addresses"]["grpc"][0]["port"]
+        wait_ready(port)
+        yield port
+
+
+def wait_ready(port: int) -> None:
+    """Return once the model answers."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_unary(PREDICT)
+        for _ in range(600):
+            try:
+                call(body())
+            except grpc.RpcError:
+                time.sleep(0.05)
+            else:
+                return
+    sys.exit("the model never answered")
+
+
+def pin_client() -> None:
+    """Keep this process on the other core."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
