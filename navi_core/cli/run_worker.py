@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import functools
+import importlib
 import os
 import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
@@ -18,6 +20,9 @@ from navi_core.config.records import HostConfig
 from navi_core.errors import ConfigError, NaviError, PluginNotFoundError
 from navi_core.logs import configure_logging
 from navi_core.workers.seat import Seat, SeatOrders, seat_from_environment
+
+if TYPE_CHECKING:
+    from navi_core.plugins.registry import Registry
 
 __all__ = ["main"]
 
@@ -34,11 +39,17 @@ def main() -> int:
     if seat is None:
         sys.stderr.write("'navi-host serve --workers N' starts this program: it is none to start by hand\n")
         return _USAGE
-    orders = seat.orders
-    configure_logging(level=orders.log_level, log_format=orders.log_format, worker=orders.index)
     _end_with_parent()
+    orders = seat.orders
+    if not orders.index:
+        found = _assigned(orders)
+        if found is None:
+            return 0
+        orders = found
+        seat = Seat(orders)
+    configure_logging(level=orders.log_level, log_format=orders.log_format, worker=orders.index)
     try:
-        return _run(seat, msgspec.json.decode(Path(orders.config).read_bytes(), type=HostConfig))
+        return _run(seat)
     except (NaviError, OSError) as error:
         fault = error if isinstance(error, NaviError) else NaviError(str(error))
         with suppress(NaviError):
@@ -46,13 +57,37 @@ def main() -> int:
         return _USAGE if isinstance(error, ConfigError | PluginNotFoundError) else _FAILED
 
 
-def _run(seat: Seat, config: HostConfig) -> int:
-    from navi_core.cli.run_host import run_host  # noqa: PLC0415 - logs are set up before
-    from navi_core.host import Host  # noqa: PLC0415 - see above
-    from navi_core.plugins.discovery import discover  # noqa: PLC0415 - see above
+def _config(orders: SeatOrders) -> HostConfig:
+    return msgspec.json.decode(Path(orders.config).read_bytes(), type=HostConfig)
+
+
+@functools.cache
+def _registry() -> Registry:
+    from navi_core.plugins.discovery import discover  # noqa: PLC0415 - logs are set up before
     from navi_core.plugins.registry import Registry  # noqa: PLC0415 - see above
 
-    registry = Registry(discover())
+    return Registry(discover())
+
+
+def _assigned(orders: SeatOrders) -> SeatOrders | None:
+    """Import what a worker needs, and wait to become one; None: nobody needs this process any more."""
+    for module in ("navi_core.cli.run_host", "navi_core.host"):
+        importlib.import_module(module)
+    for name in _config(orders).transports:
+        _registry().transport(name).prepare()
+    line = sys.stdin.readline()
+    if not line:
+        return None
+    assigned = msgspec.structs.replace(orders, index=int(line))
+    os.environ.update(assigned.variables())
+    return assigned
+
+
+def _run(seat: Seat) -> int:
+    from navi_core.cli.run_host import run_host  # noqa: PLC0415 - logs are set up before
+    from navi_core.host import Host  # noqa: PLC0415 - see above
+
+    config, registry = _config(seat.orders), _registry()
     foreign = [name for name in config.transports if registry.transport(name).hosting == "hosts_us"]
     if foreign:
         from navi_core.cli.run_hosted import run_hosted  # noqa: PLC0415 - only for such transports

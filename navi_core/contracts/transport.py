@@ -184,6 +184,10 @@ class Transport(ABC):
     options_type: ClassVar[type[msgspec.Struct] | None] = None
     serve_flags: ClassVar[Sequence[ServeFlag]] = ()
 
+    @classmethod  # noqa: B027 - nothing to import is a fine answer
+    def prepare(cls) -> None:
+        """Import what :meth:`start` will need: for a process that waits until it is needed."""
+
     @abstractmethod
     async def start(self, router: Router, options: TransportOptions) -> Sequence[Address]:
         """Listen; returns the addresses once connections are accepted.

@@ -56,6 +56,12 @@ _LOST_S: Final = 5.0
 
 _KILL_S: Final = 5.0
 
+_SPARE: Final = 0
+"""The number of the process that waits to replace one: it gets that one's."""
+
+_SPARE_DELAY_S: Final = 2.0
+"""What serves, or is being started to serve, comes first."""
+
 
 class Supervisor:
     """Several workers that serve as one host. Belongs to one event loop.
@@ -109,6 +115,7 @@ class Supervisor:
         self._opened_at: dict[int, float] = {}
         self._lost: dict[int, asyncio.Event] = {}
         self._keepers: list[asyncio.Task[None]] = []
+        self._spare: asyncio.subprocess.Process | None = None
         self._first_fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._all_open = asyncio.Event()
         self._is_started = False
@@ -183,6 +190,7 @@ class Supervisor:
             self._first_fault.result()
         self._is_started = True
         self._watcher.start()
+        self._keepers.append(loop.create_task(self._keep_spare()))
 
     async def wait_ready(self) -> None:
         """Return once every model has a version that can answer, in all workers; raises ModelLoadError."""
@@ -196,7 +204,7 @@ class Supervisor:
         timeout_s = self.config.drain_timeout_s if drain_timeout_s is None else drain_timeout_s
         await self._watcher.stop()
         grace_s = timeout_s + _END_GRACE_S if self._is_started else _KILL_S
-        await asyncio.gather(*(_end(process, grace_s) for process in self._processes.values()))
+        await asyncio.gather(*(_end(process, grace_s) for process in self._all_processes()))
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
@@ -215,9 +223,13 @@ class Supervisor:
 
     def kill(self) -> None:
         """End every worker at once."""
-        for process in self._processes.values():
+        for process in self._all_processes():
             with suppress(ProcessLookupError):
                 process.kill()
+
+    def _all_processes(self) -> Sequence[asyncio.subprocess.Process]:
+        spare = () if self._spare is None else (self._spare,)
+        return (*self._processes.values(), *spare)
 
     # --- processes ----------------------------------------------------------------------------------------
 
@@ -249,7 +261,29 @@ class Supervisor:
         await asyncio.sleep(0)
         return self._is_stopping
 
+    async def _keep_spare(self) -> None:
+        """Have a process ready to replace one: an interpreter that has imported everything, and nothing else.
+
+        Most of a start is imports, which would take longer than the second within which a worker is to be replaced.
+        """
+        while not self._is_stopping:
+            await asyncio.sleep(_SPARE_DELAY_S)
+            if self._spare is None or self._spare.returncode is not None:
+                self._spare = await self._start_process(_SPARE)
+                await asyncio.sleep(_SPARE_DELAY_S)
+
     async def _spawn(self, index: int) -> asyncio.subprocess.Process:
+        """Return the process that is to be worker ``index``: the spare one, or a new one."""
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.returncode is None and spare.stdin is not None:
+            with suppress(OSError):
+                spare.stdin.write(f"{index}\n".encode())
+                await spare.stdin.drain()
+                spare.stdin.close()
+                return spare
+        return await self._start_process(index)
+
+    async def _start_process(self, index: int) -> asyncio.subprocess.Process:
         assert self._folder is not None  # noqa: S101 - start made it
         folder = Path(self._folder.name)
         orders = SeatOrders(
@@ -265,7 +299,7 @@ class Supervisor:
             "-m",
             WORKER_MODULE,
             env={**os.environ, CORES_VARIABLE: str(share), **orders.variables()},
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if index == _SPARE else asyncio.subprocess.DEVNULL,
             start_new_session=True,  # a terminal's Ctrl-C is the parent's to pass on
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -30,6 +31,11 @@ class GrpcTransport(Transport):
 
     def __init__(self) -> None:
         self._server: GrpcServer | None = None
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Import the server; see :meth:`~navi_core.contracts.transport.Transport.prepare`."""
+        importlib.import_module("navi_core.transports.grpc.server")
 
     async def start(self, router: Router, options: TransportOptions) -> Sequence[Address]:
         """Listen; see :meth:`~navi_core.contracts.transport.Transport.start`."""

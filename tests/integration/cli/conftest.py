@@ -23,7 +23,7 @@ from navi_core.cli.state import CliState
 from navi_core.plugins.discovery import discover, installed_entry_points
 from navi_core.plugins.registry import Registry
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 class Served:
