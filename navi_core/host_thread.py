@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from navi_core.contracts.transport import Address
 from navi_core.errors import LifecycleError
+from navi_core.event_loops import loop_factory
 from navi_core.types import Array
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class BlockingHost:
 
     def __enter__(self) -> Self:
         ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
+        self._loop = loop_factory()()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="navi-host", daemon=True)
         self._thread.start()
         ready.wait()

@@ -45,8 +45,7 @@ def process(*command: str, **more) -> Iterator[subprocess.Popen]:
 @contextlib.contextmanager
 def echo() -> Iterator[int]:
     """Serve the bare echo; yields its port."""
-    script = str(HERE.parent / "echo_servers.py")
-    with process(script, "grpc", stdout=subprocess.PIPE, text=True) as running:
+    with process(str(HERE / "echo.py"), stdout=subprocess.PIPE, text=True) as running:
         yield int(running.stdout.readline())
 
 

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from navi_core.errors import NaviError
+from navi_core.event_loops import loop_factory
 
 if TYPE_CHECKING:
     from navi_core.contracts.transport import Address
     from navi_core.host import Host
 
-__all__ = ["address_table", "cancelled", "loop_factory", "run_host", "write_addresses"]
+__all__ = ["address_table", "cancelled", "run_host", "write_addresses"]
 
 log = structlog.get_logger(__name__)
 
@@ -167,16 +168,6 @@ def write_addresses(path: Path, addresses: Mapping[str, Sequence[Address]]) -> N
     ) as file:
         json.dump({"pid": os.getpid(), "addresses": address_table(addresses)}, file)
     Path(file.name).replace(path)
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes event loops: uvloop's, where it is installed; None: asyncio's own."""
-    try:
-        import uvloop  # noqa: PLC0415 - not there on every platform
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
 
 
 def _end_process_in(seconds: float, *, status: int) -> threading.Timer:

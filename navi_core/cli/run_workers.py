@@ -15,9 +15,10 @@ from typing import Any, Final
 
 import structlog
 
-from navi_core.cli.run_host import cancelled, loop_factory, write_addresses
+from navi_core.cli.run_host import cancelled, write_addresses
 from navi_core.config.records import HostConfig
 from navi_core.errors import NaviError
+from navi_core.event_loops import loop_factory
 from navi_core.logs import LogFormat
 from navi_core.plugins.registry import Registry
 from navi_core.workers.supervisor import Supervisor

@@ -1,0 +1,39 @@
+"""A bare grpc.aio server that sends every body back: what the transport costs before anything is done with the bytes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc.aio
+import uvloop
+
+
+class Echo:
+    """One method handler for every path."""
+
+    request_streaming = False
+    response_streaming = False
+    request_deserializer = None
+    response_serializer = None
+
+    async def unary_unary(self, body: bytes, _context: object) -> bytes:
+        return body
+
+
+class Everything(grpc.GenericRpcHandler):
+    def service(self, _details: object) -> Echo:
+        return Echo()
+
+
+async def main() -> None:
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Everything(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    print(port, flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
