@@ -1,6 +1,7 @@
-"""What a graph's outputs look like, and whether its rows are independent: found by running it on made-up inputs.
+"""What a graph's outputs look like, and whether they follow the rows: found by running it on made-up inputs.
 
-A graph's file declares neither. It is run on one, two and three rows; what then fits together is taken for true.
+A graph's file declares neither. It is run on two and on three rows; what changed with them is open. Whether a row's
+answer depends on the rows beside it, the host finds out when it warms a version up.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Probe:
     outputs
         Address -> dtype and shape, None for a dimension that changes with the rows. Empty: no run succeeded.
     why_not_batchable
-        Empty: rows are independent, and requests may be joined.
+        Empty: every input and output has a row for each of a request's.
     """
 
     outputs: Mapping[Address, tuple[np.dtype[Any], tuple[int | None, ...]]]
@@ -71,21 +72,19 @@ def probe(plan: GraphPlan, inputs: Sequence[Feed], wanted: Sequence[int], engine
     def is_late() -> bool:
         return time.monotonic() - started > _LIMIT_S
 
-    runs = []
+    runs: list[dict[Address, Array]] = []
     for size in _SIZES:
         try:
-            fed = _made_up(inputs, size)
-            runs.append((fed, engine.run(fed, wanted, is_late)))
+            runs.append(engine.run(_made_up(inputs, size), wanted, is_late))
         except (CancelledRunError, OperationError, ValueError):
             continue
     if not runs:
         return Probe(outputs={}, why_not_batchable="a trial run on made-up inputs failed")
     outputs = {
-        address: (array.dtype, _varying([values[address].shape for _, values in runs if address in values]))
-        for address, array in runs[0][1].items()
+        address: (array.dtype, _varying([values[address].shape for values in runs if address in values]))
+        for address, array in runs[0].items()
     }
-    why_not = _why_not_joined(plan, inputs, outputs) or _why_dependent(runs[0], wanted, engine, is_late)
-    return Probe(outputs=outputs, why_not_batchable=why_not)
+    return Probe(outputs=outputs, why_not_batchable=_why_not_joined(plan, inputs, outputs))
 
 
 def _made_up(inputs: Sequence[Feed], size: int) -> dict[Address, Array]:
@@ -124,34 +123,3 @@ def _why_not_joined(plan: GraphPlan, inputs: Sequence[Feed], outputs: Mapping[Ad
         if not shape or shape[0] is not None:
             return f"the leading dimension of output {address} does not follow the rows"
     return ""
-
-
-def _why_dependent(
-    run: tuple[Mapping[Address, Array], Mapping[Address, Array]],
-    wanted: Sequence[int],
-    engine: Engine,
-    is_late: Callable[[], bool],
-) -> str:
-    """Compare a run of several rows with one run for each of them."""
-    fed, together = run
-    rows = _SIZES[0]
-    try:
-        alone = [
-            engine.run({key: each[row : row + 1] for key, each in fed.items()}, wanted, is_late)
-            for row in range(rows)
-        ]
-    except (CancelledRunError, OperationError):
-        return "a trial run of one row failed"
-    for address, array in together.items():
-        if array.shape[0] != rows or any(address not in each for each in alone):
-            return f"output {address} does not have a row for each of the inputs'"
-        joined = np.concatenate([each[address] for each in alone])
-        if joined.shape != array.shape or not _close(joined, array):
-            return f"rows of output {address} depend on other rows"
-    return ""
-
-
-def _close(x: Array, y: Array) -> bool:
-    if x.dtype.kind in "fV":
-        return np.allclose(x.astype(np.float64), y.astype(np.float64), rtol=1e-3, atol=1e-5, equal_nan=True)
-    return bool(np.array_equal(x, y))

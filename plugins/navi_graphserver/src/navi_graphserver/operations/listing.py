@@ -1,0 +1,55 @@
+"""The table of operations, for people: ``python -m navi_graphserver.operations.listing > OPERATIONS.md``."""
+
+from __future__ import annotations
+
+from navi_graphserver.flat.enums import Generation
+from navi_graphserver.operations.hashes import name_hash
+from navi_graphserver.operations.legacy import CONTROL, LEGACY_NAMES
+from navi_graphserver.operations.names import known_name, num_operations
+from navi_graphserver.operations.table import OPERATIONS, Operation
+
+__all__ = ["operations_page"]
+
+_SERVED_CONTROL = ("enter", "exit", "loop_cond", "merge", "next_iteration", "switch")
+_HEAD = """# Operations
+
+The {count} operations that navi-graphserver computes, beside control flow: {control}.
+
+A node of the family CUSTOM says its operation by a hash of the name; the others by a number in their family's list,
+which differs between the two generations of the wire. This page is made by `python -m navi_graphserver.operations.listing`.
+
+| operation | CUSTOM names | numbers, first generation | numbers, second generation |
+|---|---|---|---|
+"""
+
+
+def operations_page() -> str:
+    """Return the page."""
+    names: dict[int, tuple[Operation, list[str]]] = {}
+    for name, made in OPERATIONS.items():
+        names.setdefault(id(made), (made, []))[1].append(name)
+    rows = []
+    for made, own in sorted(names.values(), key=lambda each: each[0].name.lower()):
+        customs = ", ".join(f"`{name}`" for name in own if _is_custom(name))
+        legacy = [_numbers(generation, own) for generation in Generation]
+        rows.append(f"| `{made.name}` | {customs} | {legacy[0]} | {legacy[1]} |")
+    control = ", ".join(f"`{name}`" for name in CONTROL.values() if name in _SERVED_CONTROL)
+    return _HEAD.format(count=num_operations(), control=control) + "\n".join(rows) + "\n"
+
+
+def _is_custom(name: str) -> bool:
+    return known_name(name_hash(name)) is not None
+
+
+def _numbers(generation: Generation, names: list[str]) -> str:
+    found = [
+        f"{family} {number}"
+        for family, numbers in LEGACY_NAMES[generation].items()
+        for number, name in numbers.items()
+        if name in names
+    ]
+    return ", ".join(found)
+
+
+if __name__ == "__main__":
+    print(operations_page(), end="")  # noqa: T201 - this is what it is run for

@@ -1,0 +1,29 @@
+"""The README and the page of operations against the code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import navi_graphserver
+from navi_graphserver.operations.listing import operations_page
+from navi_graphserver.operations.names import num_operations
+from navi_graphserver.service.service import PREFIXES
+
+FOLDER = Path(__file__).parents[1]
+README = (FOLDER / "README.md").read_text()
+
+
+def test_the_page_of_operations_is_what_the_code_makes():
+    assert (FOLDER / "OPERATIONS.md").read_text() == operations_page()
+
+
+def test_the_start_line_counts_the_operations():
+    assert f"Number of operations: [{num_operations()}]" in README
+
+
+def test_every_prefix_and_public_function_is_named():
+    for prefix in PREFIXES:
+        assert f"`{prefix}`" in README
+    for name in ("Client", "read_graph", "write_graph"):
+        assert f"`{name}(" in README
+        assert getattr(navi_graphserver, name)
