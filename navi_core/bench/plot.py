@@ -11,7 +11,7 @@ from navi_core.bench.report import Measurement, Report, SecondFigures
 
 __all__ = ["draw"]
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _PANEL, _GAP, _BOTTOM = 860, 70, 20, 66, 170, 46, 60
+_WIDTH, _LEFT, _RIGHT, _TOP, _PANEL, _GAP, _BOTTOM = 860, 70, 20, 78, 170, 46, 60
 _BREAK: Final = 1.0  # seconds between two measurements
 _MIN_LABEL_PX: Final = 60.0
 _HEAD: Final = """<style>
@@ -109,7 +109,9 @@ def _ceiling(value: float) -> float:
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 3, 4, 5, 6, 8, 10) if step * power >= value * 0.999999)
+    return next(
+        step * power for step in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if step * power >= value * 0.999999
+    )
 
 
 def _grid(x1: float, y1: float, x2: float, y2: float) -> str:

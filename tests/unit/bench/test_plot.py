@@ -27,7 +27,7 @@ def test_a_line_for_each_measurement():
     text = draw(report_of(measured([100, 200, 50]), measured([10, 20])))
     first, second = lines(text, "rate")
     assert (len(first), len(second)) == (4, 3)  # the last point twice: a cap for a line of one
-    heights = [236.0 - y for _, y in first]
+    heights = [248.0 - y for _, y in first]
     assert heights[:3] == [85.0, 170.0, 42.5]  # of 170, for 200
     xs = [x for x, _ in first] + [x for x, _ in second]
     assert xs == sorted(xs)
@@ -49,7 +49,7 @@ def test_failures_have_a_line_of_their_own():
         ceiling_per_s=None,
     )
     [failed] = lines(draw(report_of(run)), "failed")
-    assert failed[0][1] == 66.0
+    assert failed[0][1] == 78.0
 
 
 def test_names_are_escaped_and_nothing_is_drawn_of_nothing():
@@ -62,10 +62,10 @@ def test_top_of_an_axis():
     assert [_ceiling(value) for value in (0, 1, 1.01, 99, 100, 101, 0.3, 850)] == [
         1.0,
         1.0,
-        2.0,
+        1.5,
         100.0,
         100.0,
-        200.0,
+        150.0,
         0.30000000000000004,
         1000.0,
     ]
