@@ -12,10 +12,10 @@ from navi_dr_transform import wire
 from navi_dr_transform._generated.data.ttypes import CompactDataRecord, DataRecord
 from navi_dr_transform._generated.prediction_service.ttypes import BatchPredictionRequest
 from navi_dr_transform._generated.tensor import ttypes as tensors
-from navi_dr_transform._reference import Reference
 from navi_dr_transform.decoder import Decoder
 from navi_dr_transform.feature_map import FeatureMap, Place
 from navi_dr_transform.layout import DTYPES, Layout, LayoutTensor, Source
+from navi_dr_transform.reference import Reference
 from thrift.TSerialization import serialize
 
 from navi_core import DecodeError

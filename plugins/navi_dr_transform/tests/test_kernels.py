@@ -17,9 +17,9 @@ from navi_dr_transform._generated.data.ttypes import DataRecord
 from navi_dr_transform._generated.prediction_service.ttypes import BatchPredictionRequest
 from navi_dr_transform._generated.tensor import ttypes as tensors
 from navi_dr_transform._memory import rows_of
-from navi_dr_transform._reference import Reference
 from navi_dr_transform.feature_map import FeatureMap, Place
 from navi_dr_transform.layout import HOME, HOME_EMBEDDINGS, HomeTensor, Source
+from navi_dr_transform.reference import Reference
 from navi_dr_transform.tables import freeze
 from navi_dr_transform.thrift_records import decode_request
 from thrift.TSerialization import serialize

@@ -10,7 +10,8 @@ from navi_dr_transform._accelerate import INT, INTS, SMALL_INTS, kernel
 from navi_dr_transform._scatter import find
 from navi_dr_transform.feature_map import FeatureMap, Place
 from navi_dr_transform.layout import HOME, HomeTensor, Source
-from navi_dr_transform.tables import freeze, perfect_hash
+from navi_dr_transform.perfect_hash import perfect_hash
+from navi_dr_transform.tables import freeze
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 SCALARS = {

@@ -11,10 +11,10 @@ from pathlib import Path
 import navi_dr_transform
 import numpy as np
 import pytest
-from navi_dr_transform._reference import Reference
 from navi_dr_transform.decoder import Decoder
 from navi_dr_transform.feature_map import FeatureMap, Place
 from navi_dr_transform.layout import HOME, HOME_EMBEDDINGS, HomeTensor
+from navi_dr_transform.reference import Reference
 from navi_dr_transform.thrift_records import decode_request, encode_request
 
 

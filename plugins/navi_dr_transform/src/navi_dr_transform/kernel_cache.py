@@ -107,8 +107,8 @@ class CacheState:
 
 
 def kernel_files() -> tuple[Path, ...]:
-    """Return the files that compiled code is made from; the reference is never compiled."""
-    found = (path for path in _PACKAGE.rglob("_*.py") if path.name not in {"__init__.py", "_reference.py"})
+    """Return the files that compiled code is made from."""
+    found = (path for path in _PACKAGE.rglob("_*.py") if path.name != "__init__.py")
     return (
         *sorted(path for path in found if "_generated" not in path.relative_to(_PACKAGE).parts),
         _PACKAGE / "wire.py",
