@@ -24,14 +24,10 @@ DEVELOP = ROOT / ".nox" / "develop"
 CORE = nox.project.load_toml(ROOT / "pyproject.toml")
 PLUGINS = {path.parent.name: path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))}
 
-# Gigabytes: the environment that all plugins share is the one in which CI runs their tests. `packaging` installs
-# each plugin alone all the same, and `nox -s "plugin(navi_tf)"` is there to be asked for.
-HEAVY = {"navi_tf", "navi_torch"}
-nox.options.sessions = [
-    *("lint", "types", "tests", "tests_nojit"),
-    *(f"plugin({name})" for name in PLUGINS if name not in HEAVY),
-    *("packaging", "clients", "docs"),
-]
+# The environment that all plugins share is the one in which CI runs their tests. `packaging` installs each plugin alone,
+# from its wheel, and runs the conformance suites there; `nox -s "plugin(navi_onnx)"`, which runs all of a plugin's tests
+# there, is to be asked for.
+nox.options.sessions = ["lint", "types", "tests", "tests_nojit", "packaging", "clients", "docs"]
 
 # One constraints file for every installation, given to pip in the way that its subprocesses see too.
 ENVIRON = {"PIP_CONSTRAINT": str(ROOT / "constraints.txt"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
@@ -150,7 +146,7 @@ def tests_nojit(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def packaging(session: nox.Session) -> None:
-    """Build each wheel, install it alone in a fresh environment, and have the host list it."""
+    """Build each wheel, install it alone in a fresh environment, have the host list it, run its suites there."""
     _run(session, "pytest", "tests/packaging", "-m", "network", *session.posargs)
 
 

@@ -25,6 +25,8 @@ ENVIRON = {
     "PYTHONPATH": "",
 }
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+HEAVY = {"navi_tf", "navi_torch"}
+"""Their frameworks are gigabytes: their suites run where CI has those anyway, and in ``nox -s "plugin(navi_tf)"``."""
 TOY = ROOT / "tests" / "plugins" / "toy_runtime"
 EXAMPLES = sorted(path.parent for path in ROOT.glob("docs/examples/*/pyproject.toml"))
 
@@ -65,6 +67,13 @@ def fresh(tmp_path):
     return make
 
 
+def has_suites(folder: Path) -> bool:
+    """Tell whether a plugin's conformance suites are to be run; the core's run in the session ``tests``."""
+    if folder not in PLUGINS or folder.name in HEAVY:
+        return False
+    return any("Conformance)" in path.read_text() for path in (folder / "tests").rglob("test_*.py"))
+
+
 def installed(binaries: Path) -> dict[str, str]:
     rows = json.loads(run(binaries / "python", "-m", "pip", "list", "--format", "json"))
     return {row["name"].lower().replace("_", "-"): row["version"] for row in rows}
@@ -75,10 +84,30 @@ def listed(binaries: Path) -> list[dict[str, str]]:
     return json.loads(run(binaries / "navi-host", "plugins", "--json", cwd=binaries))
 
 
+def group_of(folder: Path, name: str) -> list[str]:
+    """Return the requirements of a project's dependency group; none where it has no such group."""
+    groups = tomllib.loads((folder / "pyproject.toml").read_text()).get("dependency-groups", {})
+    return [each for each in groups.get(name, []) if isinstance(each, str)]
+
+
 @pytest.mark.parametrize(
     "folder", [ROOT, *PLUGINS, TOY], ids=lambda folder: folder.name if folder != ROOT else "navi_core"
 )
-def test_a_wheel_installs_alone_and_is_listed(wheel_of, fresh, folder):
+def test_a_wheel_holds_every_file_of_its_package(wheel_of, folder):
+    sources = ROOT if folder == ROOT else folder / "src"
+    package = "navi_core" if folder == ROOT else folder.name
+    tracked = run("git", "ls-files", package, cwd=sources).split()
+    with zipfile.ZipFile(wheel_of(folder)) as wheel:
+        missing = set(tracked) - set(wheel.namelist())
+    assert tracked
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    "folder", [ROOT, *PLUGINS, TOY], ids=lambda folder: folder.name if folder != ROOT else "navi_core"
+)
+def test_a_wheel_installs_alone_is_listed_and_conforms(wheel_of, fresh, folder):
+    """What it requires is all that it needs: the conformance suites run where nothing else is, but for test tools."""
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     binaries = fresh(*{wheel_of(ROOT), wheel_of(folder)})
 
@@ -90,6 +119,16 @@ def test_a_wheel_installs_alone_and_is_listed(wheel_of, fresh, folder):
     rows = [row for row in listed(binaries) if row["distribution"] == project["name"]]
     assert {row["state"] for row in rows} == ({"loaded"} if "entry-points" in project else set())
     assert {row["version"] for row in rows} <= {project["version"]}
+
+    if not has_suites(folder):
+        return
+    tools = [*group_of(ROOT, "tests"), *group_of(folder, "tests")]
+    extras = ",".join(project.get("optional-dependencies", {}))
+    wheel = f"{wheel_of(folder)}[{extras}]" if extras else wheel_of(folder)
+    run(binaries / "python", "-m", "pip", "install", "--quiet", "--no-compile", wheel, *tools)
+    arguments = ("-q", "-p", "no:cacheprovider", "-m", "conformance")
+    out = run(binaries / "python", "-m", "pytest", *arguments, folder / "tests", cwd=ROOT)
+    assert " passed" in out
 
 
 @pytest.mark.parametrize(
