@@ -15,7 +15,7 @@ from navi_core.wire.oip_infer_request import parse_infer_request
 from navi_core.wire.oip_infer_response import encode_infer_response
 from navi_core.wire.predict_proto import encode_predict_response, parse_predict_request
 from navi_core.wire.proton_predict import encode_inference_response, parse_inference_request
-from navi_core.wire.tensor_proto import encode_tensor
+from navi_core.wire.tensor_proto import encode_tensor, varint
 
 LIMIT = 2**31 - 1
 SMALL, LARGE = (1, 16), (64, 5293)
@@ -47,7 +47,7 @@ def random(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 
 
 def predict_body(array: np.ndarray, *, as_content: bool = False, unpacked: bool = False) -> bytes:
-    """Return a PredictRequest as a client writes it."""
+    """Return a PredictRequest as a client writes it; ``unpacked``: with a tag before each value."""
     tensor = b"".join(encode_tensor(array, as_content=as_content))
     if unpacked:
         message = tf_serving.TensorProto.FromString(tensor)
@@ -55,11 +55,12 @@ def predict_body(array: np.ndarray, *, as_content: bool = False, unpacked: bool 
         out = bytearray(message.SerializeToString())
         encoder.FloatEncoder(5, True, False)(out.extend, array.reshape(-1).tolist(), False)
         tensor = bytes(out)
-    request = tf_serving.PredictRequest()
-    request.model_spec.name = "mlp"
-    request.model_spec.signature_name = "serving_default"
-    request.inputs["x"].MergeFromString(tensor)
-    return request.SerializeToString()
+    spec = tf_serving.ModelSpec(name="mlp", signature_name="serving_default").SerializeToString()
+    return field(1, spec) + field(2, field(1, b"x") + field(2, tensor))
+
+
+def field(number: int, data: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(data)) + data
 
 
 def infer_body(array: np.ndarray, datatype: str, *, field: str = "") -> bytes:
