@@ -8,7 +8,8 @@ from typing import Final, cast
 
 import structlog
 
-from navi_core.workers.protocol import MAX_MESSAGE_BYTES, Frames, FromParent, FromWorker, ProtocolError, frame
+from navi_core.workers.frames import MAX_MESSAGE_BYTES, Frames, ProtocolError, frame
+from navi_core.workers.protocol import FromParent, FromWorker
 
 __all__ = ["Channel"]
 

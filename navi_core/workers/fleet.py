@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -18,17 +18,14 @@ from navi_core.batching.queue import BatchPolicy
 from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.planes import Admin, VersionStatistics
-from navi_core.contracts.runtime import RunContext, Servable
 from navi_core.contracts.transport import Address
 from navi_core.errors import LifecycleError, ModelLoadError, NaviError
-from navi_core.metrics.families import UNKNOWN
 from navi_core.metrics.metrics import Metrics
-from navi_core.metrics.pages import Page, counts_of, merge, without_unknown
 from navi_core.metrics.tallies import joined_statistics
 from navi_core.models.manager import ServableManager
 from navi_core.models.served import LoadedVersion
-from navi_core.signature import Signature
-from navi_core.types import Array
+from navi_core.workers.gathering import Gathering
+from navi_core.workers.members import Member, RemoteServable
 from navi_core.workers.protocol import (
     AdminDone,
     AdminWanted,
@@ -37,7 +34,6 @@ from navi_core.workers.protocol import (
     Fault,
     FromParent,
     FromWorker,
-    Gather,
     Gathered,
     Held,
     Hold,
@@ -63,56 +59,6 @@ from navi_core.workers.swap import Action, End, Say, Swaps, Word
 __all__ = ["Fleet", "Member"]
 
 log = structlog.get_logger(__name__)
-
-_GATHER_S: Final = 1.0
-"""A worker that does not send its part in this time is shown as it was last."""
-
-
-class RemoteServable(Servable):
-    """A version that the workers have: nothing runs here.
-
-    Parameters
-    ----------
-    ticket
-        Its number.
-    """
-
-    def __init__(self, ticket: int) -> None:
-        self.ticket: Final = ticket
-        self.signatures: Mapping[str, Signature] = {}  # the workers know them
-
-    def run(
-        self, signature: str, inputs: Mapping[str, Array], outputs: Sequence[str], ctx: RunContext
-    ) -> Mapping[str, Array]:
-        """Refuse: requests go to workers."""
-        del signature, inputs, outputs, ctx
-        raise LifecycleError("the parent of several workers runs no model")
-
-    def close(self) -> None:
-        """Do nothing: the fleet drops it."""
-
-
-@dataclass(slots=True, eq=False)
-class Member:
-    """One worker that has said hello.
-
-    Parameters
-    ----------
-    index
-        Its number.
-    send
-        Sends it a message.
-    """
-
-    index: int
-    send: Callable[[FromParent], None]
-    is_open: bool = False
-    asked: set[int] = field(default_factory=set)
-    """Tickets that it was told to prepare before it may join."""
-    ready: set[int] = field(default_factory=set)
-    """Those that it has prepared."""
-    page: Page = field(default_factory=Page)
-    """What it counted, when it was asked last."""
 
 
 @dataclass(slots=True, eq=False)
@@ -158,9 +104,8 @@ class Fleet:
         self._serving: dict[tuple[str, int], _Change] = {}
         self._current: dict[str, int | None] = {}
         self._leaving: dict[int, tuple[set[int], asyncio.Future[None]]] = {}
-        self._gathers: dict[int, tuple[dict[int, Gathered], set[int], asyncio.Event]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._gone_pages = Page()
+        self._gathering = Gathering(self._members, metrics)
         self._painted: dict[str, ModelPicture] = {}
         self._paint_due = False
         self._memory: dict[str, bytes] = {}
@@ -361,15 +306,10 @@ class Fleet:
         member = self._members.pop(index, None)
         if member is None:
             return
-        self._gone_pages = merge([self._gone_pages, counts_of(member.page)])
+        self._gathering.gone(member)
         self._metrics.set_workers(sum(each.is_open for each in self._members.values()))
         for ticket in list(self._leaving):
             self._left(ticket, index)
-        for answers, missing, complete in self._gathers.values():
-            missing.discard(index)
-            if not missing:
-                complete.set()
-            del answers  # what it has sent counts
         self._do(self._swaps.leave(index, self._now()))
 
     def _admit(self) -> None:
@@ -432,7 +372,7 @@ class Fleet:
                 self.on_open(index)
                 self._paint(whole=True)
             case Gathered(gather=gather):
-                self._gathered(member, gather, message)
+                self._gathering.take(member, gather, message)
             case AdminWanted():
                 self._spawn(self._administer(member, message))
             case PageWanted():
@@ -458,7 +398,7 @@ class Fleet:
         except NaviError as error:
             fault = Fault.of(error)
         self._paint()
-        await self.gather()  # whichever worker is asked next knows what has come of it
+        await self._gathering.gather()  # whichever worker is asked next knows what has come of it
         member.send(AdminDone(wanted.call, fault))
 
     async def _operation(self, wanted: AdminWanted) -> None:
@@ -517,56 +457,20 @@ class Fleet:
         for member in self._members.values():
             member.send(message)
 
-    # --- gathering ------------------------------------------------------------------------------------
+    # --- showing --------------------------------------------------------------------------------------
 
-    async def gather(self, *, page: bool = False, statistics_of: str | None = None) -> dict[int, Gathered]:
-        """Have every worker answer, with what it counted if that is asked; those too slow are left out."""
-        number = next(self._numbers)
-        answers: dict[int, Gathered] = {}
-        missing, complete = set(self._members), asyncio.Event()
-        if not missing:
-            return answers
-        self._gathers[number] = (answers, missing, complete)
-        for member in list(self._members.values()):
-            member.send(Gather(number, page, statistics_of))
-        try:
-            async with asyncio.timeout(_GATHER_S):
-                await complete.wait()
-        except TimeoutError:
-            log.warning("workers_silent", workers=sorted(missing), timeout_s=_GATHER_S)
-        finally:
-            del self._gathers[number]
-        return answers
-
-    def _gathered(self, member: Member, number: int, message: Gathered) -> None:
-        if message.page is not None:
-            member.page = message.page
-        if number in self._gathers:
-            answers, missing, complete = self._gathers[number]
-            answers[member.index] = message
-            missing.discard(member.index)
-            if not missing:
-                complete.set()
-
-    async def page(self) -> Page:
-        """Return what all workers counted, those that are gone and the parent itself included."""
-        await self.gather(page=True)
+    def _versions(self) -> dict[str, list[int]]:
         manager = self._manager
-        models = (
-            {}
-            if manager is None
-            else {name: [status.version for status in manager.status(name)] for name in manager.names()}
-        )
-        self._gone_pages = without_unknown(self._gone_pages, models, keep=(UNKNOWN,))
-        pages = [member.page for _, member in sorted(self._members.items())]
-        return merge([*pages, self._gone_pages, self._metrics.page()])
+        if manager is None:
+            return {}
+        return {name: [each.version for each in manager.status(name)] for name in manager.names()}
 
     async def _show(self, member: Member, wanted: PageWanted) -> None:
-        content_type, body = self._metrics.render(wanted.accept, await self.page())
+        content_type, body = self._metrics.render(wanted.accept, await self._gathering.page(self._versions()))
         member.send(PageMade(wanted.call, content_type, body))
 
     async def _show_statistics(self, member: Member, wanted: StatisticsWanted) -> None:
-        answers = await self.gather(statistics_of=wanted.model)
+        answers = await self._gathering.gather(statistics_of=wanted.model)
         parts: list[Sequence[VersionStatistics]] = [each.statistics for each in answers.values()]
         member.send(StatisticsMade(wanted.call, joined_statistics(parts)))
 

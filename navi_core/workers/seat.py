@@ -23,6 +23,7 @@ from navi_core.errors import ErrorCode, NaviError
 from navi_core.logs import LogFormat
 from navi_core.metrics.pages import Page
 from navi_core.workers.channel import Channel
+from navi_core.workers.frames import ProtocolError, parse_from_parent
 from navi_core.workers.protocol import (
     PROTOCOL,
     AdminDone,
@@ -45,7 +46,6 @@ from navi_core.workers.protocol import (
     Prepare,
     Prepared,
     PrepareFailed,
-    ProtocolError,
     Release,
     Remove,
     Removed,
@@ -54,7 +54,6 @@ from navi_core.workers.protocol import (
     StatisticsWanted,
     Switch,
     Switched,
-    parse_from_parent,
 )
 
 if TYPE_CHECKING:

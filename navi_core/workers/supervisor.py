@@ -36,9 +36,11 @@ from navi_core.needs import check_needs
 from navi_core.plugins.observers import Observers
 from navi_core.plugins.registry import Registry
 from navi_core.workers.channel import Channel
-from navi_core.workers.fleet import Fleet, Member
+from navi_core.workers.fleet import Fleet
+from navi_core.workers.frames import parse_from_worker
+from navi_core.workers.members import Member
 from navi_core.workers.ports import reserve_ports
-from navi_core.workers.protocol import PROTOCOL, FromWorker, Hello, StartFailed, parse_from_worker
+from navi_core.workers.protocol import PROTOCOL, FromWorker, Hello, StartFailed
 from navi_core.workers.restarts import Restarts
 from navi_core.workers.seat import SeatOrders
 

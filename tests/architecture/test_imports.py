@@ -154,6 +154,9 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sources",
             "workers.barrier",
             "workers.channel",
+            "workers.frames",
+            "workers.gathering",
+            "workers.members",
             "workers.protocol",
             "workers.replica",
             "workers.seat",
@@ -213,6 +216,7 @@ ISLANDS: dict[str, tuple[str, ...]] = {
         "wire",
     ),
     "bench": (  # the load generator: a client of hosts, and nothing of a host
+        "cores",
         "errors",
         "types",
         "tensors",

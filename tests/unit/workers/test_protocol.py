@@ -23,22 +23,18 @@ from navi_core.errors import (
     QueueFullError,
     VersionNotFoundError,
 )
+from navi_core.workers.frames import Frames, ProtocolError, frame, parse_from_parent, parse_from_worker
 from navi_core.workers.protocol import (
     AdminWanted,
     ArtifactRecord,
     Fault,
-    Frames,
     Hello,
     ModelPicture,
     Opened,
     Picture,
     Prepare,
     Prepared,
-    ProtocolError,
     Switch,
-    frame,
-    parse_from_parent,
-    parse_from_worker,
 )
 
 CONFIG = ModelConfig(
