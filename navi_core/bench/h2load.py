@@ -18,9 +18,9 @@ import numpy as np
 
 from navi_core.bench.load import Engine, LoadPlan, OnProgress, Outcome, Target
 from navi_core.bench.programs import Ran, run_program
-from navi_core.bench.python_engine import available_cores
 from navi_core.bench.senders import CONNECTION
 from navi_core.bench.tally import Tally
+from navi_core.cores import core_count
 from navi_core.errors import ErrorCode, RemoteError
 
 __all__ = ["GRPC_HEAD_BYTES", "H2loadEngine", "read_log", "read_summary"]
@@ -52,7 +52,7 @@ class H2loadEngine(Engine):
     name: ClassVar[str] = "h2load"
 
     def __init__(self, threads: int | None = None) -> None:
-        self._threads = 1 if threads is None else min(threads, available_cores())
+        self._threads = 1 if threads is None else min(threads, core_count())
 
     def why_not(self, target: Target, plan: LoadPlan) -> str:
         """Say what is in the way."""

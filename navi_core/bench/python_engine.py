@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -16,22 +15,15 @@ from navi_core.bench.load import Engine, LoadPlan, OnProgress, Outcome, Target
 from navi_core.bench.orders import Begin, Ended, FromWorker, Progress, Ready, Refused, WorkerOrder
 from navi_core.bench.schedule import share
 from navi_core.bench.tally import Tally
+from navi_core.cores import core_count
 from navi_core.errors import ErrorCode, RemoteError
 
-__all__ = ["PythonEngine", "available_cores"]
+__all__ = ["PythonEngine"]
 
 _START_WAIT_S: Final = 60.0
 _END_WAIT_S: Final = 10.0
 _LEAD_NS: Final = 50_000_000
 _LATE_NS: Final = 5_000_000
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1
 
 
 class _Worker:
@@ -72,7 +64,7 @@ class PythonEngine(Engine):
     name: ClassVar[str] = "python"
 
     def __init__(self, processes: int | None = None, expected: bytes | None = None) -> None:
-        self._processes = max(1, available_cores() // 2) if processes is None else processes
+        self._processes = max(1, core_count() // 2) if processes is None else processes
         self._expected = expected
 
     def why_not(self, target: Target, plan: LoadPlan) -> str:

@@ -18,11 +18,12 @@ from navi_core.bench.echo import EchoServer
 from navi_core.bench.engines import choose_engine
 from navi_core.bench.h2load import GRPC_HEAD_BYTES
 from navi_core.bench.load import Engine, LoadPlan, OnProgress, Outcome, Target
-from navi_core.bench.python_engine import PythonEngine, available_cores
+from navi_core.bench.python_engine import PythonEngine
 from navi_core.bench.report import InputFigures, Machine, Measurement, Report, make_measurement
 from navi_core.bench.senders import CONNECTION, TIMEOUT, open_sender
 from navi_core.clients.exchanges.base import Exchange
 from navi_core.contracts.client import Endpoint, RemoteClient
+from navi_core.cores import core_count
 from navi_core.errors import ErrorCode, RemoteError
 from navi_core.messages import ModelRef
 from navi_core.tensors import dtype_of
@@ -218,7 +219,7 @@ class Session:
             signature=self._signature,
             protocol=self._exchange.name,
             address=self.target.address,
-            machine=Machine(available_cores(), platform.platform(), platform.python_version()),
+            machine=Machine(core_count(), platform.platform(), platform.python_version()),
             inputs=tuple(
                 InputFigures(name, str(dtype_of(array)), array.shape) for name, array in self._inputs.items()
             ),

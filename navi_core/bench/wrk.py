@@ -17,9 +17,9 @@ from typing import ClassVar, Final
 
 from navi_core.bench.load import Engine, LoadPlan, OnProgress, Outcome, Target
 from navi_core.bench.programs import run_program
-from navi_core.bench.python_engine import available_cores
 from navi_core.bench.senders import CONNECTION, TIMEOUT
 from navi_core.bench.tally import Tally
+from navi_core.cores import core_count
 from navi_core.errors import ErrorCode, RemoteError
 
 __all__ = ["WrkEngine", "read_output", "uncorrected"]
@@ -64,7 +64,7 @@ class WrkEngine(Engine):
     name: ClassVar[str] = "wrk"
 
     def __init__(self, threads: int | None = None) -> None:
-        self._threads = 1 if threads is None else min(threads, available_cores())
+        self._threads = 1 if threads is None else min(threads, core_count())
 
     def why_not(self, target: Target, plan: LoadPlan) -> str:
         """Say what is in the way."""

@@ -24,11 +24,11 @@ def show_report(report: Report) -> None:
     click.echo(f"{report.model}{version} at {report.address}, {report.protocol}")
     click.echo(
         f"request: {inputs} ({report.source}), {report.request_bytes:,} bytes; "
-        f"answer: {report.answer_bytes:,} bytes, checked: {report.checked}"
+        f"answer: {report.answer_bytes:,} bytes, checked: {report.checked}; "
+        f"load: {' and '.join(dict.fromkeys(each.engine for each in report.measurements))}"
     )
     click.echo()
     columns: tuple[str, ...] = (
-        "model",
         "load",
         "requests",
         "failed",
@@ -41,11 +41,10 @@ def show_report(report: Report) -> None:
         "max",
     )
     if any(each.rows_per_s not in (None, each.requests_per_s) for each in report.measurements):
-        columns = (*columns[:5], "rows/s", *columns[5:])
+        columns = (*columns[:4], "rows/s", *columns[4:])
     if any(each.ceiling_per_s is not None for each in report.measurements):
         columns = (*columns, "ceiling/s")
-    columns = (*columns, "engine")
-    print_table(columns, [_row(report.model, each) for each in report.measurements])
+    print_table(columns, [_row(each) for each in report.measurements])
     for each in report.measurements:
         for error in each.errors:
             click.echo(f"{each.load}: {error.count:,} x {error.code}: {' '.join(error.example.split())}")
@@ -55,11 +54,10 @@ def show_report(report: Report) -> None:
             click.echo(f"{each.load}: interrupted after {each.elapsed_s:.1f} s")
 
 
-def _row(model: str, each: Measurement) -> dict[str, object]:
+def _row(each: Measurement) -> dict[str, object]:
     latency = each.latency
     ceiling = "" if each.ceiling_per_s is None else f"{each.ceiling_per_s:,.0f}{' !' * each.is_near_ceiling}"
     return {
-        "model": model,
         "load": each.load,
         "requests": f"{each.num_requests:,}",
         "failed": f"{each.num_failed:,}",
@@ -72,7 +70,6 @@ def _row(model: str, each: Measurement) -> dict[str, object]:
         "p99": _duration(latency.p99_ms),
         "max": _duration(latency.max_ms),
         "ceiling/s": ceiling,
-        "engine": each.engine,
     }
 
 
