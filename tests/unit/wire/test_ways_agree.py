@@ -39,6 +39,8 @@ NUMBERS = st.one_of(
 @pytest.fixture(autouse=True)
 def small_is_large(monkeypatch):
     """The quick ways are taken for short runs too, in chunks of a few values."""
+    monkeypatch.setattr(tensor_proto, "makes_arrays", lambda: False)
+    monkeypatch.setattr(oip_contents, "makes_arrays", lambda: False)
     monkeypatch.setattr(tensor_proto, "_MANY_BYTES", 0)
     monkeypatch.setattr(tensor_proto, "_FEW", 0)
     monkeypatch.setattr(oip_contents, "_MANY_BYTES", 0)

@@ -15,7 +15,7 @@ from navi_client._generated.descriptors import parse_message
 from navi_client._generated.oip_dtypes import OIP_TYPES, OipType
 from navi_client.oip_head import InputHead
 from navi_client._generated.oip_tensors import object_array, raw_bytes
-from navi_client._generated.tensor_proto import varint
+from navi_client._generated.tensor_proto import makes_arrays, varint
 from navi_client._generated.varints import count_varints, decode_varints, encode_varints
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _LANES: Final[dict[str, np.dtype]] = {
 """What a field's integers are."""
 
 _MANY_BYTES: Final = 2048
-"""Runs of integers of so many bytes and more are decoded faster by NumPy than by protobuf."""
+"""Runs of integers of so many bytes and more are decoded faster by NumPy than by a protobuf that makes no arrays."""
 
 _FEW: Final = 512
 """Up to so many integers, protobuf encodes them faster than NumPy does."""
@@ -49,7 +49,7 @@ def view_contents(body: Bytes, start: int, end: int, head: InputHead, kind: OipT
         See `decode_contents`.
     """
     place = find_packed(body, start, end, kind, count)
-    if place is None and end - start >= _MANY_BYTES:
+    if place is None and end - start >= _MANY_BYTES and not makes_arrays():
         numbers = _integers(body, start, end, kind, count)
         if numbers is not None:
             return _numbers(numbers, head, kind).reshape(head.shape)
