@@ -183,6 +183,7 @@ def test_admin_operations_asked_of_any_worker_concern_all(two, toy_model):
             with pytest.raises(urllib.error.HTTPError) as refused:
                 ask(two)
             assert refused.value.code == 404
+            refused.value.close()
         post(f"{two.http}/v2/repository/models/scaled/load", {})
         assert {ask(two) for _ in range(6)} == {1}
 
