@@ -14,7 +14,7 @@ import pytest
 
 from navi_core.testing.affine import write_affine
 
-WAIT_S = 60.0
+WAIT_S = 100.0
 
 
 class Served:

@@ -81,7 +81,7 @@ def test_an_application_that_cannot_start_is_bad_usage_in_one_sentence(start, mo
     file = tmp_path / "host.toml"
     file.write_text('services = ["nonsense"]\n')
     served = start("--config", str(file))
-    assert served.process.wait(60) == 2
+    assert served.process.wait(100) == 2
     (line,) = [line for line in served.log().splitlines() if not line.startswith("{")]
     assert line.startswith("navi-host: no service is called 'nonsense'")
 
@@ -123,7 +123,7 @@ def test_sigterm_under_load_loses_nothing(start):
     served.process.send_signal(signal.SIGTERM)
     served.wait_for("stopping")
     assert get(f"http://{served.target}/healthz/ready")[0] == 503
-    assert served.process.wait(60) == 0
+    assert served.process.wait(100) == 0
     for caller in callers:
         caller.join(30)
     assert {caller.end for caller in callers} == {(grpc.StatusCode.UNAVAILABLE, "draining")}
@@ -135,7 +135,7 @@ def test_envoy_s_death_ends_the_parent_with_a_word(start):
     served = start()
     served.wait_for("serving")
     subprocess.run(["kill", "-KILL", str(served.envoy_pid)], check=True)
-    assert served.process.wait(60) == 1
+    assert served.process.wait(100) == 1
     assert served.wait_for("server_ended")["reason"] == "Envoy was ended by SIGKILL"
 
 
