@@ -174,9 +174,7 @@ def test_a_killed_worker_is_replaced_within_a_second_and_serves_what_the_others_
     assert two.process.poll() is None
 
 
-def test_admin_operations_asked_of_any_worker_concern_all(two, toy_model):
-    other = toy_model("other", scale=5.0)
-    del other
+def test_admin_operations_asked_of_any_worker_concern_all(two):
     for _ in range(3):
         post(f"{two.http}/v2/repository/models/scaled/unload", {})
         for _ in range(6):
