@@ -61,6 +61,21 @@ class Evaluator:
         everything = make_program(plan, plan.nodes)
         self._folded = self._fold(everything)
 
+    @property
+    def constants(self) -> Mapping[Address, Array]:
+        """Every value that depends on nothing that is meant to be fed."""
+        fixed = {
+            address: array
+            for address, array in self._constants.items()
+            if self._plan.feeds[address].is_constant
+        }
+        folded = {
+            Address(number, index): value
+            for number, values in self._folded.items()
+            for index, value in enumerate(values)
+        }
+        return fixed | folded
+
     def _fold(self, program: Sequence[Item]) -> dict[int, Sequence[Any]]:
         """Compute what depends on constants alone, as far as it is small: nobody has to feed anything for it."""
         fixed = {address for address, feed in self._plan.feeds.items() if feed.is_constant}

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from navi_core import DEFAULT_SIGNATURE, Artifact, LoadOptions, ModelLoadError
+from collections.abc import Sequence
+
+from navi_core import DEFAULT_SIGNATURE, Array, Artifact, LoadOptions, ModelLoadError
 from navi_graphserver.errors import GraphError
 from navi_graphserver.evaluator import Evaluator
 from navi_graphserver.flat.errors import FlatBufferError
 from navi_graphserver.flat.read_graph import read_graph
-from navi_graphserver.plan import GraphPlan, make_plan
-from navi_graphserver.probing import probe
+from navi_graphserver.flat.records import Address
+from navi_graphserver.onnx_engine.engine import OnnxEngine, make_engine
+from navi_graphserver.options import GraphOptions
+from navi_graphserver.plan import Feed, GraphPlan, make_plan
+from navi_graphserver.probing import made_up_inputs, probe
 from navi_graphserver.servable import GraphServable
-from navi_graphserver.signatures import default_inputs, describe
+from navi_graphserver.signatures import GraphSignatures, default_inputs, describe
 
 __all__ = ["load_servable"]
 
@@ -43,4 +48,33 @@ def _servable(plan: GraphPlan, model: str, options: LoadOptions) -> GraphServabl
     inputs = default_inputs(plan)
     found = probe(plan, inputs, plan.leaves, evaluator)
     everything = found if plan.outputs == plan.leaves else probe(plan, inputs, plan.outputs, evaluator)
-    return GraphServable(evaluator, describe(plan, found, everything, options), model=model)
+    described = describe(plan, found, everything, options)
+    engine, why_not = None, "the options say so"
+    wanted = options.options.engine if isinstance(options.options, GraphOptions) else "auto"
+    if wanted != "numpy":
+        engine, why_not = _onnx_engine(plan, inputs, described, evaluator, options.intra_op_threads)
+    if wanted == "onnx" and engine is None:
+        msg = f"it cannot be run by ONNX Runtime: {why_not}"
+        raise GraphError(msg)
+    note = "runs on ONNX Runtime" if engine is not None else f"is computed with NumPy: {why_not}"
+    return GraphServable(evaluator, described, model=model, engine=engine, notes=(f"the graph {note}",))
+
+
+def _onnx_engine(
+    plan: GraphPlan,
+    inputs: Sequence[Feed],
+    described: GraphSignatures,
+    evaluator: Evaluator,
+    threads: int | None,
+) -> tuple[OnnxEngine | None, str]:
+    """Return an engine for the default signature; None, and why there is none."""
+    needed = [feed for feed in inputs if feed.array is None]
+    outputs = described.outputs[DEFAULT_SIGNATURE]
+
+    def trial() -> dict[Address, Array] | None:
+        try:
+            return made_up_inputs(needed)
+        except ValueError:
+            return None
+
+    return make_engine(plan, needed, outputs, evaluator, trial, threads)

@@ -20,7 +20,7 @@ from navi_graphserver.flat.records import Address
 from navi_graphserver.operations.table import bounded
 from navi_graphserver.plan import Feed, GraphPlan
 
-__all__ = ["Probe", "probe"]
+__all__ = ["Probe", "made_up_inputs", "probe"]
 
 _LIMIT_S: Final = 2.0
 _SIZES: Final = (3, 2)
@@ -75,7 +75,7 @@ def probe(plan: GraphPlan, inputs: Sequence[Feed], wanted: Sequence[int], engine
     runs: list[dict[Address, Array]] = []
     for size in _SIZES:
         try:
-            runs.append(engine.run(_made_up(inputs, size), wanted, is_late))
+            runs.append(engine.run(made_up_inputs(inputs, size), wanted, is_late))
         except (CancelledRunError, OperationError, ValueError):
             continue
     if not runs:
@@ -87,8 +87,14 @@ def probe(plan: GraphPlan, inputs: Sequence[Feed], wanted: Sequence[int], engine
     return Probe(outputs=outputs, why_not_batchable=_why_not_joined(plan, inputs, outputs))
 
 
-def _made_up(inputs: Sequence[Feed], size: int) -> dict[Address, Array]:
-    """Make inputs: numbers around 0, integers 0 or 1, texts that are empty; unknown dimensions of one size."""
+def made_up_inputs(inputs: Sequence[Feed], size: int = 3) -> dict[Address, Array]:
+    """Make inputs: numbers around 0, integers 0 or 1, texts that are empty; unknown dimensions of one size.
+
+    Raises
+    ------
+    ValueError
+        They would be too large.
+    """
     random = np.random.default_rng(_SEED)
     fed: dict[Address, Array] = {}
     for feed in inputs:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+import msgspec
+
 from navi_core import Artifact, LoadOptions, Runtime, Servable
+from navi_graphserver.options import GraphOptions
 
 __all__ = ["GRAPH_FILE", "GraphRuntime", "graph_file"]
 
@@ -13,13 +16,14 @@ _SUFFIX: Final = ".fb"
 
 
 class GraphRuntime(Runtime):
-    """Runs SameDiff graphs (FlatGraph files) with NumPy.
+    """Runs SameDiff graphs (FlatGraph files), with NumPy or ONNX Runtime.
 
     Takes a directory, or files in memory, with ``graph.fb`` or one file ``*.fb``; or one such file.
     """
 
     name: ClassVar[str] = "samediff"
     priority: ClassVar[int] = 100
+    options_type: ClassVar[type[msgspec.Struct] | None] = GraphOptions
 
     def recognise(self, artifact: Artifact) -> str | None:
         """Return ``flatgraph`` where a file's name says so."""

@@ -24,6 +24,7 @@ from navi_core import (
 from navi_graphserver.errors import OperationError
 from navi_graphserver.evaluator import CancelledRunError, Evaluator
 from navi_graphserver.naming import DEAD_OUTPUT
+from navi_graphserver.onnx_engine.engine import OnnxEngine
 from navi_graphserver.signatures import GraphSignatures
 
 __all__ = ["GraphServable"]
@@ -40,6 +41,8 @@ class GraphServable(Servable):
         Its signatures, and whose values their tensors are.
     model
         The model's name, for errors.
+    engine
+        Computes the default signature where nothing else is fed; None: the evaluator does.
     notes
         What people should know.
     """
@@ -47,12 +50,19 @@ class GraphServable(Servable):
     max_concurrent_runs = None
 
     def __init__(
-        self, evaluator: Evaluator, described: GraphSignatures, *, model: str, notes: Sequence[str] = ()
+        self,
+        evaluator: Evaluator,
+        described: GraphSignatures,
+        *,
+        model: str,
+        engine: OnnxEngine | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         self.signatures = described.signatures
         self.notes = tuple(notes)
         self._described = described
         self._evaluator: Evaluator | None = evaluator
+        self._engine = engine
         self._model = model
 
     def run(
@@ -87,7 +97,11 @@ class GraphServable(Servable):
             return late or ctx.is_cancelled()
 
         try:
-            values = evaluator.run(feeds, wanted, is_cancelled)
+            engine = self._engine
+            if engine is not None and engine.takes(feeds, wanted):
+                values = engine.run(feeds, wanted)
+            else:
+                values = evaluator.run(feeds, wanted, is_cancelled)
         except CancelledRunError:
             if ctx.deadline is not None and time.monotonic() >= ctx.deadline:
                 msg = f"model '{self._model}': the deadline passed during the run"
@@ -120,12 +134,13 @@ class GraphServable(Servable):
 
     def close(self) -> None:
         """Let go of the graph. Idempotent."""
-        self._evaluator = None
+        self._evaluator = self._engine = None
 
 
 def _owned(array: Array) -> Array:
-    """Return an array that NumPy's operations take at full speed: aligned, and in the machine's byte order."""
-    return array if array.flags.aligned and array.dtype.isnative else np.array(array)
+    """Return an array as engines take it: C-contiguous, aligned, in the machine's byte order."""
+    is_plain = array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
+    return array if is_plain else np.array(array, array.dtype.newbyteorder("="), order="C")
 
 
 def _apart(value: Array, given: set[int]) -> Array:

@@ -1,8 +1,9 @@
-"""The table of operations, for people: ``python -m navi_graphserver.operations.listing > OPERATIONS.md``."""
+"""The table of operations, for people: ``python -m navi_graphserver.operations.listing > OPERATIONS.md``; needs onnx."""
 
 from __future__ import annotations
 
 from navi_graphserver.flat.enums import Generation
+from navi_graphserver.onnx_engine.forms import FORMS
 from navi_graphserver.operations.hashes import name_hash
 from navi_graphserver.operations.legacy import CONTROL, LEGACY_NAMES
 from navi_graphserver.operations.names import known_name, num_operations
@@ -16,10 +17,10 @@ _HEAD = """# Operations
 The {count} operations that navi-graphserver computes, beside control flow: {control}.
 
 A node of the family CUSTOM says its operation by a hash of the name; the others by a number in their family's list,
-which differs between the two generations of the wire. This page is made by `python -m navi_graphserver.operations.listing`.
+which differs between the two generations of the wire. ONNX: the operation has a form there. This page is made by `python -m navi_graphserver.operations.listing`.
 
-| operation | CUSTOM names | numbers, first generation | numbers, second generation |
-|---|---|---|---|
+| operation | ONNX | CUSTOM names | numbers, first generation | numbers, second generation |
+|---|---|---|---|---|
 """
 
 
@@ -32,7 +33,8 @@ def operations_page() -> str:
     for made, own in sorted(names.values(), key=lambda each: each[0].name.lower()):
         customs = ", ".join(f"`{name}`" for name in own if _is_custom(name))
         legacy = [_numbers(generation, own) for generation in Generation]
-        rows.append(f"| `{made.name}` | {customs} | {legacy[0]} | {legacy[1]} |")
+        onnx = "yes" if made.name in FORMS else ""
+        rows.append(f"| `{made.name}` | {onnx} | {customs} | {legacy[0]} | {legacy[1]} |")
     control = ", ".join(f"`{name}`" for name in CONTROL.values() if name in _SERVED_CONTROL)
     return _HEAD.format(count=num_operations(), control=control) + "\n".join(rows) + "\n"
 

@@ -1,0 +1,1 @@
+"""Graphs without control flow as ONNX models, run by ONNX Runtime."""

@@ -1,0 +1,143 @@
+"""Running the ONNX form of a graph, where it has one that gives the graph's own answers."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from navi_core import Array
+from navi_graphserver.errors import OperationError
+from navi_graphserver.evaluator import Evaluator
+from navi_graphserver.flat.records import Address
+from navi_graphserver.plan import Feed, GraphPlan
+
+__all__ = ["OnnxEngine", "make_engine"]
+
+_NEEDED = ("onnx", "onnxruntime")
+_RTOL, _ATOL = 1e-3, 1e-5
+
+
+class OnnxEngine:
+    """Computes the outputs of the default signature.
+
+    Parameters
+    ----------
+    session
+        ONNX Runtime's.
+    outputs
+        Name -> address.
+    inputs
+        Addresses that have to be fed.
+    """
+
+    def __init__(self, session: Any, outputs: Mapping[str, Address], inputs: Sequence[Address]) -> None:
+        self._session = session
+        self._outputs = {f"output {name}": address for name, address in outputs.items()}
+        self._inputs = frozenset(inputs)
+        self._wanted = frozenset(address.node for address in outputs.values())
+
+    def takes(self, feeds: Mapping[Address, Array], wanted: Sequence[int]) -> bool:
+        """Tell whether it computes what is wanted from what is fed: constants cannot be replaced here."""
+        return feeds.keys() == self._inputs and self._wanted.issuperset(wanted)
+
+    def run(self, feeds: Mapping[Address, Array], wanted: Sequence[int]) -> dict[Address, Array]:
+        """Compute all outputs.
+
+        Raises
+        ------
+        OperationError
+            ONNX Runtime could not; one line, without values.
+        """
+        del wanted
+        try:
+            answers = self._session.run(
+                list(self._outputs), {str(address): each for address, each in feeds.items()}
+            )
+        except Exception as error:  # onnxruntime's own classes, which differ between versions
+            raise OperationError("onnx", "graph", _first_line(error)) from error
+        return dict(zip(self._outputs.values(), answers, strict=True))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+
+
+def make_engine(
+    plan: GraphPlan,
+    inputs: Sequence[Feed],
+    outputs: Mapping[str, Address],
+    evaluator: Evaluator,
+    trial: Callable[[], Mapping[Address, Array] | None],
+    threads: int | None,
+) -> tuple[OnnxEngine | None, str]:
+    """Return the engine, or None and why there is none.
+
+    Parameters
+    ----------
+    plan, inputs, outputs
+        As for :func:`~navi_graphserver.onnx_engine.convert.convert`.
+    evaluator
+        Computes the graph with NumPy: its answers are what the engine's are compared with.
+    trial
+        Makes inputs for that; None: none could be made.
+    threads
+        ONNX Runtime's threads within an operation; None: one.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        return None, f"{' and '.join(missing)} not installed"
+    if plan.has_control_flow:
+        return None, "the graph has control flow"
+    if not inputs or not outputs:
+        return None, "nothing is fed"
+    from navi_graphserver.onnx_engine.convert import convert  # noqa: PLC0415 - imports onnx
+    from navi_graphserver.onnx_engine.writing import NotConvertibleError  # noqa: PLC0415 - imports onnx
+
+    fed = trial()
+    if fed is None:
+        return None, "no inputs could be made up to try it"
+    try:
+        samples = evaluator.run(fed, [*(feed.address.node for feed in plan.feeds.values()), *plan.nodes])
+        model = convert(plan, inputs, outputs, samples, evaluator.constants)
+        session = _session(model, threads)
+    except (NotConvertibleError, OperationError) as error:
+        return None, str(error)
+    engine = OnnxEngine(session, outputs, [feed.address for feed in inputs])
+    try:
+        answers = engine.run(fed, ())
+    except OperationError as error:
+        return None, str(error)
+    for name, address in outputs.items():
+        if not _same(answers[address], samples[address]):
+            return None, f"its answers for '{name}' differ from NumPy's"
+    return engine, ""
+
+
+def _session(model: bytes, threads: int | None) -> Any:
+    """Open a session.
+
+    Raises
+    ------
+    OperationError
+        ONNX Runtime refuses the model.
+    """
+    import onnxruntime  # noqa: PLC0415 - an extra
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own classes, which differ between versions
+        raise OperationError("onnx", "graph", _first_line(error)) from error
+
+
+def _same(one: Array, other: Array) -> bool:
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    if one.dtype.kind == "f":
+        return bool(np.allclose(one, other, rtol=_RTOL, atol=_ATOL, equal_nan=True))
+    return bool(np.array_equal(one, other))

@@ -1,0 +1,22 @@
+"""The options of the runtime ``samediff``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = ["GraphOptions"]
+
+
+class GraphOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """``[runtime_options]`` of a graph, or ``[runtimes.samediff]`` of the host.
+
+    Parameters
+    ----------
+    engine
+        What computes the default signature: ``onnx`` is ONNX Runtime, for graphs that can be written as ONNX;
+        ``numpy`` takes every graph; ``auto`` is ONNX Runtime where it is installed and gives NumPy's answers.
+    """
+
+    engine: Literal["auto", "numpy", "onnx"] = "auto"
