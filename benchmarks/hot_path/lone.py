@@ -7,23 +7,24 @@ import time
 from pathlib import Path
 
 import grpc
-from servers import PREDICT, body, echo, navi, pin_client
+from servers import PREDICT, Server, body, echo, navi, pin_client
 from stages import bare_session
 
 
-def median_us(port: int, seconds: float) -> float:
-    """Return the median of a blocking client that asks again as soon as it is answered."""
+def median_us(server: Server, seconds: float) -> tuple[float, float]:
+    """Return the median of a blocking client that asks again as soon as it is answered, and the server's own time."""
     times = []
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         call = channel.unary_unary(PREDICT)
         message = body()
         for _ in range(200):
             call(message)
+        processor_s = server.processor_s()
         end = time.perf_counter() + seconds
         while (started := time.perf_counter()) < end:
             call(message)
             times.append(time.perf_counter() - started)
-    return statistics.median(times) * 1e6
+    return statistics.median(times) * 1e6, (server.processor_s() - processor_s) / len(times) * 1e6
 
 
 def run_us(model_file: Path) -> float:
@@ -41,24 +42,29 @@ def measure(folder: Path, rounds: int, seconds: float) -> dict[str, float]:
     """Measure in turns, print and return the medians."""
     pin_client()
     framework_us = run_us(folder / "1" / "model.onnx")
-    pairs = []
+    rounds_of: dict[str, list[tuple[float, float]]] = {"echo": [], "navi": []}
     with echo() as bare, navi(folder) as ours:
         for _ in range(rounds):
-            pairs.append((median_us(bare, seconds), median_us(ours, seconds)))
-            ratio = pairs[-1][1] / (pairs[-1][0] + framework_us)
+            for name, server in (("echo", bare), ("navi", ours)):
+                rounds_of[name].append(median_us(server, seconds))
+            (echo_us, echo_cpu_us), (navi_us, navi_cpu_us) = rounds_of["echo"][-1], rounds_of["navi"][-1]
             print(
-                f"echo {pairs[-1][0]:.0f} us, navi {pairs[-1][1]:.0f} us: {ratio:.2f} of echo and run",
+                f"echo {echo_us:.0f} us ({echo_cpu_us:.0f} of the server's processor time), "
+                f"navi {navi_us:.0f} ({navi_cpu_us:.0f}): "
+                f"{navi_us / (echo_us + framework_us):.2f} of echo and run",
                 flush=True,
             )
-    ratios = sorted(ours / (bare + framework_us) for bare, ours in pairs)
-    found = {
-        "run_us": framework_us,
-        "echo_us": statistics.median(bare for bare, _ in pairs),
-        "navi_us": statistics.median(ours for _, ours in pairs),
-        "ratio": statistics.median(ratios),
-    }
+    ratios = sorted(
+        ours / (bare + framework_us)
+        for (bare, _), (ours, _) in zip(rounds_of["echo"], rounds_of["navi"], strict=True)
+    )
+    found = {"run_us": framework_us, "ratio": statistics.median(ratios)}
+    for name, pairs in rounds_of.items():
+        found[f"{name}_us"] = statistics.median(wall for wall, _ in pairs)
+        found[f"{name}_processor_us"] = statistics.median(cpu for _, cpu in pairs)
     print(
-        f"the framework's run {found['run_us']:.1f} us, echo {found['echo_us']:.0f} us, navi {found['navi_us']:.0f} us; "
-        f"navi / (echo + run): {found['ratio']:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        f"the framework's run {framework_us:.1f} us, echo {found['echo_us']:.0f}, navi {found['navi_us']:.0f}; "
+        f"navi / (echo + run): {found['ratio']:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}); "
+        f"processor time: echo {found['echo_processor_us']:.0f}, navi {found['navi_processor_us']:.0f}"
     )
     return found

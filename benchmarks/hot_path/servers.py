@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 
@@ -42,16 +43,28 @@ def process(*command: str, **more) -> Iterator[subprocess.Popen]:
         running.wait(30)
 
 
+class Server(NamedTuple):
+    """A server that answers."""
+
+    port: int
+    pid: int
+
+    def processor_s(self) -> float:
+        """Return the processor time that it has used, in seconds; the kernel counts it in hundredths."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextlib.contextmanager
-def echo() -> Iterator[int]:
-    """Serve the bare echo; yields its port."""
+def echo() -> Iterator[Server]:
+    """Serve the bare echo."""
     with process(str(HERE / "echo.py"), stdout=subprocess.PIPE, text=True) as running:
-        yield int(running.stdout.readline())
+        yield Server(int(running.stdout.readline()), running.pid)
 
 
 @contextlib.contextmanager
-def navi(folder: Path, *, is_counting: bool = True) -> Iterator[int]:
-    """Serve the model; yields the gRPC port."""
+def navi(folder: Path, *, is_counting: bool = True) -> Iterator[Server]:
+    """Serve the model."""
     addresses = folder.parent / "addresses.json"
     addresses.unlink(missing_ok=True)
     start = ["-m", "navi_core"] if is_counting else [str(HERE / "uncounted.py")]
@@ -67,7 +80,7 @@ def navi(folder: Path, *, is_counting: bool = True) -> Iterator[int]:
                 sys.exit(log.read_text())
         port = json.loads(addresses.read_text())["addresses"]["grpc"][0]["port"]
         wait_ready(port)
-        yield port
+        yield Server(port, running.pid)
 
 
 def wait_ready(port: int) -> None:

@@ -60,7 +60,7 @@ _SAVED: Final[dict[type[NaviError], WorkSaved]] = {
 }
 """Why a request was refused before its run -> what metrics call the work saved; else it was late."""
 
-_QUEUE_TRIP_S: Final = 50e-6
+_QUEUE_TRIP_S: Final = 100e-6
 """What a request's way through the queue costs (``benchmarks/hot_path``): a shorter run is not queued for."""
 
 

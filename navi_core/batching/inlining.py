@@ -9,17 +9,17 @@ may only happen there while all that is known says that it takes at most ``limit
 * A gate starts closed. Runs on threads are measured; once several were seen, and the shortest of the last few
   kept the limit, runs go to the loop. (The shortest: a thread's figure holds what it waited for the interpreter,
   which says nothing about the model.)
-* A gate that was just opened is *in doubt*: the processor time of its runs is measured too, which costs a few
-  microseconds. A run that computes for longer than the limit closes it at once. One that took long and did not
-  compute waited for the processor on a busy machine, which would have happened to the loop in any case; a few
-  of those are let pass.
+* A gate that was just opened is *in doubt*: the processor time of its runs is measured too, which costs some
+  microseconds. The third run that computes for longer than the limit closes it, and one that computes ten times as
+  long does so at once. A run that took long and did not compute waited for the processor on a busy machine, which
+  would have happened to the loop in any case: one in twenty is let pass.
 * After ``STREAK`` runs that kept the limit it is trusted, and only the clock is read. A long run then puts it in
   doubt again.
 * A closed gate opens again after a pause. The pause doubles, up to a minute, each time that the gate closes within
   ``STREAK`` runs of its opening, and halves each time that it closes later.
 
-So of many runs on the loop at most three in ``STREAK``, one in a hundred, compute for longer than the limit, however the
-model behaves, and one that is slow for good costs one such run a minute.
+So of many runs on the loop at most six in ``STREAK``, one in a hundred, compute for longer than the limit, however the
+model behaves; and one that turns slow for good costs three such runs at first and, in the end, three a minute.
 
 The time of a run depends on what goes in: a gate belongs to one signature and one size of batch, in bytes and by
 powers of two.
@@ -30,19 +30,35 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-__all__ = ["MAX_PAUSE_S", "MAX_WAITED", "MIN_PAUSE_S", "NUM_SAMPLES", "STREAK", "InlineGate", "InlineGates"]
+__all__ = [
+    "MAX_LONG",
+    "MAX_PAUSE_S",
+    "MAX_WAITED",
+    "MIN_PAUSE_S",
+    "NUM_SAMPLES",
+    "SEVERE",
+    "STREAK",
+    "InlineGate",
+    "InlineGates",
+]
 
 NUM_SAMPLES: Final = 8
 """Runs on threads that are looked at before one is tried on the loop."""
 
-STREAK: Final = 300
+STREAK: Final = 600
 """Runs on the loop that must keep the limit for the one that does not to be an exception."""
 
-MAX_WAITED: Final = 4
+MAX_WAITED: Final = 30
 """Long runs that did not compute, of a gate in doubt, until it is closed for them."""
 
 MIN_PAUSE_S: Final = 0.001
 MAX_PAUSE_S: Final = 60.0
+
+MAX_LONG: Final = 3
+"""Runs that computed for longer than the limit, of a gate in doubt, until it is closed for them."""
+
+SEVERE: Final = 10
+"""How many times the limit a run takes that counts for all of them."""
 
 _WEIGHT: Final = 1 / 16
 """Of the newest run in the typical time."""
@@ -71,6 +87,7 @@ class InlineGate:
         "_limit_s",
         "_num_good",
         "_num_inline",
+        "_num_long",
         "_num_waited",
         "_pause_s",
         "_paused_until",
@@ -86,6 +103,7 @@ class InlineGate:
         self._pause_s = MIN_PAUSE_S
         self._num_inline = 0
         self._num_good = 0
+        self._num_long = 0
         self._num_waited = 0
         self.is_open = False
         self.is_in_doubt = True
@@ -125,16 +143,18 @@ class InlineGate:
             return
         if not self.is_in_doubt:
             self._begin_doubt()
-            return
-        if processor_s is not None and processor_s <= self._limit_s:
+        elif processor_s is not None and processor_s <= self._limit_s:
             self._num_waited += 1
-            if self._num_waited < MAX_WAITED:
-                return
-        self._close(now)
+            if self._num_waited >= MAX_WAITED:
+                self._close(now)
+            return
+        self._num_long += 1
+        if self._num_long >= MAX_LONG or (processor_s or 0.0) > SEVERE * self._limit_s:
+            self._close(now)
 
     def _begin_doubt(self) -> None:
         self.is_in_doubt = True
-        self._num_good = self._num_waited = 0
+        self._num_good = self._num_long = self._num_waited = 0
 
     def _close(self, now: float) -> None:
         if self._num_inline <= STREAK:

@@ -145,7 +145,7 @@ async def test_a_long_run_ends_it_at_once(batcher_of):
             return super().run(signature, inputs, outputs, ctx)
 
     servable = Busy()
-    batcher = batcher_of(servable, max_inline_run_us=10_000)
+    batcher = batcher_of(servable, max_inline_run_us=1_500)
     opened(batcher, prepared(batcher, 1))
     for value in range(5):
         await answered(batcher, prepared(batcher, value))

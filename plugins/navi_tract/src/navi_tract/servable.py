@@ -47,6 +47,7 @@ class TractServable(Servable):
     """
 
     max_concurrent_runs = None
+    may_run_inline = True
 
     def __init__(
         self,
