@@ -1,4 +1,4 @@
-"""Where a small request's time goes: samples of py-spy, split by what navi was doing, times the processor's time of a request."""
+"""Where a small request's time goes: samples of py-spy, split by what navi was doing, times the time of a request."""
 
 from __future__ import annotations
 
