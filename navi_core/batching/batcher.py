@@ -19,10 +19,8 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import structlog
 
 from navi_core.batching.async_running import run_async
@@ -31,7 +29,9 @@ from navi_core.batching.execution import Steps, batch_steps, run_blocking
 from navi_core.batching.inlining import InlineGate, InlineGates
 from navi_core.batching.lane import Lane
 from navi_core.batching.late import late
-from navi_core.batching.lone import LoneRun
+from navi_core.batching.lone import answer_now
+from navi_core.batching.parts import joined, parts_of
+from navi_core.batching.pending import Pending, all_failed, answer, count
 from navi_core.batching.prepared import Answer, Prepared
 from navi_core.batching.preparing import Preparer
 from navi_core.batching.queue import BatchQueue, CloseReason, DropReason, Entry, split_rows
@@ -39,14 +39,11 @@ from navi_core.batching.tasks import BatchReport, Outcome, Task
 from navi_core.batching.threads import RunThreads
 from navi_core.errors import (
     DrainingError,
-    InferenceError,
-    NaviError,
-    RequestCancelledError,
     SignatureNotFoundError,
     StaleRequestError,
 )
 from navi_core.messages import InferenceRequest
-from navi_core.metrics.metrics import Metrics, SignatureMetrics, WorkSaved
+from navi_core.metrics.metrics import Metrics
 from navi_core.models.served import LoadedVersion
 from navi_core.signature import DEFAULT_SIGNATURE
 
@@ -54,30 +51,12 @@ __all__ = ["Batcher"]
 
 log = structlog.get_logger(__name__)
 
-_SAVED: Final[dict[type[NaviError], WorkSaved]] = {
-    RequestCancelledError: "cancelled",
-    StaleRequestError: "stale",
-}
-"""Why a request was refused before its run -> what metrics call the work saved; else it was late."""
-
 _QUEUE_TRIP_S: Final = 100e-6
 """What a request's way through the queue costs (``benchmarks/hot_path``): a shorter run is not queued for."""
 
 
 _SMALL_BYTES: Final = 1 << 16
 """To gather and split no more than this takes less than to have a thread do it."""
-
-
-@dataclass(slots=True, eq=False)
-class _Pending:
-    """One queued request or part: what the loop keeps beside the task."""
-
-    request: Prepared
-    task: Task
-    future: asyncio.Future[Answer]
-    metrics: SignatureMetrics
-    timer: asyncio.TimerHandle | None = None
-    queue_seconds: float = 0.0
 
 
 class Batcher:
@@ -115,7 +94,7 @@ class Batcher:
         self._now = now
         self._loop = asyncio.get_running_loop()
         policy, servable = loaded.policy, loaded.servable
-        self._queue: BatchQueue[_Pending] = BatchQueue(policy, self._model)
+        self._queue: BatchQueue[Pending] = BatchQueue(policy, self._model)
         limit = servable.max_concurrent_runs
         self._slots = policy.max_concurrent_batches
         if limit is not None:
@@ -139,7 +118,7 @@ class Batcher:
         self.in_flight = 0
 
     @property
-    def queue(self) -> BatchQueue[_Pending]:
+    def queue(self) -> BatchQueue[Pending]:
         """The queue, for gauges."""
         return self._queue
 
@@ -210,18 +189,17 @@ class Batcher:
         if request.deadline is not None and now >= request.deadline:
             lane.metrics.work_saved("late")
             raise late("admission")
-        computed_at = time.thread_time() if gate.is_in_doubt else None
-        run = LoneRun(request, self._loaded.servable, self._pool, self._model)
-        gate.ran_inline(
-            run.run_seconds, now, None if computed_at is None else time.thread_time() - computed_at
-        )
         reason = CloseReason.FREE_WORKER if request.key is not None and policy.enabled else CloseReason.ALONE
-        lane.metrics.batch_finished(
-            (0.0,), 1, request.num_rows, 0, reason, 0.0, run.run_seconds, ok=run.error is None
+        return answer_now(
+            request,
+            lane.metrics,
+            gate,
+            self._loaded.servable,
+            self._pool,
+            self._model,
+            now=now,
+            reason=reason,
         )
-        if run.error is not None:
-            raise run.error
-        return run.answer
 
     async def submit(self, request: Prepared) -> Answer:
         """Queue one request and wait; returns its answer.
@@ -251,26 +229,7 @@ class Batcher:
 
     async def _submit_parts(self, request: Prepared, parts: Sequence[tuple[int, int]]) -> Answer:
         """Run the parts of a large request, each as a request of its own, and join the answers."""
-        share = request.size_bytes // len(parts)
-        jobs = [
-            asyncio.ensure_future(
-                self._submit_whole(
-                    Prepared(
-                        served=request.served,
-                        outputs=request.outputs,
-                        inputs={name: array[start:stop] for name, array in request.inputs.items()},
-                        plan=None,
-                        num_rows=stop - start,
-                        size_bytes=share,
-                        key=request.key,
-                        parameters=request.parameters,
-                        deadline=request.deadline,
-                        priority=request.priority,
-                    )
-                )
-            )
-            for start, stop in parts
-        ]
+        jobs = [asyncio.ensure_future(self._submit_whole(part)) for part in parts_of(request, parts)]
         try:
             answers = await asyncio.gather(*jobs)
         except BaseException:
@@ -278,17 +237,7 @@ class Batcher:
                 job.cancel()
             await asyncio.gather(*jobs, return_exceptions=True)
             raise
-        outputs = {
-            name: np.concatenate([answer.outputs[name] for answer in answers]) for name in request.outputs
-        }
-        for answer in answers:
-            _release(answer)
-        return Answer(
-            outputs=outputs,
-            batch_rows=max(answer.batch_rows for answer in answers),
-            queue_seconds=max(answer.queue_seconds for answer in answers),
-            run_seconds=sum(answer.run_seconds for answer in answers),
-        )
+        return joined(answers, request.outputs)
 
     async def _submit_whole(self, request: Prepared) -> Answer:
         now = self._now()
@@ -299,7 +248,7 @@ class Batcher:
             raise late("admission")
         policy = self._loaded.policy
         drop_s = policy.batch_drop_s
-        pending = _Pending(
+        pending = Pending(
             request,
             Task(
                 inputs=request.inputs,
@@ -335,7 +284,7 @@ class Batcher:
         except asyncio.CancelledError:
             future = pending.future
             if future.done() and not future.cancelled() and future.exception() is None:
-                _release(future.result())  # answered, but the caller went before it could take the answer
+                future.result().give_back()  # answered, but the caller went before it could take the answer
             raise
         finally:
             self.in_flight -= 1
@@ -343,7 +292,7 @@ class Batcher:
                 pending.timer.cancel()
             self._forget(entry)
 
-    def _forget(self, entry: Entry[_Pending]) -> None:
+    def _forget(self, entry: Entry[Pending]) -> None:
         """Clean up once the caller has its answer, or has gone."""
         pending = entry.item
         if self._queue.drop(entry, DropReason.CANCELLED):
@@ -352,7 +301,7 @@ class Batcher:
         if not pending.future.done() or pending.future.cancelled():
             pending.task.is_gone = True
 
-    def _give_up(self, entry: Entry[_Pending]) -> None:
+    def _give_up(self, entry: Entry[Pending]) -> None:
         """Answer a request whose deadline has passed, wherever it is."""
         pending = entry.item
         if pending.future.done():
@@ -395,7 +344,7 @@ class Batcher:
                 break
         self._check_idle()
 
-    def _refuse(self, pending: _Pending, reason: DropReason | None) -> None:
+    def _refuse(self, pending: Pending, reason: DropReason | None) -> None:
         pending.metrics.work_saved("stale" if reason is DropReason.STALE else "late")
         if pending.future.done():
             return
@@ -406,7 +355,7 @@ class Batcher:
         else:
             pending.future.set_exception(late("queue"))
 
-    def _start(self, entries: Sequence[Entry[_Pending]], now: float, reason: CloseReason) -> float:
+    def _start(self, entries: Sequence[Entry[Pending]], now: float, reason: CloseReason) -> float:
         """Begin to run a batch; returns the seconds that it took, if that was on the loop."""
         batch = [entry.item for entry in entries]
         size_bytes = 0
@@ -443,17 +392,17 @@ class Batcher:
             self._threads.start(self._work, batch, steps, report, reason, gate)
         return 0.0
 
-    def _outcomes(self, batch: Sequence[_Pending], steps: Steps) -> list[Outcome]:
+    def _outcomes(self, batch: Sequence[Pending], steps: Steps) -> list[Outcome]:
         request = batch[0].request
         try:
             return run_blocking(steps, self._loaded.servable, request.served.name, request.outputs)
         except BaseException as error:  # a bug of ours: the callers get an answer all the same
             log.exception("batch_failed", model=self._model, version=self._version)
-            return _all_failed(batch, error)
+            return all_failed(batch, error)
 
     def _work(
         self,
-        batch: list[_Pending],
+        batch: list[Pending],
         steps: Steps,
         report: BatchReport,
         reason: CloseReason,
@@ -467,7 +416,7 @@ class Batcher:
             log.warning("batch_abandoned", model=self._model, version=self._version)
 
     async def _run_async(
-        self, batch: list[_Pending], steps: Steps, report: BatchReport, reason: CloseReason
+        self, batch: list[Pending], steps: Steps, report: BatchReport, reason: CloseReason
     ) -> None:
         """Run one batch of an async servable."""
         request = batch[0].request
@@ -481,7 +430,7 @@ class Batcher:
                 threads=None if is_small else self._threads,
             )
         except BaseException as error:
-            self._finished(batch, _all_failed(batch, error), report, reason)
+            self._finished(batch, all_failed(batch, error), report, reason)
             if not isinstance(error, Exception):
                 raise
             log.exception("batch_failed", model=self._model, version=self._version)
@@ -490,7 +439,7 @@ class Batcher:
 
     def _finished(
         self,
-        batch: list[_Pending],
+        batch: list[Pending],
         outcomes: list[Outcome],
         report: BatchReport,
         reason: CloseReason,
@@ -503,45 +452,12 @@ class Batcher:
         self._pump()
 
     def _settle(
-        self, batch: list[_Pending], outcomes: list[Outcome], report: BatchReport, reason: CloseReason
+        self, batch: list[Pending], outcomes: list[Outcome], report: BatchReport, reason: CloseReason
     ) -> None:
         """Answer the callers of one batch, which runs no more."""
         self._running -= 1
-        self._record(batch, report, reason)
-        for pending, outcome in zip(batch, outcomes, strict=True):
-            if pending.future.done():  # cancelled, or answered at its deadline
-                if outcome.lease is not None:
-                    outcome.lease.release()
-            elif outcome.error is not None:
-                pending.future.set_exception(outcome.error)
-            else:
-                pending.future.set_result(
-                    Answer(
-                        outputs=outcome.outputs or {},
-                        lease=outcome.lease,
-                        batch_rows=report.num_rows,
-                        queue_seconds=pending.queue_seconds,
-                        run_seconds=report.run_seconds,
-                    )
-                )
-
-    @staticmethod
-    def _record(batch: Sequence[_Pending], report: BatchReport, reason: CloseReason) -> None:
-        metrics = batch[0].metrics
-        for refusal in report.refused:
-            metrics.work_saved(_SAVED.get(type(refusal), "late"))
-        metrics.batch_finished(
-            [pending.queue_seconds for pending in batch],
-            len(batch) - len(report.refused),
-            report.num_rows,
-            report.padding_rows,
-            reason,
-            report.convert_seconds,
-            report.run_seconds,
-            ok=report.ok,
-        )
-        if report.retried:
-            metrics.retried(report.retried)
+        count(batch, report, reason)
+        answer(batch, outcomes, report)
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -557,17 +473,3 @@ class Batcher:
         await self._idle.wait()
         if self._wake is not None:
             self._wake.cancel()
-
-
-def _release(answer: Answer) -> None:
-    if answer.lease is not None:
-        answer.lease.release()
-
-
-def _all_failed(batch: Sequence[_Pending], error: BaseException) -> list[Outcome]:
-    failure = (
-        error
-        if isinstance(error, NaviError)
-        else InferenceError(f"running the batch failed: {type(error).__name__}")
-    )
-    return [Outcome(error=failure) for _ in batch]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import perf_counter, thread_time
 
 from navi_core.batching.buffers import BufferPool
 from navi_core.batching.contexts import LoneContext
 from navi_core.batching.failures import as_navi_error, check_computed
+from navi_core.batching.inlining import InlineGate
 from navi_core.batching.prepared import Answer, Prepared
+from navi_core.batching.queue import CloseReason
 from navi_core.contracts.runtime import Servable
 from navi_core.errors import NaviError
+from navi_core.metrics.metrics import SignatureMetrics
 from navi_core.types import NamedArrays
 
-__all__ = ["LoneRun"]
+__all__ = ["LoneRun", "answer_now"]
 
 
 class LoneRun:
@@ -68,3 +71,43 @@ class LoneRun:
             batch_rows=request.num_rows,
             run_seconds=self.run_seconds,
         )
+
+
+def answer_now(
+    request: Prepared,
+    metrics: SignatureMetrics,
+    gate: InlineGate,
+    servable: Servable,
+    pool: BufferPool,
+    model: str,
+    *,
+    now: float,
+    reason: CloseReason,
+) -> Answer | None:
+    """Run one request on the event loop, and count it as the batch that it is.
+
+    Parameters
+    ----------
+    request, servable, pool, model
+        As for :class:`LoneRun`.
+    metrics
+        Where figures go.
+    gate
+        Is told how long the run took.
+    now
+        The current time, in seconds.
+    reason
+        What counts it as a batch of its own.
+
+    Raises
+    ------
+    NaviError
+        Whatever the run ended with.
+    """
+    computed_at = thread_time() if gate.is_in_doubt else None
+    run = LoneRun(request, servable, pool, model)
+    gate.ran_inline(run.run_seconds, now, None if computed_at is None else thread_time() - computed_at)
+    metrics.batch_finished((0.0,), 1, request.num_rows, 0, reason, 0.0, run.run_seconds, ok=run.error is None)
+    if run.error is not None:
+        raise run.error
+    return run.answer

@@ -74,3 +74,8 @@ class Answer:
     batch_rows: int = 0
     queue_seconds: float = 0.0
     run_seconds: float = 0.0
+
+    def give_back(self) -> None:
+        """Give the outputs' buffers back: nobody reads them any more."""
+        if self.lease is not None:
+            self.lease.release()

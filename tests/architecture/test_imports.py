@@ -126,6 +126,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "batching.gathering",
             "batching.lane",
             "batching.lone",
+            "batching.parts",
+            "batching.pending",
             "batching.prepared",
             "batching.preparing",
             "batching.tasks",
