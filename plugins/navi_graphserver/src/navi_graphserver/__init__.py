@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from navi_graphserver.client import Client, GraphServerError
+    from navi_graphserver.export import ExportError, export_torch
     from navi_graphserver.flat.read_graph import read_graph
     from navi_graphserver.flat.records import Address, FlatGraph, FlatNode, FlatVariable
     from navi_graphserver.flat.write_graph import write_graph
@@ -13,10 +14,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "Client",
+    "ExportError",
     "FlatGraph",
     "FlatNode",
     "FlatVariable",
     "GraphServerError",
+    "export_torch",
     "read_graph",
     "write_graph",
 ]
@@ -24,10 +27,12 @@ __all__ = [
 _MODULES = {
     "Address": "navi_graphserver.flat.records",
     "Client": "navi_graphserver.client",
+    "ExportError": "navi_graphserver.export",
     "FlatGraph": "navi_graphserver.flat.records",
     "FlatNode": "navi_graphserver.flat.records",
     "FlatVariable": "navi_graphserver.flat.records",
     "GraphServerError": "navi_graphserver.client",
+    "export_torch": "navi_graphserver.export",
     "read_graph": "navi_graphserver.flat.read_graph",
     "write_graph": "navi_graphserver.flat.write_graph",
 }
