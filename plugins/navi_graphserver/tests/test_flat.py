@@ -84,6 +84,13 @@ def test_the_first_generation_says_neither_type_nor_kind(array, big_endian):
     assert same(read, variable)
 
 
+def test_dimensions_that_nobody_knows_are_open_in_both_generations():
+    for generation in Generation:
+        variable = FlatVariable(address=Address(3), name="x", shape=(None, 3))
+        (read,) = read_request(write_request(1, [variable], generation), generation).variables
+        assert read.shape == (None, 3)
+
+
 def test_texts_and_bfloat16():
     texts = np.array([b"", b"\x00a", "ä".encode()], object).reshape(3, 1)
     halves = np.array([1, -2.5], ml_dtypes.bfloat16)

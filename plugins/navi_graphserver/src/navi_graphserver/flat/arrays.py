@@ -30,6 +30,8 @@ _BIG_ENDIAN: Final = 1
 def read_shape_information(table: Table, slot: int, name: str) -> tuple[tuple[int, ...], int, str] | None:
     """Return the dimensions, the ``extra`` number and the order (``C`` or ``F``); None: there is none.
 
+    A dimension that nobody knows is negative.
+
     Raises
     ------
     FlatBufferError
@@ -44,8 +46,6 @@ def read_shape_information(table: Table, slot: int, name: str) -> tuple[tuple[in
     if len(numbers) != 2 * rank + 4:
         raise FlatBufferError(f"has {len(numbers)} numbers; expected {2 * rank + 4} for rank {rank}", place)
     shape, extra, order = numbers[1 : 1 + rank], numbers[-3], numbers[-1]
-    if any(size < 0 for size in shape):
-        raise FlatBufferError(f"has a negative dimension: {list(shape)}", place)
     if order not in _ORDERS:
         raise FlatBufferError(f"has the order {order}; expected 99 (C) or 102 (Fortran)", place)
     return shape, extra, _ORDERS[order]
@@ -70,6 +70,8 @@ def read_array(table: Table) -> Array:
     if information is None:
         raise FlatBufferError("has no shape", table.place)
     shape, extra, order = information
+    if any(size < 0 for size in shape):
+        raise FlatBufferError(f"has a negative dimension: {list(shape)}", f"{table.place}.shape")
     size = math.prod(shape)
     buffer = table.vector(1, "u1", "buffer")
     if extra & EMPTY_FLAG and (buffer is None or not buffer.size):

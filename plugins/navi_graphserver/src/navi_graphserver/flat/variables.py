@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import flatbuffers
@@ -41,7 +42,7 @@ def read_variable(table: Table, generation: Generation) -> FlatVariable:
         return FlatVariable(
             address=address,
             name=name,
-            shape=None if information is None else information[0],
+            shape=None if information is None else _open(information[0]),
             array=None if array is None else read_array(array),
         )
     array = table.table(4, "ndarray")
@@ -78,7 +79,11 @@ def _plain_shape(table: Table) -> tuple[int | None, ...]:
         raise FlatBufferError(
             f"has {len(numbers)} dimensions; expected at most {MAX_RANK}", f"{table.place}.shape"
         )
-    return tuple(None if size < 0 else size for size in numbers)
+    return _open(numbers)
+
+
+def _open(sizes: Iterable[int]) -> tuple[int | None, ...]:
+    return tuple(None if size < 0 else size for size in sizes)
 
 
 def write_variable(
