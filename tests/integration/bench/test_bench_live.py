@@ -137,6 +137,15 @@ def num_inferences(url: str) -> int:
         return json.load(stream)["model_stats"][0]["inference_count"]
 
 
+@pytest.fixture
+def ctrl_c_is_heard():
+    """A process started in the background of a shell ignores SIGINT, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 def test_ctrl_c__gives_the_results_so_far(urls):
     words = ["bench", "m", "--url", urls["http"], "--engine=python", "--no-ceiling", "--request", X]
     process = subprocess.Popen(
