@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-MODULES = ("guard", "layouts", "mutations", "outcomes", "corpus", "child")
+MODULES = ("guard", "guarded", "layouts", "mutations", "outcomes", "corpus", "child")
 FOLDER = Path(__file__).resolve().parents[3] / "fuzz" / "dr_transform"
 
 pytestmark = [
@@ -122,15 +122,14 @@ def test_a_compiled_read_past_the_end_dies(tmp_path):
     script = (
         f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n"
         "import numba\n"
-        "from child import unchecked\n"
         "from guard import Guarded\n"
-        "from navi_dr_transform._accelerate import INT, PAYLOAD\n"
+        "from navi_dr_transform._accelerate import INT, PAYLOAD, entry_point\n"
         "@numba.njit(INT(PAYLOAD, INT))\n"
         "def byte(payload, at): return payload[at]\n"
         "payload = Guarded(10).last(10)\n"
         "payload[9] = 7\n"
-        "print(unchecked(byte)(payload, 9), flush=True)\n"
-        "unchecked(byte)(payload, 10)\n"
+        "print(entry_point(byte)(payload, 9), flush=True)\n"
+        "entry_point(byte)(payload, 10)\n"
     )
     ended = python("-c", script)
     assert ended.stdout == "7\n"
