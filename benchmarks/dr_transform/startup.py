@@ -16,14 +16,14 @@ def now(): return time.perf_counter(), time.process_time()
 begun = now()
 import numba
 imported = now()
-import navi_dr_transform._kernels
+from navi_dr_transform import _kernels, _report
+from navi_dr_transform.thrift_service import _scan
 loaded = now()
 from navi_dr_transform.kernel_cache import loaded_kernels
 print(json.dumps({
     "import": [b - a for a, b in zip(begun, imported)],
     "kernels": [b - a for a, b in zip(imported, loaded)],
     "compiled": sum(not each.was_cached for each in loaded_kernels),
-    "scipy": "scipy" in sys.modules,
 }))
 """
 
@@ -71,6 +71,4 @@ def startup_table(said: Mapping[str, Sequence[Mapping]]) -> str:
         ]
         shown = " | ".join(f"{figure:.2f}" for figure in figures)
         lines.append(f"| {words[key]} | {shown} | {sum(one['compiled'] for one in each)} |")
-    if said["warm"][0]["scipy"]:
-        lines += ["", "With SciPy installed, which Numba then imports."]
     return "\n".join(lines)

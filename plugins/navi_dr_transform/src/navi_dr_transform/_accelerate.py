@@ -13,8 +13,8 @@ from typing import Any, Final, TypeVar
 import numba
 import numpy as np
 
+from navi_dr_transform import _parts
 from navi_dr_transform._disk_cache import compile_or_load
-from navi_dr_transform._parts import PartCompiler
 from navi_dr_transform.kernel_cache import cache_directory
 
 __all__ = [
@@ -100,7 +100,8 @@ def inner(function: _F) -> _F:
         "error_model": "numpy",
         "no_cpython_wrapper": True,
         "no_cfunc_wrapper": True,
-        "pipeline_class": PartCompiler,
     }
+    if _parts.IS_KNOWN_NUMBA:
+        options["pipeline_class"] = _parts.PartCompiler
     compiled: _F = numba.njit(**options)(function)
     return compiled

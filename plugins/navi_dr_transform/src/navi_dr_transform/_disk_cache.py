@@ -17,6 +17,7 @@ from typing import Any
 import numba.core.caching
 import numba.core.runtime
 
+from navi_dr_transform import _parts
 from navi_dr_transform.kernel_cache import (
     LoadedKernel,
     compiling_alone,
@@ -94,6 +95,8 @@ def _cache_in(directory: Path) -> Any:
 
         def load_overload(self, signature: Any, target: Any) -> Any:
             try:
+                if not _parts.IS_KNOWN_NUMBA:
+                    return super().load_overload(signature, target)
                 # what Numba calls here fills the target with all that can be compiled, SciPy included
                 _runtime.rtsys.initialize(target)
                 return self._load_overload(signature, target)

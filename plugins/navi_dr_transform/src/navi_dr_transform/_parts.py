@@ -2,17 +2,24 @@
 
 Numba would optimise each of them, with all that it calls, and make machine code of it, that nothing runs: of a
 function at the bottom of a dozen others twelve times. That was half of the time of a compilation.
+
+What is used of Numba here has no public name. It is used with the versions that it was tried with; with others, parts
+are compiled as Numba does it, which takes longer and gives the same.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+import numba
 import numba.core.codegen
 import numba.core.compiler
 import numba.core.runtime
 
-__all__ = ["PartCompiler"]
+__all__ = ["IS_KNOWN_NUMBA", "PartCompiler"]
+
+IS_KNOWN_NUMBA: Final = numba.__version__.split(".")[:2] == ["0", "68"]
+"""Whether what has no public name is as it was when this was written."""
 
 # Numba's declared types cover a part of it only
 _codegen: Any = numba.core.codegen
