@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -132,7 +132,8 @@ def parse_infer_request(body: Bytes) -> ParsedInferRequest:
         holes = [(start, start + math.prod(shape) * dtype.itemsize) for _, shape, dtype, start in places]
         size_bytes = sum(stop - start for start, stop in holes)
         holes.append(walked.id_place)
-        layout = _Layout(_from_walked(walked, b""), walked.id_place, places, size_bytes)
+        known = replace(_from_walked(walked, b""), id="")  # a client's id is kept no longer than its request
+        layout = _Layout(known, walked.id_place, places, size_bytes)
         _LAYOUTS.add(body, sorted(holes), layout)
     return parsed
 

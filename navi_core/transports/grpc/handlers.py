@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol, cast
 
@@ -50,7 +50,6 @@ class _Context(Protocol):
     async def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Sequence[Any]) -> None: ...
     async def send_initial_metadata(self, metadata: Sequence[Any]) -> None: ...
     def set_trailing_metadata(self, metadata: Sequence[Any]) -> None: ...
-    def add_done_callback(self, callback: Callable[[Any], None]) -> None: ...
     def peer(self) -> str: ...
     def time_remaining(self) -> float | None: ...
 
@@ -174,7 +173,10 @@ class _Rpc:
             handlers.num_parked += 1
             await handlers.parked.wait()
             return _DRAINING
-        context.add_done_callback(self._finished)
+        # the context would keep its callbacks, and they the call's bodies, until a garbage collection
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - grpcio runs a call in a task of its own
+        task.add_done_callback(self._finished)
         try:
             awaitable = self._start(context, body)
         except NaviError as refusal:
@@ -259,7 +261,7 @@ class _Rpc:
         if self._call is not None:
             self._call.cancelled()
 
-    def _finished(self, _context: object) -> None:
+    def _finished(self, _task: object) -> None:
         """Let go of everything, once the answer is written or cannot be written any more."""
         self._hold.release()
         if self._response is not None:

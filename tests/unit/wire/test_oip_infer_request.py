@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -219,6 +222,23 @@ def test_alike_requests__have_to_keep_to_the_limit():
         assert outcome(parse_infer_request, body) == outcome(by_protobuf, body)
         with pytest.raises(DecodeError, match="expected at most 15 bytes"):
             parse_infer_request(body).decode_inputs(15, NO_SIGNATURE)
+
+
+def test_alike_requests__nothing_of_an_id_is_kept():
+    """Ids are as long as a client likes, and layouts are many."""
+    message = oip.ModelInferRequest(model_name="kept", raw_input_contents=[bytes(4)])
+    message.inputs.add(name="x", datatype="FP32", shape=[1])
+    tracemalloc.start()
+    try:
+        for number in range(8):
+            message.id = "i" * (1_000_000 + number)
+            assert parse_infer_request(message.SerializeToString()).id == message.id
+        message.id = ""
+        gc.collect()
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 100_000
 
 
 def test_alike_requests__an_id_that_is_no_text():
