@@ -59,7 +59,7 @@ class LoneRun:
             if tuple(outputs) != request.outputs:
                 check_computed(request.outputs, outputs, model)
                 outputs = {name: outputs[name] for name in request.outputs}
-        except Exception as error:
+        except BaseException as error:  # as on a thread: whatever a framework raises, the caller gets an answer
             self.run_seconds = perf_counter() - started
             self.error = as_navi_error(error, model)
             if context.lease is not None:

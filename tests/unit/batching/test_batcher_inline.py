@@ -126,6 +126,18 @@ async def test_nothing_runs_on_the_loop_unless_both_sides_say_so(batcher_of, cha
     assert not any(servable.ran_on)
 
 
+async def test_whatever_a_framework_raises_the_caller_is_answered(batcher_of):
+    class Exits(Watched):
+        def run(self, signature, inputs, outputs, ctx):
+            raise SystemExit(3)
+
+    batcher = batcher_of(Exits())
+    request = prepared(batcher, 1)
+    opened(batcher, request)
+    with pytest.raises(InferenceError, match="SystemExit"):
+        batcher.run_now(request)
+
+
 async def test_async_servables_never_do(batcher_of):
     class Async(Watched):
         async def run(self, signature, inputs, outputs, ctx):
