@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 
 import pytest
+
+# with --import-mode=importlib, test folders are not packages: this is how their tests share modules
+sys.path.insert(0, str(Path(__file__).parent))
+
 from navi_dr_transform.feature_map import FeatureMap, Place
 from navi_dr_transform.layout import HOME, HOME_EMBEDDINGS, HomeTensor, Source
 
