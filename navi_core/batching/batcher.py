@@ -382,10 +382,9 @@ class Batcher:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif gate is not None and gate.is_open:
-            computed_at = time.thread_time() if gate.is_in_doubt else None
             outcomes = self._outcomes(batch, steps)
             seconds = report.convert_seconds + report.run_seconds
-            gate.ran_inline(seconds, now, None if computed_at is None else time.thread_time() - computed_at)
+            gate.ran_inline(seconds, now)
             self._settle(batch, outcomes, report, reason)
             return seconds
         else:

@@ -9,17 +9,15 @@ may only happen there while all that is known says that it takes at most ``limit
 * A gate starts closed. Runs on threads are measured; once several were seen, and the shortest of the last few
   kept the limit, runs go to the loop. (The shortest: a thread's figure holds what it waited for the interpreter,
   which says nothing about the model.)
-* A gate that was just opened is *in doubt*: the processor time of its runs is measured too, which costs some
-  microseconds. The third run that computes for longer than the limit closes it, and one that computes ten times as
-  long does so at once. A run that took long and did not compute waited for the processor on a busy machine, which
-  would have happened to the loop in any case: one in twenty is let pass.
-* After ``STREAK`` runs that kept the limit it is trusted, and only the clock is read. A long run then puts it in
-  doubt again.
+* Single long runs are no reason to stop: on a busy machine one in twenty runs of ten microseconds takes a
+  millisecond, since the processor was taken away, and would have been taken from the loop in any case. What counts
+  is how much of the loop's time they take. The time beyond the limit goes into a bucket, which loses a tenth of
+  the time that passes; when there are ``BURST`` limits in it, the gate closes.
 * A closed gate opens again after a pause. The pause doubles, up to a minute, each time that the gate closes within
   ``STREAK`` runs of its opening, and halves each time that it closes later.
 
-So of many runs on the loop at most six in ``STREAK``, one in a hundred, compute for longer than the limit, however the
-model behaves; and one that turns slow for good costs three such runs at first and, in the end, three a minute.
+So runs on the loop take no more than a tenth of its time beyond the limit, and for each opening of the gate ``BURST``
+limits and one run, however the model behaves; one that turns slow for good costs that once a minute in the end.
 
 The time of a run depends on what goes in: a gate belongs to one signature and one size of batch, in bytes and by
 powers of two.
@@ -31,12 +29,11 @@ from collections import deque
 from typing import Final
 
 __all__ = [
-    "MAX_LONG",
+    "BURST",
     "MAX_PAUSE_S",
-    "MAX_WAITED",
     "MIN_PAUSE_S",
     "NUM_SAMPLES",
-    "SEVERE",
+    "SHARE",
     "STREAK",
     "InlineGate",
     "InlineGates",
@@ -45,20 +42,17 @@ __all__ = [
 NUM_SAMPLES: Final = 8
 """Runs on threads that are looked at before one is tried on the loop."""
 
-STREAK: Final = 600
-"""Runs on the loop that must keep the limit for the one that does not to be an exception."""
+SHARE: Final = 0.1
+"""Of the loop's time that runs may take beyond the limit, in the long run."""
 
-MAX_WAITED: Final = 30
-"""Long runs that did not compute, of a gate in doubt, until it is closed for them."""
+BURST: Final = 25
+"""How many limits they may take beyond it at once."""
+
+STREAK: Final = 600
+"""Runs on the loop after which a gate that closes is not one that should not have opened."""
 
 MIN_PAUSE_S: Final = 0.001
 MAX_PAUSE_S: Final = 60.0
-
-MAX_LONG: Final = 3
-"""Runs that computed for longer than the limit, of a gate in doubt, until it is closed for them."""
-
-SEVERE: Final = 10
-"""How many times the limit a run takes that counts for all of them."""
 
 _WEIGHT: Final = 1 / 16
 """Of the newest run in the typical time."""
@@ -76,22 +70,18 @@ class InlineGate:
     ----------
     is_open
         Whether the next run may happen on the loop.
-    is_in_doubt
-        Whether the next run's processor time is to be measured.
     typical_s
         How long runs on the loop take of late, in seconds; means something while the gate is open.
     """
 
     __slots__ = (
+        "_counted_at",
         "_elsewhere",
+        "_excess_s",
         "_limit_s",
-        "_num_good",
         "_num_inline",
-        "_num_long",
-        "_num_waited",
         "_pause_s",
         "_paused_until",
-        "is_in_doubt",
         "is_open",
         "typical_s",
     )
@@ -102,11 +92,9 @@ class InlineGate:
         self._paused_until = 0.0
         self._pause_s = MIN_PAUSE_S
         self._num_inline = 0
-        self._num_good = 0
-        self._num_long = 0
-        self._num_waited = 0
+        self._excess_s = 0.0
+        self._counted_at = 0.0
         self.is_open = False
-        self.is_in_doubt = True
         self.typical_s = 0.0
 
     def ran_elsewhere(self, seconds: float, now: float) -> None:
@@ -120,41 +108,20 @@ class InlineGate:
             self.is_open = True
             self.typical_s = shortest
             self._num_inline = 0
-            self._begin_doubt()
+            self._excess_s = 0.0
 
-    def ran_inline(self, seconds: float, now: float, processor_s: float | None = None) -> None:
-        """Take how long a run on the loop took; may close the gate.
-
-        Parameters
-        ----------
-        seconds
-            By the clock.
-        now
-            The current time, in seconds.
-        processor_s
-            For how long it computed, in seconds; None: it was not measured, since the gate was not in doubt.
-        """
+    def ran_inline(self, seconds: float, now: float) -> None:
+        """Take how long a run on the loop took; may close the gate."""
         self._num_inline += 1
-        if seconds <= self._limit_s:
+        excess_s = seconds - self._limit_s
+        if excess_s <= 0:
             self.typical_s += (seconds - self.typical_s) * _WEIGHT
-            if self.is_in_doubt:
-                self._num_good += 1
-                self.is_in_doubt = self._num_good < STREAK
             return
-        if not self.is_in_doubt:
-            self._begin_doubt()
-        elif processor_s is not None and processor_s <= self._limit_s:
-            self._num_waited += 1
-            if self._num_waited >= MAX_WAITED:
-                self._close(now)
-            return
-        self._num_long += 1
-        if self._num_long >= MAX_LONG or (processor_s or 0.0) > SEVERE * self._limit_s:
+        drained_s = SHARE * (now - self._counted_at)
+        self._excess_s = max(0.0, self._excess_s - drained_s) + excess_s
+        self._counted_at = now
+        if self._excess_s > BURST * self._limit_s:
             self._close(now)
-
-    def _begin_doubt(self) -> None:
-        self.is_in_doubt = True
-        self._num_good = self._num_long = self._num_waited = 0
 
     def _close(self, now: float) -> None:
         if self._num_inline <= STREAK:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter, thread_time
+from time import perf_counter
 
 from navi_core.batching.buffers import BufferPool
 from navi_core.batching.contexts import LoneContext
@@ -59,7 +59,9 @@ class LoneRun:
             if tuple(outputs) != request.outputs:
                 check_computed(request.outputs, outputs, model)
                 outputs = {name: outputs[name] for name in request.outputs}
-        except BaseException as error:  # as on a thread: whatever a framework raises, the caller gets an answer
+        except (
+            BaseException
+        ) as error:  # as on a thread: whatever a framework raises, the caller gets an answer
             self.run_seconds = perf_counter() - started
             self.error = as_navi_error(error, model)
             if context.lease is not None:
@@ -104,9 +106,8 @@ def answer_now(
     NaviError
         Whatever the run ended with.
     """
-    computed_at = thread_time() if gate.is_in_doubt else None
     run = LoneRun(request, servable, pool, model)
-    gate.ran_inline(run.run_seconds, now, None if computed_at is None else thread_time() - computed_at)
+    gate.ran_inline(run.run_seconds, now)
     metrics.batch_finished((0.0,), 1, request.num_rows, 0, reason, 0.0, run.run_seconds, ok=run.error is None)
     if run.error is not None:
         raise run.error

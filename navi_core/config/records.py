@@ -69,7 +69,7 @@ class BatchingSettings(_Record, frozen=True, kw_only=True):
         Batches of this model that run at once.
     max_inline_run_us
         Run batches on the event loop instead of a thread while they are measured to take at most so many microseconds,
-        where the runtime says that its runs only compute; one that takes longer ends that at once. 0: always on threads.
+        where the runtime says that its runs only compute. 0: always on threads.
     priority_levels
         Requests may ask for a priority from 1, which is served first, to this; 0: all are equal. Levels are strict:
         while a higher one keeps every worker busy, lower ones wait.
