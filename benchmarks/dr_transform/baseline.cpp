@@ -138,10 +138,8 @@ void* baseline_open(int64_t count, const int64_t* ids, const int32_t* kinds, con
   for (int64_t index = 0; index < count; ++index) layout->places[ids[index]] = Place{kinds[index], columns[index]};
   std::copy_n(embedding_ids, 3, layout->embedding_ids);
   std::copy_n(widths, 6, layout->widths);
-  return layout;
+  return layout;  // lives as long as the process
 }
-
-void baseline_close(void* layout) { delete static_cast<Layout*>(layout); }
 
 // Answers the number of rows, or -1 for what cannot be read.
 int64_t baseline_convert(void* opaque, const uint8_t* payload, uint32_t size, int compact, int templates,

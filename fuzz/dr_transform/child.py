@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from corpus import read_corpus
 from guard import PAGE, Guarded
 from guarded import Direct, GuardedReports, GuardedRows, GuardedScan
@@ -67,9 +66,9 @@ def main() -> None:
             payload = region.last(size)
             payload[:] = data[:size]
             HEADER.pack_into(header, 0, number, size, which, number - first)
-            told = number % every == 0 or number < len(corpus) * len(chosen)
+            sampled = number % every == 0 or number < len(corpus) * len(chosen)
             span = spans[which][number % len(spans[which])]
-            if not told and direct[which]:
+            if not sampled and direct[which]:
                 direct[which](payload, span, counted=number % 8 == 0)
                 continue
             became = outcome(
@@ -77,15 +76,13 @@ def main() -> None:
                 payload,
                 rows[which],
                 spans=span,
-                told=told,
                 report=report,
                 scan=GuardedScan,
                 prefix=GuardedScan.prefix,
             )
-            if told:
+            if sampled:
                 samples.write(SAMPLE.pack(size, which, *span, became) + bytes(payload))
     HEADER.pack_into(header, 0, first + count, 0, 0, count)
-    print(np.__version__, flush=True)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ def outcome(
     allocate: Callable[[int], dict[int, Any]] | None = None,
     *,
     spans: Sequence[int] = (),
-    told: bool = True,
     report: Callable[[], Reported] = REPORTS.new,
     scan: Callable[[int, int, int], Scan] = Scan,
     prefix: Callable[[Any, int], Any] = lambda payload, stop: payload[:stop],
@@ -43,8 +42,6 @@ def outcome(
     spans
         Number of records, and offsets of the first and of the common one, of another request: where this one
         is refused, its rows are asked for all the same, as if it had changed after it was measured.
-    told
-        False: only convert it, and say nothing.
     report
         Makes room for the values that are counted.
     scan, prefix
@@ -58,7 +55,7 @@ def outcome(
     except DecodeError as error:
         refusals.append(error)
         if not spans or spans[0] > MAX_ROWS:
-            return _refused(refusals) if told else b""
+            return _refused(refusals)
         measured = Measured([payload], [tuple(spans)], np.array(spans[:1], np.int64))
     out: dict[int, Any] = {}
     reported = report()
@@ -72,8 +69,6 @@ def outcome(
             decoder.fill(measured, out)
         except DecodeError as error:
             refusals.append(error)
-    if not told:
-        return b""
     if refusals:
         return _refused(refusals)
     counted = (reported.counts.tobytes(), _content(reported.sums))

@@ -38,7 +38,6 @@ REQUEST_COMMON: Final = 2
 
 # --- data.thrift: DataRecord --------------------------------------------------------------------------
 
-RECORD_END: Final = 0
 RECORD_BINARY: Final = 1
 RECORD_CONTINUOUS: Final = 2
 RECORD_DISCRETE: Final = 3
