@@ -19,7 +19,7 @@ from navi_core.testing.affine import AffineRuntime, write_affine
 from navi_core.testing.registries import registry_of
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def urls(tmp_path_factory) -> Iterator[dict[str, str]]:
     """Return scheme -> the URL of a host with ``m`` (twice its input) and ``slow`` (50 ms, one at a time)."""
     folder = tmp_path_factory.mktemp("models")

@@ -110,10 +110,11 @@ def test_with__gives_a_host_that_any_thread_may_call(host_of):
 
 
 def test_with__leaves_no_thread_behind(host_of):
+    before = set(threading.enumerate())
     with host_of() as host:
         host.predict("m", {"x": [[1, 1]]})
 
-    names = {thread.name for thread in threading.enumerate()}
+    names = {thread.name for thread in set(threading.enumerate()) - before}
     assert "navi-host" not in names
 
 
