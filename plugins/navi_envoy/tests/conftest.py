@@ -121,6 +121,7 @@ def start(environ, models, tmp_path_factory):
                 stdout=stream,
                 stderr=stream,
                 env=environ,
+                start_new_session=True,  # a group of its own, as a shell gives it
             )
         running.append(process)
         return Served(process, folder / "addresses.json", folder / "log")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -111,7 +112,8 @@ class Caller(threading.Thread):
                     self.end = (error.code(), error.details())
 
 
-def test_sigterm_under_load_loses_nothing(start):
+@pytest.mark.parametrize("end", ["SIGTERM", "a terminal's Ctrl-C"])
+def test_an_end_under_load_loses_nothing(start, end):
     served = start("--drain-timeout", "20")
     served.wait_for("ready")
     callers = [Caller(served.target, model) for model in ("quick", "slow") for _ in range(8)]
@@ -120,7 +122,10 @@ def test_sigterm_under_load_loses_nothing(start):
     for caller in callers:
         assert caller.has_begun.wait(30)
     time.sleep(0.5)
-    served.process.send_signal(signal.SIGTERM)
+    if end == "SIGTERM":
+        served.process.send_signal(signal.SIGTERM)
+    else:
+        os.killpg(served.process.pid, signal.SIGINT)
     served.wait_for("stopping")
     assert get(f"http://{served.target}/healthz/ready")[0] == 503
     assert served.process.wait(100) == 0

@@ -106,6 +106,7 @@ class EnvoyServer(ForeignServer):
                 *("-I", "-S", follow_parent.__file__, str(folder / "exec.json")),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=plan.pass_fds,
+                start_new_session=True,  # a terminal's Ctrl-C is the parent's: Envoy would end at once
             )
             addresses = await self._listening(self._process, self._admin)
         except BaseException:
