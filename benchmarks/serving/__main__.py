@@ -104,6 +104,8 @@ def measure_all(arguments, not_installed):
     seconds = arguments.seconds or (0.8 if arguments.quick else 2.0)
     cases = [case for case in CASES if _wanted(case.name, arguments.case)]
     servers = [server for server in SERVERS if _wanted(server.name, arguments.server)]
+    if not cases or not servers:
+        raise SystemExit("--case or --server: no name begins so")
     left_out, noted, turns = {}, {}, {server.name: [] for server in servers}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
