@@ -9,9 +9,11 @@ from navi_dr_transform import wire
 from thrift_bytes import field, list_of, map_of, string
 
 NUMBERS = [0, 1, 2, 3, 5, 64, 2**31 - 1, -1, -(2**31), 2**28, 2**24]
+TYPES = [0, *range(2, 17)]
 DAMAGE = st.one_of(
     st.tuples(st.just("byte"), st.integers(0, 255)),
-    st.tuples(st.just("byte"), st.sampled_from([0, *range(2, 17)])),
+    st.tuples(st.just("type"), st.sampled_from(TYPES)),
+    st.tuples(st.just("count"), st.sampled_from(NUMBERS)),
     st.tuples(st.just("number"), st.sampled_from(NUMBERS)),
     st.tuples(st.just("cut"), st.just(0)),
     st.tuples(st.just("repeat"), st.integers(1, 40)),
@@ -19,15 +21,40 @@ DAMAGE = st.one_of(
 )
 
 
+def count_places(content):
+    """Return where counts and lengths seem to stand: small numbers of 32 bits behind something like a type."""
+    return [
+        at
+        for at in range(1, len(content) - 3)
+        if content[at : at + 3] == b"\0\0\0" and content[at - 1] in TYPES[1:]
+    ]
+
+
+def headers_changed(payload):
+    """Yield a payload with every count and every type of its containers' headers changed, one at a time."""
+    for at in count_places(payload):
+        for number in NUMBERS:
+            yield payload[:at] + struct.pack(">i", number) + payload[at + 4 :]
+        for place in (at - 2, at - 1):
+            for wire_type in TYPES:
+                yield payload[:place] + bytes([wire_type]) + payload[place + 1 :]
+
+
 def damaged(payload, damage):
     """Return a payload with changes, each at a place of its own."""
     content = bytearray(payload)
     for (how, value), place in damage:
         at = place % (len(content) + 1)
+        if how in ("type", "count"):
+            places = count_places(content)
+            at = places[place % len(places)] if places else at
         match how:
             case "byte":
                 content[at : at + 1] = bytes([value])
-            case "number":
+            case "type":  # of elements or values, or of keys
+                at = max(at - 1 - place // 16 % 2, 0)
+                content[at : at + 1] = bytes([value])
+            case "count" | "number":
                 content[at : at + 4] = struct.pack(">i", value)
             case "cut":
                 del content[at:]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from apache_thrift import TENSORS, Accepted, Refused, apache, navi
-from drawn_bytes import DAMAGE, damaged, values
+from drawn_bytes import DAMAGE, damaged, headers_changed, values
 from drawn_records import COMPACT_RECORDS, RECORDS, requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,8 +40,16 @@ from thrift_bytes import (
 UUID = 16
 """A wire type that newer versions of Apache Thrift know."""
 
-OTHER_RECORDS_TYPES = re.compile(
-    rb"\x0d\x00[\x02\x06\x07\x08\x09\x0a-\x0f]"  # a map in a field that only one record has, or has of other types
+# a map's header: its field's id, the types of keys and values
+COMPACT_ONLY = rb"[\x0a-\x0c]\x0a\x0d|\x0d\x0a\x0b|[\x0e\x0f]\x0a\x0c"
+COMPACT_FIELDS = re.compile(
+    rb"\x0d\x00(?:\x02\x0a\x08|[\x06-\x08]\x0a\x0e|\x09\x0a\x0d|" + COMPACT_ONLY + rb")", re.DOTALL
+)
+RECORD_FIELDS = re.compile(
+    rb"\x0d\x00(?:\x02\x0a\x04|\x06\x0a\x0d|\x07\x0a\x0b|[\x08\x09]\x0a\x0c|(?!"
+    + COMPACT_ONLY
+    + rb")[\x0a-\x0f])",
+    re.DOTALL,
 )
 
 EXCEPTIONS = {
@@ -93,7 +101,8 @@ def exception_of(struct_type, payload, ours, theirs, strict):
     elif "\ufffd" in repr(theirs.request):
         return "utf-8"
     both = isinstance(theirs, Accepted) and isinstance(strict, Accepted)
-    if (mistyped or both) and OTHER_RECORDS_TYPES.search(payload):
+    foreign = RECORD_FIELDS if struct_type is CompactDataRecord else COMPACT_FIELDS
+    if (mistyped or both) and foreign.search(payload):
         return "other record"
     return None
 
@@ -276,15 +285,17 @@ FULL = {
 }
 
 
-@pytest.mark.parametrize(
-    "record",
-    [
-        DataRecord(**FULL, continuousFeatures={3: 0.5}, sparseContinuousFeatures={2: {"é": 1.5}}),
-        CompactDataRecord(
-            **FULL, continuousFeatures={3: BITS}, sparseContinuousFeaturesWith16bSparseKey={2: {7: BITS}}
-        ),
-    ],
-)
+FULL_RECORDS = [
+    DataRecord(
+        **FULL, continuousFeatures={3: 0.5, 9: 0.0}, sparseContinuousFeatures={2: {"\u00e9": 1.5, "b": 0.0}}
+    ),
+    CompactDataRecord(
+        **FULL, continuousFeatures={3: BITS}, sparseContinuousFeaturesWith16bSparseKey={2: {7: BITS}}
+    ),
+]
+
+
+@pytest.mark.parametrize("record", FULL_RECORDS)
 def test_every_tensor_is_filled_and_compared(record):
     """Two that left everything at its default would agree too."""
     payload = serialize(record)
@@ -295,3 +306,13 @@ def test_every_tensor_is_filled_and_compared(record):
         assert not equal({index: default}, {index: array}), TENSORS[index].name
         changed = {**filled, index: default}
         assert not equal(changed, filled)
+
+
+@pytest.mark.parametrize("record", FULL_RECORDS)
+def test_every_changed_header_both_read_alike_or_both_refuse(record):
+    """Negative and huge counts and lengths, and every other type of keys, values and elements, at each place."""
+    seen = Counter()
+    for payload in headers_changed(serialize(record)):
+        seen.update(judge(type(record), payload))
+    assert seen["both refuse"] > 200
+    assert seen["wrong type"] > 20

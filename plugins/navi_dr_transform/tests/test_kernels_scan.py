@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from drawn_bytes import DAMAGE, contents, damaged
+from drawn_bytes import DAMAGE, contents, damaged, headers_changed
 from drawn_records import COMPACT_RECORDS, RECORDS, requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from navi_dr_transform import wire
+from navi_dr_transform.thrift_records import data_record, float_tensor
 from navi_dr_transform.thrift_service.scanner import Scan
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol, TBinaryProtocolAccelerated
 from thrift.protocol.TProtocol import TProtocolException
@@ -130,6 +131,23 @@ def test_damaged_structs_end_where_apache_thrift_ends_or_are_refused_by_both():
     alike()
     assert seen["both accept"] > 60
     assert seen["both refuse"] > 60
+
+
+def test_every_changed_header_is_read_as_apache_thrift_does():
+    record = data_record(
+        binary=[1, 2],
+        continuous={7: 1.5},
+        discrete={-8: 3},
+        tensors={3: float_tensor([0.5]), 4: float_tensor([])},
+    )
+    record.stringFeatures = {1: "a", 2: "bc"}
+    record.sparseBinaryFeatures = {5: {"x", "y"}}
+    record.sparseContinuousFeatures = {6: {"z": 1.0}, 7: {}}
+    seen = Counter()
+    for payload in headers_changed(serialize(record)):
+        seen.update(judge(payload))
+    assert seen["both accept"] > 50
+    assert seen["both refuse"] > 200
 
 
 @pytest.mark.parametrize(
