@@ -57,11 +57,14 @@ class Scatter:
         if record.discreteFeatures:
             columns, known = self._find(2, record.discreteFeatures)
             rows[2][:, columns] = np.array(list(record.discreteFeatures.values()), np.int64)[known]
-        for feature_id, tensor in (record.tensors or {}).items():
-            for number, embedding_id in enumerate(self._embedding_ids):
-                if feature_id == embedding_id:
-                    out = rows[3 + number]
-                    out[:] = _floats(tensor)[: out.shape[1]]
+        for held in (record.tensors, record.sparseTensors):
+            for feature_id, tensor in (held or {}).items():
+                for number, embedding_id in enumerate(self._embedding_ids):
+                    if feature_id == embedding_id:
+                        out = rows[3 + number]
+                        out[:] = (_dense(tensor) if held is record.sparseTensors else _numbers(tensor))[
+                            : out.shape[1]
+                        ]
 
     def _find(self, number: int, ids: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
         """Return the columns of the ids that a tensor has, and which ones they are."""
@@ -72,7 +75,27 @@ class Scatter:
         return columns[at[known]], known
 
 
-def _floats(tensor: Any) -> np.ndarray:
+_RAW = ("<f4", "<f8", "<i4", "<i8", "u1")
+
+
+def _numbers(tensor: Any) -> np.ndarray:
     if tensor.rawTypedTensor is not None:
-        return np.frombuffer(tensor.rawTypedTensor.content, "<f4")
-    return np.array(tensor.floatTensor.floats, np.float64)
+        return np.frombuffer(tensor.rawTypedTensor.content, _RAW[tensor.rawTypedTensor.dataType])
+    if tensor.floatTensor is not None:
+        return np.array(tensor.floatTensor.floats, np.float64)
+    if tensor.doubleTensor is not None:
+        return np.array(tensor.doubleTensor.doubles, np.float64)
+    if tensor.int32Tensor is not None:
+        return np.array(tensor.int32Tensor.ints, np.int64)
+    return np.array(tensor.int64Tensor.longs, np.int64)
+
+
+def _dense(tensor: Any) -> np.ndarray:
+    """Return a sparse tensor's elements, in the order of C; of a place that comes twice the last value."""
+    coo = tensor.cooSparseTensor
+    values = _numbers(coo.values)
+    dense = np.zeros(coo.denseShape)
+    places = np.array(coo.indices.longs, np.int64).reshape(len(values), len(coo.denseShape))
+    for place, value in zip(map(tuple, places), values, strict=True):
+        dense[place] = value
+    return dense.ravel()
