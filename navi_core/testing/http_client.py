@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -112,6 +113,7 @@ class AiohttpClient(HttpClient):
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+        await asyncio.sleep(0)  # its sockets are closed in the next turn of the loop
 
 
 async def _pieces(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:

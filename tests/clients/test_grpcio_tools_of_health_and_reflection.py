@@ -31,8 +31,8 @@ def test_every_service_is_listed_and_found(reflected):
     assert {"tensorflow.serving.PredictionService", "grpc.health.v1.Health", "predict.Predictor"} <= set(
         names
     )
-    described = [name for name in names if not name.startswith("thrift.")]  # a plugin's, without protobuf
-    for name in described:
+    # a plugin's whose messages are no protobuf: such a service is listed, and nothing describes it
+    for name in [each for each in names if not each.endswith(".GraphInferenceServer")]:
         assert pool.FindServiceByName(name).methods
 
 
