@@ -71,8 +71,7 @@ VARIANTS = [
     replace(USUAL, common=False),
     replace(USUAL, unknown=0.5),
     replace(USUAL, raw=True),
-    replace(USUAL, compact=True),
-    replace(USUAL, compact=True, order="shuffled"),
+    *(replace(USUAL, compact=True, order=order, cache=cache) for order, cache in product(ORDERS, CACHES)),
 ]
 ALL = GRID + VARIANTS
 QUICK = [
