@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import urllib.error
 import urllib.request
 
 import numpy as np
@@ -239,3 +240,53 @@ def test_graphs_are_kept_over_a_restart(tmp_path):
     assert kept.name == "graph-7"
     (file,) = kept.glob("*/graph.fb")
     assert file.read_bytes() == write_graph(affine_graph(factor=4))
+
+
+def predict(host, model):
+    address = host.addresses["http"][0]
+    url = f"http://{address.host}:{address.port}/v1/models/{model}:predict"
+    with urllib.request.urlopen(url, b'{"instances": [[0, 1, 2]]}', timeout=20) as answer:
+        return json.load(answer)["predictions"]
+
+
+def test_a_named_graph_answers_under_its_id_and_its_name(client, host):
+    client.register(affine_graph(), name="encoder")
+    assert predict(host, "graph-7") == predict(host, "encoder") == [[1, 3, 5]]
+    client.replace(affine_graph(factor=3))
+    assert predict(host, "graph-7") == predict(host, "encoder") == [[1, 4, 7]]
+    client.replace(affine_graph(factor=4), name="coder")
+    assert predict(host, "graph-7") == predict(host, "coder") == [[1, 5, 9]]
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        predict(host, "encoder")
+    client.forget(7)
+    for model in ("graph-7", "coder"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            predict(host, model)
+
+
+def test_a_graph_that_comes_again_has_no_name_of_its_former_life(client, host):
+    client.register(affine_graph(), name="encoder")
+    client.forget(7)
+    client.register(affine_graph())
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        predict(host, "encoder")
+
+
+@pytest.mark.parametrize("name", ["graph-8", "a/b", "a:b", " ", ".hidden", "x" * 256])
+def test_what_cannot_be_a_name_is_refused(client, name):
+    with pytest.raises(GraphServerError) as caught:
+        client.register(affine_graph(), name=name)
+    assert caught.value.code == "INVALID_ARGUMENT"
+    assert "expected a name of letters" in caught.value.details
+    with pytest.raises(GraphServerError, match="Unknown graph"):
+        client.infer(7, {"x": X})
+
+
+def test_a_name_that_another_graph_has_is_refused(client, host):
+    client.register(affine_graph(), name="encoder")
+    for ask in (client.register, client.replace):
+        with pytest.raises(GraphServerError, match="another model has the name 'encoder'"):
+            ask(affine_graph(graph_id=8), name="encoder")
+    assert predict(host, "encoder") == [[1, 3, 5]]
+    with pytest.raises(GraphServerError, match="Unknown graph"):
+        client.infer(8, {"x": X})

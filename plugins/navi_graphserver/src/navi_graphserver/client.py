@@ -17,6 +17,7 @@ from navi_graphserver.flat.messages import read_response, read_result, write_dro
 from navi_graphserver.flat.read_graph import read_graph
 from navi_graphserver.flat.records import Address, FlatGraph, FlatVariable
 from navi_graphserver.flat.write_graph import write_graph
+from navi_graphserver.naming import NAME_METADATA
 
 __all__ = ["Client", "GraphServerError"]
 
@@ -69,8 +70,15 @@ class Client:
         self._generation: Final = generation
         self._generations: Final[dict[int, Generation]] = {}
 
-    def register(self, graph: FlatGraph | bytes | Path) -> int:
+    def register(self, graph: FlatGraph | bytes | Path, *, name: str = "") -> int:
         """Register a graph and return its id.
+
+        Parameters
+        ----------
+        graph
+            A graph, or the contents or the path of its file.
+        name
+            What other protocols of navi call it by, besides ``graph-<id>``; other servers take no notice.
 
         Raises
         ------
@@ -79,10 +87,17 @@ class Client:
         FlatBufferError
             It is no graph.
         """
-        return self._put("RegisterGraph", graph)
+        return self._put("RegisterGraph", graph, name)
 
-    def replace(self, graph: FlatGraph | bytes | Path) -> int:
+    def replace(self, graph: FlatGraph | bytes | Path, *, name: str = "") -> int:
         """Replace the graph of its id, or register it, and return its id.
+
+        Parameters
+        ----------
+        graph
+            A graph, or the contents or the path of its file.
+        name
+            As for :meth:`register`; empty: it keeps the name that it has.
 
         Raises
         ------
@@ -91,13 +106,13 @@ class Client:
         FlatBufferError
             It is no graph.
         """
-        return self._put("ReplaceGraph", graph)
+        return self._put("ReplaceGraph", graph, name)
 
-    def _put(self, method: str, graph: FlatGraph | bytes | Path) -> int:
+    def _put(self, method: str, graph: FlatGraph | bytes | Path, name: str) -> int:
         data = graph.read_bytes() if isinstance(graph, Path) else graph
         data = write_graph(data) if isinstance(data, FlatGraph) else data
         known = read_graph(data)
-        status = read_response(self._call(method, data))
+        status = read_response(self._call(method, data, ((NAME_METADATA, name),) if name else None))
         if status:
             raise GraphServerError("OK", f"{method} answered the status {status}")
         self._generations[known.id] = known.generation
@@ -144,10 +159,10 @@ class Client:
         variables = read_result(self._call("InferenceRequest", body), generation)
         return {each.name or str(each.address): each.array for each in variables if each.array is not None}
 
-    def _call(self, method: str, body: bytes) -> bytes:
+    def _call(self, method: str, body: bytes, metadata: tuple[tuple[str, str], ...] | None = None) -> bytes:
         ask = self._channel.unary_unary(f"{self._path}/{method}")
         try:
-            answer: bytes = ask(body, timeout=self._timeout_s)
+            answer: bytes = ask(body, timeout=self._timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             raise GraphServerError(error.code().name, error.details() or "") from None
         return answer

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 __all__ = ["graphserver"]
+
+
+class _NamedFile(click.ParamType):
+    """``FILE``, or ``NAME=FILE``; what is a file as a whole has no name."""
+
+    name = "[NAME=]FILE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Path]:
+        """Return the name, empty where there is none, and the file."""
+        name, equals, path = str(value).partition("=")
+        if not equals or Path(value).is_file():
+            name, path = "", value
+        file = click.Path(exists=True, dir_okay=False, path_type=Path).convert(path, param, ctx)
+        return name, Path(file)
 
 
 @click.command()
@@ -17,8 +34,8 @@ __all__ = ["graphserver"]
     "--file",
     "-f",
     "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A FlatGraph file to serve from the start, as graph 0.",
+    type=_NamedFile(),
+    help="A FlatGraph file to serve from the start, as graph 0; and under a name for other protocols.",
 )
 @click.option(
     "--host",
@@ -35,9 +52,10 @@ __all__ = ["graphserver"]
     help="Where registered graphs are kept, to be served again after a restart.",
 )
 def graphserver(
-    port: int, file: Path | None, host: str, rest_port: int | None, state_dir: Path | None
+    port: int, file: tuple[str, Path] | None, host: str, rest_port: int | None, state_dir: Path | None
 ) -> None:
     """Serve SameDiff graphs to DL4J GraphServer's clients."""
     from navi_graphserver.serving import serve  # noqa: PLC0415 - imports NumPy: only where it is needed
 
-    serve(port=port, file=file, host=host, rest_port=rest_port, state_dir=state_dir)
+    name, path = file or ("", None)
+    serve(port=port, file=path, name=name, host=host, rest_port=rest_port, state_dir=state_dir)

@@ -57,7 +57,14 @@ def _servable(plan: GraphPlan, model: str, options: LoadOptions) -> GraphServabl
         msg = f"it cannot be run by ONNX Runtime: {why_not}"
         raise GraphError(msg)
     note = "runs on ONNX Runtime" if engine is not None else f"is computed with NumPy: {why_not}"
-    return GraphServable(evaluator, described, model=model, engine=engine, notes=(f"the graph {note}",))
+    return GraphServable(
+        evaluator,
+        described,
+        model=model,
+        engine=engine,
+        may_run_inline=not plan.has_control_flow,
+        notes=(f"the graph {note}",),
+    )
 
 
 def _onnx_engine(

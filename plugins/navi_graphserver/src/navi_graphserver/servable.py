@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 
 from navi_core import (
     Array,
     DeadlineExceededError,
-    DType,
     InferenceError,
     LifecycleError,
     NamedArrays,
@@ -18,16 +18,18 @@ from navi_core import (
     RequestError,
     RunContext,
     Servable,
-    dtype_of,
     numpy_dtype,
 )
 from navi_graphserver.errors import OperationError
 from navi_graphserver.evaluator import CancelledRunError, Evaluator
+from navi_graphserver.flat.records import Address
 from navi_graphserver.naming import DEAD_OUTPUT
 from navi_graphserver.onnx_engine.engine import OnnxEngine
 from navi_graphserver.signatures import GraphSignatures
 
 __all__ = ["GraphServable"]
+
+_NONE: Final = np.empty(0, np.bool_)
 
 
 class GraphServable(Servable):
@@ -42,7 +44,9 @@ class GraphServable(Servable):
     model
         The model's name, for errors.
     engine
-        Computes the default signature where nothing else is fed; None: the evaluator does.
+        Computes what it can where nothing else is fed; None: the evaluator computes everything.
+    may_run_inline
+        A run waits for nothing, and takes about as long as any other of its size: the graph has no loops.
     notes
         What people should know.
     """
@@ -56,14 +60,16 @@ class GraphServable(Servable):
         *,
         model: str,
         engine: OnnxEngine | None = None,
+        may_run_inline: bool = False,
         notes: Sequence[str] = (),
     ) -> None:
         self.signatures = described.signatures
+        self.may_run_inline = may_run_inline
         self.notes = tuple(notes)
-        self._described = described
         self._evaluator: Evaluator | None = evaluator
         self._engine = engine
         self._model = model
+        self._routes = {name: _Route(name, described, engine) for name in described.signatures}
 
     def run(
         self, signature: str, inputs: NamedArrays, outputs: Sequence[str], ctx: RunContext
@@ -81,27 +87,17 @@ class GraphServable(Servable):
         LifecycleError
             The servable is closed.
         """
-        evaluator = self._evaluator
+        evaluator, engine = self._evaluator, self._engine
         if evaluator is None:
             msg = f"model '{self._model}' was run after it was closed"
             raise LifecycleError(msg)
-        addresses = self._described.inputs[signature]
-        feeds = {addresses[name]: _owned(array) for name, array in inputs.items()}
-        places = self._described.outputs[signature]
-        # the answers of the signature for GraphServer's clients say which of them a run made
-        asked = [name for name in outputs if name != DEAD_OUTPUT]
-        wanted = list(dict.fromkeys(places[name].node for name in asked))
-
-        def is_cancelled() -> bool:
-            late = ctx.deadline is not None and time.monotonic() >= ctx.deadline
-            return late or ctx.is_cancelled()
-
+        route = self._routes[signature]
         try:
-            engine = self._engine
-            if engine is not None and engine.takes(feeds, wanted):
-                values = engine.run(feeds, wanted)
-            else:
-                values = evaluator.run(feeds, wanted, is_cancelled)
+            if engine is not None and route.is_the_engines(inputs, outputs):
+                return _engine_answers(route, engine, inputs, outputs)
+            feeds = {route.feeds[name]: _owned(array) for name, array in inputs.items()}
+            wanted = list(dict.fromkeys(route.places[name].node for name in outputs if name != DEAD_OUTPUT))
+            values = evaluator.run(feeds, wanted, _is_cancelled(ctx))
         except CancelledRunError:
             if ctx.deadline is not None and time.monotonic() >= ctx.deadline:
                 msg = f"model '{self._model}': the deadline passed during the run"
@@ -110,37 +106,110 @@ class GraphServable(Servable):
             raise RequestCancelledError(msg) from None
         except OperationError as error:
             raise InferenceError(f"model '{self._model}': {error}", model=self._model) from error
-        specs = self.signatures[signature].outputs
-        given = {id(array) for array in feeds.values()}
+        return self._answers(route, values, {id(array) for array in feeds.values()}, outputs)
+
+    def _answers(
+        self, route: _Route, values: Mapping[Address, Array], given: set[int], outputs: Sequence[str]
+    ) -> dict[str, Array]:
+        """Return what the evaluator made, by name; the signature for GraphServer's clients says what it did not."""
+        tells_dead = DEAD_OUTPUT in outputs
         answers: dict[str, Array] = {}
         is_dead = []
-        for name in asked:
-            value = values.get(places[name])
+        for name in outputs:
+            if name == DEAD_OUTPUT:
+                answers[name] = _NONE  # keeps the place
+                continue
+            value = values.get(route.places[name])
             is_dead.append(value is None)
             if value is None:
-                if DEAD_OUTPUT not in outputs:
+                if not tells_dead:
                     raise RequestError(
                         f"model '{self._model}': output '{name}' is not computed for these inputs: "
                         "it is on a branch that was not taken",
                         model=self._model,
-                        signature=signature,
+                        signature=route.signature,
                         tensor=name,
                     )
-                value = np.empty(0, np.float32)
-            answers[name] = _as_declared(_apart(value, given), specs[name].dtype)
-        if DEAD_OUTPUT in outputs:
+                answers[name] = np.empty(0, route.dtypes[name])
+            else:
+                answers[name] = _as_declared(_apart(value, given), route.dtypes[name])
+        if tells_dead:
             answers[DEAD_OUTPUT] = np.array(is_dead, np.bool_)
-        return {name: answers[name] for name in outputs}
+        return answers
 
     def close(self) -> None:
         """Let go of the graph. Idempotent."""
         self._evaluator = self._engine = None
 
 
+class _Route:
+    """How the tensors of one signature are called by those who compute them.
+
+    Parameters
+    ----------
+    signature
+        Its name.
+    described
+        All signatures of the graph.
+    engine
+        May compute it; None: there is none.
+    """
+
+    __slots__ = ("_needed", "dtypes", "engine_inputs", "engine_outputs", "feeds", "places", "signature")
+
+    def __init__(self, signature: str, described: GraphSignatures, engine: OnnxEngine | None) -> None:
+        self.signature = signature
+        self.feeds = described.inputs[signature]
+        self.places = described.outputs[signature]
+        specs = described.signatures[signature].outputs
+        self.dtypes = {name: numpy_dtype(spec.dtype) for name, spec in specs.items()}
+        inputs = {} if engine is None else engine.input_names
+        outputs = {} if engine is None else engine.output_names
+        self.engine_inputs = {
+            name: inputs[address] for name, address in self.feeds.items() if address in inputs
+        }
+        self.engine_outputs = {
+            name: outputs[address] for name, address in self.places.items() if address in outputs
+        }
+        self._needed = len(inputs)
+
+    def is_the_engines(self, inputs: NamedArrays, outputs: Sequence[str]) -> bool:
+        """Tell whether the engine computes what is wanted from what is fed: constants cannot be replaced there."""
+        return (
+            len(inputs) == self._needed
+            and inputs.keys() <= self.engine_inputs.keys()
+            and all(name in self.engine_outputs or name == DEAD_OUTPUT for name in outputs)
+        )
+
+
+def _engine_answers(
+    route: _Route, engine: OnnxEngine, inputs: NamedArrays, outputs: Sequence[str]
+) -> dict[str, Array]:
+    names, asked = route.engine_outputs, [name for name in outputs if name != DEAD_OUTPUT]
+    fed = {route.engine_inputs[name]: _owned(array) for name, array in inputs.items()}
+    values = engine.compute([names[name] for name in asked], fed)
+    answers = {
+        name: _as_declared(value, route.dtypes[name]) for name, value in zip(asked, values, strict=True)
+    }
+    if len(asked) < len(outputs):
+        answers[DEAD_OUTPUT] = np.zeros(len(asked), np.bool_)
+    return answers
+
+
+def _is_cancelled(ctx: RunContext) -> Callable[[], bool]:
+    def is_cancelled() -> bool:
+        late = ctx.deadline is not None and time.monotonic() >= ctx.deadline
+        return late or ctx.is_cancelled()
+
+    return is_cancelled
+
+
 def _owned(array: Array) -> Array:
     """Return an array as engines take it: C-contiguous, aligned, in the machine's byte order."""
-    is_plain = array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
-    return array if is_plain else np.array(array, array.dtype.newbyteorder("="), order="C")
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
+        return array
+    return np.array(array, array.dtype.newbyteorder("="), order="C")
 
 
 def _apart(value: Array, given: set[int]) -> Array:
@@ -149,6 +218,6 @@ def _apart(value: Array, given: set[int]) -> Array:
     return value if is_own else np.array(value)
 
 
-def _as_declared(value: Array, dtype: DType) -> Array:
+def _as_declared(value: Array, dtype: np.dtype[Any]) -> Array:
     """Return an answer of the type that the signature promises, where a run made another one."""
-    return value if dtype_of(value) == dtype else value.astype(numpy_dtype(dtype))
+    return value if value.dtype == dtype else value.astype(dtype)

@@ -6,11 +6,12 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
 from navi_core import Host, HostConfig, ModelConfig, TransportSettings
-from navi_graphserver.naming import model_name
+from navi_graphserver.naming import graph_id_of, model_name
 from navi_graphserver.operations.names import num_operations
 from navi_graphserver.state import StateDirectory
 
@@ -20,7 +21,9 @@ _NO_ROOT = "graphserver://"
 """Admin operations of other protocols, which this host offers too, must not serve files of the machine."""
 
 
-def serve(*, port: int, file: Path | None, host: str, rest_port: int | None, state_dir: Path | None) -> None:
+def serve(
+    *, port: int, file: Path | None, name: str, host: str, rest_port: int | None, state_dir: Path | None
+) -> None:
     """Serve graphs until SIGINT or SIGTERM.
 
     Parameters
@@ -29,6 +32,8 @@ def serve(*, port: int, file: Path | None, host: str, rest_port: int | None, sta
         Where to listen; 0: any free port. None: no REST.
     file
         A graph to serve from the start, as graph 0 whatever its own id is; None: none.
+    name
+        The model that it is besides ``graph-0``; empty: none.
     host
         The address to listen at.
     state_dir
@@ -46,7 +51,7 @@ def serve(*, port: int, file: Path | None, host: str, rest_port: int | None, sta
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    with Host(_config(port, file, host, rest_port, state_dir)) as running:
+    with Host(_config(port, file, name, host, rest_port, state_dir)) as running:
         (address,) = running.addresses["grpc"]
         line = f"Server listening on: [{address.host}:{address.port}]; Number of operations: [{num_operations()}]"
         click.echo(line, err=True)
@@ -54,22 +59,31 @@ def serve(*, port: int, file: Path | None, host: str, rest_port: int | None, sta
 
 
 def _config(
-    port: int, file: Path | None, host: str, rest_port: int | None, state_dir: Path | None
+    port: int, file: Path | None, name: str, host: str, rest_port: int | None, state_dir: Path | None
 ) -> HostConfig:
-    models = {}
+    paths: dict[str, Path] = {}
+    table: dict[str, Any] = {}
     if state_dir is not None:
-        for path in StateDirectory(state_dir).models():
-            models[path.name] = ModelConfig(path=str(path), name=path.name, stable_ms=0.0)
+        state = StateDirectory(state_dir)
+        names = state.names()
+        table["state_dir"] = str(state_dir)
+        for path in state.models():
+            paths[path.name] = path
+            if given := names.get(graph_id_of(path.name)):
+                paths[given] = path
     if file is not None:
-        models[model_name(0)] = ModelConfig(path=str(file), name=model_name(0), stable_ms=0.0)
+        paths[model_name(0)] = file
+        if name:
+            paths[name] = file
+            table["names"] = {"0": name}
     transports = {"grpc": TransportSettings(port=port)}
     if rest_port is not None:
         transports["http"] = TransportSettings(port=rest_port)
     return HostConfig(
-        models=tuple(models.values()),
+        models=tuple(ModelConfig(path=str(path), name=model, stable_ms=0.0) for model, path in paths.items()),
         host=host,
         transports=transports,
-        service_options={} if state_dir is None else {"graphserver": {"state_dir": str(state_dir)}},
+        service_options={"graphserver": table} if table else {},
         admin=True,
         model_roots=(_NO_ROOT,),
     )

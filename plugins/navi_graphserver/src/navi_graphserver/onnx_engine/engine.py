@@ -30,35 +30,32 @@ class OnnxEngine:
     outputs
         Name -> address.
     inputs
-        Addresses that have to be fed.
+        Addresses that have to be fed, all of them; nothing else can be.
+
+    Attributes
+    ----------
+    input_names, output_names
+        Address -> the session's name of it.
     """
 
     def __init__(self, session: Any, outputs: Mapping[str, Address], inputs: Sequence[Address]) -> None:
-        self._session = session
-        self._outputs = {f"output {name}": address for name, address in outputs.items()}
-        self._inputs = frozenset(inputs)
-        self._wanted = frozenset(address.node for address in outputs.values())
+        self._run = session.run
+        self.input_names = {address: str(address) for address in inputs}
+        self.output_names = {address: f"output {name}" for name, address in outputs.items()}
 
-    def takes(self, feeds: Mapping[Address, Array], wanted: Sequence[int]) -> bool:
-        """Tell whether it computes what is wanted from what is fed: constants cannot be replaced here."""
-        return feeds.keys() == self._inputs and self._wanted.issuperset(wanted)
-
-    def run(self, feeds: Mapping[Address, Array], wanted: Sequence[int]) -> dict[Address, Array]:
-        """Compute all outputs.
+    def compute(self, names: list[str], feeds: Mapping[str, Array]) -> list[Array]:
+        """Compute outputs, by the session's names.
 
         Raises
         ------
         OperationError
             ONNX Runtime could not; one line, without values.
         """
-        del wanted
         try:
-            answers = self._session.run(
-                list(self._outputs), {str(address): each for address, each in feeds.items()}
-            )
+            answers: list[Array] = self._run(names, feeds)
         except Exception as error:  # onnxruntime's own classes, which differ between versions
             raise OperationError("onnx", "graph", _first_line(error)) from error
-        return dict(zip(self._outputs.values(), answers, strict=True))
+        return answers
 
 
 def _first_line(error: Exception) -> str:
@@ -106,12 +103,16 @@ def make_engine(
     except (NotConvertibleError, OperationError) as error:
         return None, str(error)
     engine = OnnxEngine(session, outputs, [feed.address for feed in inputs])
+    names = engine.output_names
     try:
-        answers = engine.run(fed, ())
+        answers = engine.compute(
+            [names[address] for address in outputs.values()],
+            {engine.input_names[address]: array for address, array in fed.items()},
+        )
     except OperationError as error:
         return None, str(error)
-    for name, address in outputs.items():
-        if not _same(answers[address], samples[address]):
+    for (name, address), answer in zip(outputs.items(), answers, strict=True):
+        if not _same(answer, samples[address]):
             return None, f"its answers for '{name}' differ from NumPy's"
     return engine, ""
 

@@ -1,7 +1,7 @@
 """GraphServer's service: graphs are registered, replaced, forgotten, and asked.
 
 A graph is an ordinary model, ``graph-<id>``: what GraphServer's clients do here is what admin operations and requests
-of other protocols do. The service keeps nothing: what it has to know of a graph is in the model's signature.
+of other protocols do. What the service has to know of a graph to answer requests is in the model's signature.
 """
 
 from __future__ import annotations
@@ -12,18 +12,13 @@ from typing import ClassVar, Final, Self
 import msgspec
 
 from navi_core import (
-    Admin,
-    Array,
-    Artifact,
     Call,
     ConfigError,
     DataPlane,
     ErrorCode,
     InferenceRequest,
     InvalidRequestError,
-    ModelConflictError,
     ModelHandle,
-    ModelNotFoundError,
     ModelRef,
     NaviError,
     Operation,
@@ -33,9 +28,7 @@ from navi_core import (
     Service,
     ServiceContext,
     Signature,
-    numpy_dtype,
 )
-from navi_graphserver.flat.arrays import flat_dtype
 from navi_graphserver.flat.errors import FlatBufferError
 from navi_graphserver.flat.messages import (
     read_drop_request,
@@ -45,10 +38,10 @@ from navi_graphserver.flat.messages import (
     write_result,
 )
 from navi_graphserver.flat.read_graph import read_graph
-from navi_graphserver.flat.records import Address, FlatVariable
-from navi_graphserver.naming import DEAD_OUTPUT, GRAPH_SIGNATURE, generation_of, model_name, read_wire_name
-from navi_graphserver.runtime import GRAPH_FILE
+from navi_graphserver.naming import GRAPH_SIGNATURE, NAME_METADATA, check_name, model_name
 from navi_graphserver.service.errors import failure, inference_failure, malformed, no_results
+from navi_graphserver.service.graphs import Graphs
+from navi_graphserver.service.wire_map import WireMaps
 from navi_graphserver.state import StateDirectory
 
 __all__ = ["GraphInferenceService", "GraphServiceOptions"]
@@ -68,9 +61,12 @@ class GraphServiceOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unkn
     state_dir
         Where registered graphs are kept, so that they can be served again after a restart; None: nowhere, as in
         DL4J.
+    names
+        Graph id -> the model that the graph is besides ``graph-<id>``, where nobody says one with the graph.
     """
 
     state_dir: str | None = None
+    names: dict[str, str] = {}
 
 
 class GraphInferenceService(Service):
@@ -91,11 +87,11 @@ class GraphInferenceService(Service):
 
     def __init__(self, context: ServiceContext) -> None:
         self._plane: Final[DataPlane] = context.plane
-        self._admin: Final[Admin] = context.admin
         self._run_off_loop: Final = context.run_off_loop
         options = _read_options(context.options.tables.get(self.name, {}))
-        self._state: Final = StateDirectory(options.state_dir) if options.state_dir is not None else None
-        self._changing: Final[set[int]] = set()
+        state = StateDirectory(options.state_dir) if options.state_dir is not None else None
+        self._graphs: Final = Graphs(context, _names(options.names), state)
+        self._wire_maps: Final = WireMaps()
 
     @classmethod
     def create(cls, context: ServiceContext) -> Self:
@@ -133,43 +129,12 @@ class GraphInferenceService(Service):
             graph = await self._run_off_loop(lambda: read_graph(body))
         except FlatBufferError as error:
             return malformed(error)
-        name = model_name(graph.id)
+        name = call.metadata.get(NAME_METADATA, "")
         try:
-            self._begin(graph.id, name, is_new=is_new)
+            await self._graphs.put(graph.id, body, is_new=is_new, name=name if isinstance(name, str) else "")
         except NaviError as error:
             return failure(error)
-        try:
-            version = self._next_version(name)
-            await self._admin.replace(Artifact(name=name, version=version, files={GRAPH_FILE: body}))
-            if self._state is not None:
-                state = self._state
-                await self._run_off_loop(lambda: state.keep(name, version, body))
-        except NaviError as error:
-            return failure(error)
-        finally:
-            self._changing.discard(graph.id)
         return Response(status=0, body=write_response())
-
-    def _begin(self, graph_id: int, name: str, *, is_new: bool) -> None:
-        """Note that a graph changes.
-
-        Raises
-        ------
-        ModelConflictError
-            It is known and should be new, or changes already.
-        """
-        if graph_id in self._changing:
-            msg = f"another operation on the graph is under way [{graph_id}]"
-            raise ModelConflictError(msg)
-        if is_new and name in self._plane.models():
-            msg = f"Graph with given ID already exists [{graph_id}]"
-            raise ModelConflictError(msg)
-        self._changing.add(graph_id)
-
-    def _next_version(self, name: str) -> int:
-        if name not in self._plane.models():
-            return 1
-        return max((status.version for status in self._plane.status(name)), default=0) + 1
 
     async def _forget(self, call: Call) -> Response:
         """Forget a graph; one that nobody knows is forgotten already."""
@@ -177,23 +142,10 @@ class GraphInferenceService(Service):
             graph_id = read_drop_request(call.body)
         except FlatBufferError as error:
             return malformed(error)
-        name = model_name(graph_id)
         try:
-            self._begin(graph_id, name, is_new=False)
+            await self._graphs.forget(graph_id)
         except NaviError as error:
             return failure(error)
-        try:
-            if name in self._plane.models():
-                await self._admin.unload(name)
-            if self._state is not None:
-                state = self._state
-                await self._run_off_loop(lambda: state.forget(name))
-        except ModelNotFoundError:
-            pass  # somebody else was quicker
-        except NaviError as error:
-            return failure(error)
-        finally:
-            self._changing.discard(graph_id)
         return Response(status=0, body=write_response())
 
     # --- requests -------------------------------------------------------------------------------------------
@@ -212,8 +164,8 @@ class GraphInferenceService(Service):
             return inference_failure(error, graph_id)
         with handle:
             try:
-                signature = _signature(handle)
-                inputs = _inputs(call, signature)
+                wire = self._wire_maps.of(handle.model, _signature(handle))
+                inputs = wire.inputs(read_request(call.body, wire.generation).variables)
             except FlatBufferError as error:
                 self._refuse(ref, InvalidRequestError(str(error)), call)
                 return malformed(error)
@@ -234,10 +186,10 @@ class GraphInferenceService(Service):
             except NaviError as error:
                 return inference_failure(error, graph_id)
         try:
-            variables = _results(answer.outputs)
+            variables = wire.results(answer.outputs)
             if not variables:
                 return no_results(graph_id)
-            return Response(status=0, body=write_result(variables, generation_of(signature.method_name)))
+            return Response(status=0, body=write_result(variables, wire.generation))
         finally:
             answer.release()
 
@@ -252,54 +204,23 @@ def _read_options(table: Mapping[str, object]) -> GraphServiceOptions:
         raise ConfigError(str(error), path="service_options.graphserver") from None
 
 
+def _names(table: Mapping[str, str]) -> dict[int, str]:
+    names = {}
+    for number, name in table.items():
+        try:
+            check_name(name)
+            names[int(number)] = name
+        except InvalidRequestError as error:
+            raise ConfigError(error.message, path=f"service_options.graphserver.names.{number}") from None
+        except ValueError:
+            msg = f"expected the id of a graph, got '{number}'"
+            raise ConfigError(msg, path="service_options.graphserver.names") from None
+    return names
+
+
 def _signature(handle: ModelHandle) -> Signature:
     signature = handle.signatures.get(GRAPH_SIGNATURE)
     if signature is None:
         msg = f"model '{handle.model}' is no graph"
         raise NaviError(msg, code=ErrorCode.FAILED_PRECONDITION)
     return signature
-
-
-def _inputs(call: Call, signature: Signature) -> dict[str, Array]:
-    """Return what is fed, by the signature's names; what the graph does not know changes nothing, as in C++.
-
-    Raises
-    ------
-    FlatBufferError
-        The request is malformed.
-    InvalidRequestError
-        An array cannot stand for the variable that it is fed to.
-    """
-    request = read_request(call.body, generation_of(signature.method_name))
-    by_name, by_address = {}, {}
-    for each in signature.inputs:
-        address, own = read_wire_name(each)
-        by_address[address] = each
-        if own:
-            by_name[own] = each
-    inputs: dict[str, Array] = {}
-    for variable in request.variables:
-        name = by_name.get(variable.name) if variable.name else by_address.get(variable.address)
-        if name is None or variable.array is None:
-            continue
-        wanted, array = numpy_dtype(signature.inputs[name].dtype), variable.array
-        if array.dtype != wanted:
-            if "O" in (array.dtype.kind, wanted.kind):
-                msg = f"variable '{name}': {array.dtype} fed for {wanted}"
-                raise InvalidRequestError(msg)
-            array = array.astype(wanted)
-        inputs[name] = array
-    return inputs
-
-
-def _results(outputs: Mapping[str, Array]) -> list[FlatVariable]:
-    """Return the answer's variables: those that the run made, in the signature's order."""
-    values = {name: array for name, array in outputs.items() if name != DEAD_OUTPUT}
-    variables = []
-    for (name, array), is_dead in zip(values.items(), outputs[DEAD_OUTPUT].tolist(), strict=True):
-        if not is_dead:
-            address, own = read_wire_name(name)
-            variables.append(
-                FlatVariable(address=Address(*address), name=own, dtype=flat_dtype(array), array=array)
-            )
-    return variables
