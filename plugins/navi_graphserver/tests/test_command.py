@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import signal
+import json
 import subprocess
 import sys
+import urllib.request
 
 import numpy as np
 import pytest
@@ -17,44 +17,17 @@ from navi_graphserver.testing import affine_graph
 pytestmark = pytest.mark.integration
 
 X = np.ones((1, 3), np.float32)
-LINE = re.compile(r"Server listening on: \[127\.0\.0\.1:(\d+)\]; Number of operations: \[(\d+)\]")
 
 
-class Server:
-    """A server in a process of its own."""
-
-    def __init__(self, *arguments):
-        command = [sys.executable, "-m", "navi_core", "graphserver", "-p", "0", *map(str, arguments)]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-
-    def __enter__(self):
-        lines = []
-        for line in self.process.stderr:
-            lines.append(line)
-            if found := LINE.search(line):
-                self.num_operations = int(found[2])
-                return f"127.0.0.1:{found[1]}"
-        raise AssertionError("".join(lines))
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            _, rest = self.process.communicate(timeout=60)
-        finally:
-            self.process.kill()
-        assert self.process.returncode == 0, rest
-        assert "Traceback" not in rest
-
-
-def test_a_file_is_graph_0_and_graphs_come_back_after_a_restart(tmp_path):
+def test_a_file_is_graph_0_and_graphs_come_back_after_a_restart(tmp_path, graph_server):
     file, state = tmp_path / "any.fb", tmp_path / "state"
     file.write_bytes(write_graph(affine_graph(graph_id=99)))
-    server = Server("-f", file, "--state-dir", state)
+    server = graph_server("-f", file, "--state-dir", state)
     with server as target, Client(target) as client:
         assert server.num_operations == num_operations()
         np.testing.assert_array_equal(client.infer(0, {"x": X})["y"], X * 3)
         client.register(affine_graph(factor=5))
-    with Server("--state-dir", state) as target, Client(target) as client:
+    with graph_server("--state-dir", state) as target, Client(target) as client:
         np.testing.assert_array_equal(client.infer(7, {"x": X})["y"], X * 6)
 
 
@@ -66,3 +39,37 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path):
     assert done.returncode == 1
     assert "graph" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_names_from_the_command_line_and_of_kept_graphs(tmp_path, graph_server, free_port):
+    file, state = tmp_path / "a=b.fb", tmp_path / "state"
+    file.write_bytes(write_graph(affine_graph()))
+
+    def predict(model):
+        url = f"http://127.0.0.1:{free_port}/v1/models/{model}:predict"
+        with urllib.request.urlopen(url, b'{"instances": [[1, 1, 1]]}', timeout=20) as answer:
+            return json.load(answer)["predictions"]
+
+    with graph_server("-f", f"first={file}", "--state-dir", state, "--rest-port", free_port) as target:
+        assert predict("graph-0") == predict("first") == [[3, 3, 3]]
+        with Client(target) as client:
+            client.register(affine_graph(factor=5), name="second")
+            client.replace(affine_graph(factor=3, graph_id=0))
+        assert predict("graph-0") == predict("first") == [[4, 4, 4]]
+    with graph_server("--state-dir", state, "--rest-port", free_port) as target:
+        assert predict("graph-7") == predict("second") == [[6, 6, 6]]
+        assert predict("graph-0") == predict("first") == [[4, 4, 4]]
+        with Client(target) as client:
+            client.forget(7)
+    assert [path.name for path in state.iterdir()] == ["graph-0"]
+
+
+def test_a_file_that_is_not_there_and_a_file_with_an_equals_sign(tmp_path, graph_server):
+    file = tmp_path / "a=b.fb"
+    file.write_bytes(write_graph(affine_graph()))
+    with graph_server("-f", file) as target, Client(target) as client:
+        np.testing.assert_array_equal(client.infer(0, {"x": X})["y"], X * 3)
+    command = [sys.executable, "-m", "navi_core", "graphserver", "-p", "0", "-f", "a=b.fb"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 2
+    assert "'b.fb' does not exist" in done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import urllib.error
 import urllib.request
 
@@ -21,7 +20,6 @@ from navi_core import Host, HostConfig, TransportSettings
 pytestmark = pytest.mark.integration
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
-REPLACEMENTS, CONNECTIONS = 60, 8
 
 
 def config(**options):
@@ -176,47 +174,6 @@ def test_the_same_graph_over_rest(client, host):
     url = f"http://{address.host}:{address.port}/v1/models/graph-7:predict"
     with urllib.request.urlopen(url, b'{"instances": [[0, 1, 2]]}', timeout=20) as answer:
         assert json.load(answer) == {"predictions": [[1, 3, 5]]}
-
-
-def test_graphs_are_replaced_under_load_without_a_wrong_or_lost_answer(target):
-    """Versions only go up: every answer is of a graph that was there while the request was."""
-    stop, failures, counts = threading.Event(), [], []
-    with Client(target) as admin:
-        admin.register(affine_graph(factor=1))
-        newest = [1]
-
-        def ask():
-            count = 0
-            with Client(target) as client:
-                while not stop.is_set():
-                    before = newest[0]
-                    try:
-                        y = client.infer(7, {"x": X})["y"]
-                    except GraphServerError as error:
-                        failures.append(str(error))
-                        return
-                    factors = {
-                        round((value - 1) / x) for value, x in zip(y.ravel(), X.ravel(), strict=True) if x
-                    }
-                    if len(factors) != 1 or not before <= min(factors) <= newest[0] + 1:
-                        failures.append((before, factors, newest[0]))
-                        return
-                    count += 1
-            counts.append(count)
-
-        threads = [threading.Thread(target=ask) for _ in range(CONNECTIONS)]
-        for thread in threads:
-            thread.start()
-        for factor in range(2, REPLACEMENTS + 2):
-            admin.replace(affine_graph(factor=factor))
-            newest[0] = factor
-        stop.set()
-        for thread in threads:
-            thread.join(60)
-        admin.forget(7)
-    assert not failures
-    assert len(counts) == CONNECTIONS
-    assert min(counts) > 0
 
 
 def test_registering_needs_the_operator_s_leave():

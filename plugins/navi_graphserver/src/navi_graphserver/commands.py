@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
 
 import click
 
 __all__ = ["graphserver"]
 
 
-class _NamedFile(click.ParamType):
-    """``FILE``, or ``NAME=FILE``; what is a file as a whole has no name."""
-
-    name = "[NAME=]FILE"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, Path]:
-        """Return the name, empty where there is none, and the file."""
-        name, equals, path = str(value).partition("=")
-        if not equals or Path(value).is_file():
-            name, path = "", value
-        file = click.Path(exists=True, dir_okay=False, path_type=Path).convert(path, param, ctx)
-        return name, Path(file)
+def _named_file(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, Path] | None:
+    """Take ``FILE`` or ``NAME=FILE`` apart; what is a file as a whole has no name."""
+    if value is None:
+        return None
+    name, equals, path = value.partition("=")
+    if not equals or Path(value).is_file():
+        name, path = "", value
+    file = click.Path(exists=True, dir_okay=False).convert(path, param, ctx)
+    return name, Path(os.fsdecode(file))
 
 
 @click.command()
@@ -34,7 +29,8 @@ class _NamedFile(click.ParamType):
     "--file",
     "-f",
     "file",
-    type=_NamedFile(),
+    metavar="[NAME=]FILE",
+    callback=_named_file,
     help="A FlatGraph file to serve from the start, as graph 0; and under a name for other protocols.",
 )
 @click.option(
