@@ -87,7 +87,7 @@ def _wait(folder: Path, process: subprocess.Popen) -> dict[str, str]:
 
 @pytest.mark.integration
 def test_the_curl_line_answers_as_it_says(addresses):
-    words = shlex.split(block("sh", "curl"))
+    words = shlex.split(block("sh", ":predict"))
     assert words[:2] == ["curl", "-d"]
     url = words[3].replace("8501", addresses["http"])
     with urllib.request.urlopen(url, data=words[2].encode(), timeout=10) as answer:
@@ -101,6 +101,49 @@ def test_the_tensorflow_serving_client_is_answered(addresses, folder):
         block("python", "tensorflow_serving"), folder, **{"127.0.0.1:8500": f"127.0.0.1:{addresses['grpc']}"}
     )
     assert names["response"].outputs["y"].tensor_shape.dim[0].size == 3
+
+
+@pytest.mark.integration
+def test_the_triton_client_is_answered(addresses, folder):
+    pytest.importorskip("tritonclient.grpc", reason="the package tritonclient is not installed")
+    names = run_block(
+        block("python", "tritonclient"), folder, **{"127.0.0.1:8500": f"127.0.0.1:{addresses['grpc']}"}
+    )
+    assert names["y"].tolist() == [2.5, 3.0, 4.5]
+
+
+@pytest.mark.integration
+def test_the_curl_line_of_the_open_inference_protocol_is_answered(addresses):
+    words = shlex.split(block("sh", "/v2/models"))
+    assert words[:2] == ["curl", "-d"]
+    url = words[3].replace("8501", addresses["http"])
+    with urllib.request.urlopen(url, data=words[2].encode(), timeout=10) as answer:
+        [output] = json.loads(answer.read())["outputs"]
+    assert output["data"] == [2.5, 3.0, 4.5]
+
+
+def test_the_commands_for_those_who_come_from_elsewhere_are_there():
+    rows = README.split("## Five minutes: you come from somewhere else")[1].split("\n## ")[0]
+    commands = re.findall(r"`((?:navi-host|pip) [^`]+)`", rows)
+    assert len(commands) >= 9
+    for command in map(shlex.split, commands):
+        if command[0] == "pip":
+            for target in command[2:]:
+                path, _, extra = target.partition("[")
+                project = tomllib.loads((ROOT / path / "pyproject.toml").read_text())["project"]
+                assert not extra or extra.rstrip("]") in project["optional-dependencies"]
+            continue
+        help_text = subprocess.run(
+            [sys.executable, "-m", "navi_core", command[1], "--help"],
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=60,
+        ).stdout
+        if command[1] == "graphserver" and not help_text:
+            continue  # its package is not installed
+        for flag in [word for word in command[2:] if word.startswith("-")]:
+            assert re.search(rf"(?:^|[\s,]){re.escape(flag)}\b", help_text), (command, flag)
 
 
 @pytest.mark.integration
