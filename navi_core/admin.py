@@ -10,7 +10,6 @@ import structlog
 from navi_core.config.checks import check_models
 from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
-from navi_core.errors import NaviError
 from navi_core.models.manager import ServableManager
 from navi_core.models.watching import Watcher
 
@@ -53,9 +52,11 @@ class HostAdmin:
                 self._manager.add_model(ModelConfig(path=f"memory:{artifact.name}", name=artifact.name))
             try:
                 await self._manager.replace(artifact)
-            except NaviError:
+            except (
+                BaseException
+            ):  # also where the caller went away while it loaded: no name without a version
                 if is_new:
-                    await self._manager.remove_model(artifact.name)
+                    await asyncio.shield(self._manager.remove_model(artifact.name))
                 raise
             self._watcher.unwatch(artifact.name)
 
