@@ -32,8 +32,33 @@ def network():
     ), (3, 17, 16)
 
 
+def mobile_network():
+    return nn.Sequential(
+        *(nn.Conv2d(4, 8, 3, padding="same", groups=4), nn.Hardswish(), nn.Conv2d(8, 6, 1, groups=2)),
+        *(nn.LocalResponseNorm(3), nn.Hardsigmoid(), nn.ConvTranspose2d(6, 3, 2, stride=2), nn.GELU()),
+        *(nn.Dropout2d(), nn.Hardtanh(-0.5, 2.0), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(3)),
+    ), (4, 6, 5)
+
+
+def one_axis():
+    return nn.Sequential(
+        *(nn.Conv1d(2, 4, 3, padding=1, dilation=2), nn.BatchNorm1d(4), nn.MaxPool1d(2), nn.Softsign()),
+        *(nn.AvgPool1d(2, stride=1), nn.Conv1d(4, 4, 2, groups=4), nn.LogSigmoid(), nn.AdaptiveAvgPool1d(1)),
+    ), (2, 14)
+
+
+def three_axes():
+    return nn.Sequential(
+        *(nn.Conv3d(2, 3, 2, bias=False), nn.BatchNorm3d(3), nn.ReLU(), nn.MaxPool3d((1, 2, 2))),
+        *(nn.AvgPool3d(2, stride=1), nn.Flatten()),
+    ), (2, 4, 6, 5)
+
+
+NETWORKS = (perceptron, network, mobile_network, one_axis, three_axes)
+
+
 @pytest.mark.parametrize("engine", ["numpy", "auto"])
-@pytest.mark.parametrize("make", [perceptron, network])
+@pytest.mark.parametrize("make", NETWORKS)
 def test_answers_are_torch_s(make, engine):
     torch.manual_seed(0)
     module, shape = make()
@@ -54,11 +79,23 @@ def test_answers_are_torch_s(make, engine):
     ("layer", "text"),
     [
         (nn.LSTM(2, 2), "of the class LSTM"),
-        (nn.Conv2d(4, 4, 3, groups=2), "in groups"),
+        (nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), "the padding 'reflect'"),
+        (nn.ConvTranspose2d(4, 4, 3, groups=2), "in groups"),
+        (nn.BatchNorm1d(4, track_running_stats=False), "the statistics of each batch"),
+        (nn.AdaptiveAvgPool2d(2), "more than one place"),
+        (nn.Softplus(2.0), "the factor 2.0"),
+        (nn.AvgPool2d(2, divisor_override=3), "a divisor of its own"),
         (nn.MaxPool2d(2, ceil_mode=True), "rounds up"),
-        (nn.GELU(), "approximated by tanh"),
     ],
 )
 def test_what_has_no_form_is_refused(layer, text):
     with pytest.raises(ExportError, match=text):
         export_torch(layer, (None, 4))
+
+
+def test_every_layer_that_is_known_is_tried():
+    """The layers of the networks above, and of PyTorch's that stand for the same."""
+    from navi_graphserver.export.torch_modules import _LAYERS
+
+    tried = {type(layer).__name__ for make in NETWORKS for layer in make()[0].modules()}
+    assert set(_LAYERS) - tried <= {"AdaptiveAvgPool3d", "BatchNorm2d", "Dropout1d", "Dropout3d", "Linear"}

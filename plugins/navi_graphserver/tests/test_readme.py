@@ -33,6 +33,6 @@ def test_every_option_and_its_default_is_listed():
 def test_every_prefix_and_public_function_is_named():
     for prefix in PREFIXES:
         assert f"`{prefix}`" in README
-    for name in ("Client", "read_graph", "write_graph", "export_torch"):
+    for name in ("Client", "read_graph", "write_graph", "export_torch", "export_onnx"):
         assert f"`{name}(" in README
         assert getattr(navi_graphserver, name)

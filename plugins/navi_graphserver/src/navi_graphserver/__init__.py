@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from navi_graphserver.client import Client, GraphServerError
-    from navi_graphserver.export import ExportError, export_torch
+    from navi_graphserver.export import ExportError, export_onnx, export_torch
     from navi_graphserver.flat.read_graph import read_graph
     from navi_graphserver.flat.records import Address, FlatGraph, FlatNode, FlatVariable
     from navi_graphserver.flat.write_graph import write_graph
@@ -19,6 +19,7 @@ __all__ = [
     "FlatNode",
     "FlatVariable",
     "GraphServerError",
+    "export_onnx",
     "export_torch",
     "read_graph",
     "write_graph",
@@ -32,6 +33,7 @@ _MODULES = {
     "FlatNode": "navi_graphserver.flat.records",
     "FlatVariable": "navi_graphserver.flat.records",
     "GraphServerError": "navi_graphserver.client",
+    "export_onnx": "navi_graphserver.export",
     "export_torch": "navi_graphserver.export",
     "read_graph": "navi_graphserver.flat.read_graph",
     "write_graph": "navi_graphserver.flat.write_graph",

@@ -98,8 +98,8 @@ def _flatten(inputs: Sequence[Array], arguments: Arguments) -> Array:
 @operation("flatten_2d", inputs=(1, 1))
 def _flatten_2d(inputs: Sequence[Array], arguments: Arguments) -> Array:
     x, axis = inputs[0], arguments.integer(0, 1)
-    rows = math.prod(x.shape[: axis % (x.ndim + 1)])
-    return x.reshape(rows, -1) if x.size else x.reshape(rows, 0)
+    first = axis % (x.ndim + 1)
+    return x.reshape(math.prod(x.shape[:first]), math.prod(x.shape[first:]))
 
 
 @operation("transpose", inputs=(1, 2))
