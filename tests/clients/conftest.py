@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,6 +76,26 @@ def managed(tmp_path_factory) -> Iterator[Server]:
         path.write_bytes(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
     with _serving(tmp_path_factory.mktemp("managed"), models, "--admin") as server:
         yield server
+
+
+@pytest.fixture
+def readme(tmp_path, monkeypatch) -> Iterator[Callable[[str], dict[str, object]]]:
+    """Serve the README's model; calling this runs the Python block that has some words, beside that host."""
+    pytest.importorskip("onnx")
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+    def run(words: str, address: str) -> dict[str, object]:
+        [source] = [block for block in blocks if words in block]
+        names: dict[str, object] = {}
+        exec(source.replace("127.0.0.1:8500", address), names)
+        return names
+
+    monkeypatch.chdir(tmp_path)
+    run("onnx.save", "")
+    with _serving(
+        tmp_path, {"half_plus_two": Path("models/half_plus_two/1/model.onnx").absolute()}
+    ) as server:
+        yield lambda words: run(words, server.grpc)
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,10 @@ def plain(shown):
     return json_format.MessageToDict(shown, preserving_proto_field_name=True)
 
 
+def test_the_readme(readme):
+    assert readme("tritonclient")["y"].tolist() == [2.5, 3.0, 4.5]
+
+
 # --- the server -----------------------------------------------------------------------------------------------
 
 

@@ -104,15 +104,6 @@ def test_the_tensorflow_serving_client_is_answered(addresses, folder):
 
 
 @pytest.mark.integration
-def test_the_triton_client_is_answered(addresses, folder):
-    pytest.importorskip("tritonclient.grpc", reason="the package tritonclient is not installed")
-    names = run_block(
-        block("python", "tritonclient"), folder, **{"127.0.0.1:8500": f"127.0.0.1:{addresses['grpc']}"}
-    )
-    assert names["y"].tolist() == [2.5, 3.0, 4.5]
-
-
-@pytest.mark.integration
 def test_the_curl_line_of_the_open_inference_protocol_is_answered(addresses):
     words = shlex.split(block("sh", "/v2/models"))
     assert words[:2] == ["curl", "-d"]
