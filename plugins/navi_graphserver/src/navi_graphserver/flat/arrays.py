@@ -18,13 +18,14 @@ from navi_graphserver.flat.enums import DTYPE_FLAGS, EMPTY_FLAG, NUMPY_DTYPES, D
 from navi_graphserver.flat.errors import FlatBufferError
 from navi_graphserver.flat.verified import Table
 
-__all__ = ["MAX_RANK", "flat_dtype", "read_array", "read_shape_information", "write_array"]
+__all__ = ["MAX_RANK", "flat_dtype", "read_array", "read_shape_information", "text_bytes", "write_array"]
 
 MAX_RANK: Final = 32
 """nd4j's own limit (``MAX_RANK``), and one that NumPy takes."""
 
 _ORDERS: Final = {99: "C", 102: "F"}
 _BIG_ENDIAN: Final = 1
+_FLAT_DTYPES: Final = {dtype: kind for kind, dtype in NUMPY_DTYPES.items()}
 
 
 def read_shape_information(table: Table, slot: int, name: str) -> tuple[tuple[int, ...], int, str] | None:
@@ -151,7 +152,7 @@ def write_array(builder: flatbuffers.Builder, array: Array, *, big_endian: bool 
     """
     dtype = flat_dtype(array)
     if dtype is DType.UTF8:
-        data = _write_texts(array)
+        data = text_bytes(array)
     elif big_endian and array.dtype.itemsize > 1:
         unsigned = np.dtype(f"<u{array.dtype.itemsize}")
         data = np.ascontiguousarray(array).view(unsigned).astype(unsigned.newbyteorder(">")).tobytes()
@@ -180,15 +181,20 @@ def flat_dtype(array: Array) -> DType:
     ValueError
         There is none.
     """
-    wanted = np.dtype(object) if array.dtype.kind in "OSU" else array.dtype.newbyteorder("=")
-    for dtype, known in NUMPY_DTYPES.items():
-        if known == wanted:
-            return dtype
-    msg = f"no element type of GraphServer's stands for {array.dtype}"
-    raise ValueError(msg)
+    known = _FLAT_DTYPES.get(array.dtype)
+    if known is not None:
+        return known
+    if array.dtype.kind in "OSU":
+        return DType.UTF8
+    known = _FLAT_DTYPES.get(array.dtype.newbyteorder("="))
+    if known is None:
+        msg = f"no element type of GraphServer's stands for {array.dtype}"
+        raise ValueError(msg)
+    return known
 
 
-def _write_texts(array: Array) -> bytes:
+def text_bytes(array: Array) -> bytes:
+    """Return texts as a FlatArray's buffer has them: offsets, and the text behind them."""
     texts = [item.encode() if isinstance(item, str) else bytes(item) for item in array.ravel().tolist()]
     offsets = np.zeros(len(texts) + 1, "<i8")
     np.cumsum([len(text) for text in texts], out=offsets[1:])

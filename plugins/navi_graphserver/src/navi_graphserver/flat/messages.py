@@ -22,7 +22,6 @@ __all__ = [
     "write_drop_request",
     "write_request",
     "write_response",
-    "write_result",
 ]
 
 
@@ -71,7 +70,18 @@ def write_request(
     graph_id: int, variables: Sequence[FlatVariable], generation: Generation, *, big_endian: bool = False
 ) -> bytes:
     """Write a FlatInferenceRequest."""
-    return _write_with_variables(graph_id, variables, generation, big_endian=big_endian)
+    size = sum(variable.array.nbytes for variable in variables if variable.array is not None)
+    builder = flatbuffers.Builder(size + 256 * (len(variables) + 1))
+    places = [write_variable(builder, variable, generation, big_endian=big_endian) for variable in variables]
+    builder.StartVector(4, len(places), 4)
+    for place in reversed(places):
+        builder.PrependUOffsetTRelative(place)
+    variables_at = builder.EndVector()
+    builder.StartObject(3)
+    builder.PrependInt64Slot(0, graph_id, 0)
+    builder.PrependUOffsetTRelativeSlot(1, variables_at, 0)
+    builder.Finish(builder.EndObject())
+    return bytes(builder.Output())
 
 
 def read_result(data: bytes | memoryview, generation: Generation) -> tuple[FlatVariable, ...]:
@@ -84,29 +94,6 @@ def read_result(data: bytes | memoryview, generation: Generation) -> tuple[FlatV
     """
     root = root_table(data, "result")
     return tuple(read_variable(table, generation) for table in root.tables(1, "variables"))
-
-
-def write_result(variables: Sequence[FlatVariable], generation: Generation) -> bytes:
-    """Write a FlatResult as the server in C++ does: its id is 0, arrays are little-endian, there is no timing."""
-    return _write_with_variables(0, variables, generation, big_endian=False)
-
-
-def _write_with_variables(
-    number: int, variables: Sequence[FlatVariable], generation: Generation, *, big_endian: bool
-) -> bytes:
-    """Write a table of an id and variables: requests and results begin alike."""
-    size = sum(variable.array.nbytes for variable in variables if variable.array is not None)
-    builder = flatbuffers.Builder(size + 256 * (len(variables) + 1))
-    places = [write_variable(builder, variable, generation, big_endian=big_endian) for variable in variables]
-    builder.StartVector(4, len(places), 4)
-    for place in reversed(places):
-        builder.PrependUOffsetTRelative(place)
-    variables_at = builder.EndVector()
-    builder.StartObject(3)
-    builder.PrependInt64Slot(0, number, 0)
-    builder.PrependUOffsetTRelativeSlot(1, variables_at, 0)
-    builder.Finish(builder.EndObject())
-    return bytes(builder.Output())
 
 
 def read_drop_request(data: bytes | memoryview) -> int:

@@ -35,9 +35,9 @@ from navi_graphserver.flat.messages import (
     read_request,
     read_request_id,
     write_response,
-    write_result,
 )
 from navi_graphserver.flat.read_graph import read_graph
+from navi_graphserver.flat.write_result import write_result
 from navi_graphserver.naming import GRAPH_SIGNATURE, NAME_METADATA, check_name, model_name
 from navi_graphserver.service.errors import failure, inference_failure, malformed, no_results
 from navi_graphserver.service.graphs import Graphs
