@@ -362,6 +362,9 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     workers
         Processes that ``navi-host serve`` starts, behind one port; 0: as many as there are cores. A host in process
         is that process alone.
+    worker_timeout_s
+        A worker that answers its parent nothing for so long is ended and replaced; one that loads or unloads has six
+        times as long.
     default_deadline_ms
         Deadline of HTTP requests that bring none; 0: none.
     compat_metrics
@@ -393,6 +396,7 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     load_retry_interval_s: PositiveFloat = 5.0
     max_load_retries: NonNegativeInt | None = None
     workers: WorkerNumber = 1
+    worker_timeout_s: PositiveFloat = 10.0
     default_deadline_ms: NonNegativeFloat = 30_000.0
     compat_metrics: tuple[Literal["navi", "tensorflow", "proton", "triton"], ...] = ()
 

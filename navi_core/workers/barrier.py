@@ -18,6 +18,9 @@ log = structlog.get_logger(__name__)
 _SAFETY_S: Final = 2.0
 """The parent lowers the barrier; should it be stopped itself, requests go on after this time."""
 
+_READ_S: Final = 0.05
+"""Where this process itself stood still, what the parent said meanwhile is read within this time, and comes first."""
+
 
 class Barrier:
     """Holds requests back for moments. On one loop.
@@ -69,5 +72,8 @@ class Barrier:
             yield message
 
     def _give_up(self) -> None:
+        self._safety = asyncio.get_running_loop().call_later(_READ_S, self._forgotten)
+
+    def _forgotten(self) -> None:
         log.error("barrier_forgotten", seconds=_SAFETY_S)
         self.lower()

@@ -1,78 +1,61 @@
 """Fleet: all workers as the parent's manager sees them: one place that loads versions, switches to them and drops them.
 
 It carries out what :class:`~navi_core.workers.swap.Swaps` decides, brings new workers to what the others serve before
-they listen, and gathers what they counted. It knows sockets' ends, but no process.
+they listen, and drops those that do not answer any more. It knows sockets' ends, but no process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import structlog
 
 from navi_core.batching.queue import BatchPolicy
 from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.planes import Admin, VersionStatistics
+from navi_core.contracts.planes import Admin
 from navi_core.contracts.transport import Address
 from navi_core.errors import LifecycleError, ModelLoadError, NaviError
 from navi_core.metrics.metrics import Metrics
-from navi_core.metrics.tallies import joined_statistics
 from navi_core.models.manager import ServableManager
 from navi_core.models.served import LoadedVersion
 from navi_core.workers.gathering import Gathering
+from navi_core.workers.inquiries import Inquiries
 from navi_core.workers.members import Member, RemoteServable
+from navi_core.workers.phases import Action, Drop, End, Say, Word
+from navi_core.workers.pictures import Painter
 from navi_core.workers.protocol import (
-    AdminDone,
     AdminWanted,
     ArtifactRecord,
     Discard,
-    Fault,
     FromParent,
     FromWorker,
     Gathered,
     Held,
     Hold,
-    ModelPicture,
     Open,
     Opened,
-    PageMade,
     PageWanted,
-    Picture,
+    Ping,
     Prepare,
     Prepared,
     PrepareFailed,
     Release,
     Remove,
     Removed,
-    StatisticsMade,
     StatisticsWanted,
     Switch,
     Switched,
 )
-from navi_core.workers.swap import Action, End, Say, Swaps, Word
+from navi_core.workers.pulse import Pulse
+from navi_core.workers.swap import Swaps, load_limit_s
+from navi_core.workers.table import Change, ServedTable
 
 __all__ = ["Fleet", "Member"]
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Change:
-    """One swap: a version that comes, or one that goes."""
-
-    ticket: int
-    config: ModelConfig
-    artifact: Artifact
-    is_coming: bool
-    done: asyncio.Future[None]
-    facts: Prepared | None = None
-    fault: NaviError | None = None
-    switch: Switch | None = None
 
 
 class Fleet:
@@ -88,47 +71,55 @@ class Fleet:
         The monotonic clock, in seconds.
     load_threads
         Versions that are loaded at once.
+    silence_s
+        A worker that answers nothing for so long is dropped.
     """
 
     def __init__(
-        self, size: int, *, metrics: Metrics, now: Callable[[], float], load_threads: int = 2
+        self,
+        size: int,
+        *,
+        metrics: Metrics,
+        now: Callable[[], float],
+        load_threads: int = 2,
+        silence_s: float = 10.0,
     ) -> None:
         self._size = size
         self._metrics = metrics
         self._now = now
         self._turns = asyncio.Semaphore(load_threads)
         self._swaps = Swaps()
+        self._pulse = Pulse(silence_s)
         self._members: dict[int, Member] = {}
-        self._changes: dict[int, _Change] = {}
+        self._changes: dict[int, Change] = {}
         self._numbers = itertools.count(1)
-        self._serving: dict[tuple[str, int], _Change] = {}
-        self._current: dict[str, int | None] = {}
+        self._table = ServedTable()
         self._leaving: dict[int, tuple[set[int], asyncio.Future[None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._gathering = Gathering(self._members, metrics)
-        self._painted: dict[str, ModelPicture] = {}
-        self._paint_due = False
-        self._memory: dict[str, bytes] = {}
+        self._painter = Painter(self._members)
+        self._inquiries = Inquiries(self._gathering, self._painter, metrics)
         self._ever_open: set[int] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._manager: ServableManager | None = None
-        self._admin: Admin | None = None
         self.addresses: Mapping[str, Sequence[Address]] = {}
         """Where the workers listen."""
         self.on_open: Callable[[int], None] = _ignore
         """Called when a worker listens."""
         self.on_unfit: Callable[[int, NaviError], None] = _ignore_fault
         """Called when a new worker cannot load what the others serve."""
+        self.on_dropped: Callable[[int], None] = _ignore
+        """Called when a worker is not counted on any more, though it has not ended: it is to be ended."""
 
     def serve(self, manager: ServableManager, admin: Admin) -> None:
         """Take whose word is carried out, and who does what workers' clients ask for."""
-        self._manager, self._admin = manager, admin
-        manager.on_change(self._paint_soon)
+        self._manager = manager
+        self._painter.watch(manager)
+        self._inquiries.serve(manager, admin)
 
     @property
     def is_complete(self) -> bool:
         """Whether every worker has come up once."""
-        return len(self._ever_open) >= self._size
+        return self._painter.is_complete
 
     # --- for the manager ------------------------------------------------------------------------------
 
@@ -136,8 +127,10 @@ class Fleet:
         """Have all workers load a version, and switch to it together; raises NaviError if one cannot."""
         async with self._turns:
             change = self._change(next(self._numbers), model, artifact, is_coming=True)
-            self._do(self._swaps.begin(change.ticket, self._now(), needs_prepare=True))
+            began = self._now()
+            self._do(self._swaps.begin(change.ticket, began, needs_prepare=True))
             await self._settled(change.ticket, change)
+        change.took_s = self._now() - began
         facts = change.facts
         return LoadedVersion(
             artifact=artifact,
@@ -161,40 +154,43 @@ class Fleet:
         waited = {index for index, member in self._members.items() if member.is_open}
         self._leaving[ticket] = (waited, gone)
         try:
-            await self._drop(ticket, artifact)
+            await self._drop_version(ticket, artifact)
             self._check_left(ticket)
             await gone
         finally:
             self._leaving.pop(ticket, None)
 
-    async def _drop(self, ticket: int, artifact: Artifact) -> None:
-        name, key = artifact.name, (artifact.name, artifact.version)
-        served = self._serving.get(key)
-        if served is None or served.ticket != ticket:  # another one of its number has taken its place
+    async def _drop_version(self, ticket: int, artifact: Artifact) -> None:
+        key, aspired = (artifact.name, artifact.version), self._aspired(artifact.name)
+        served = self._table.served_as(ticket, key)
+        if served is None:
             self._to_members(Remove(ticket))
             return
-        after = self._current_of(name, without=key)
-        if after is None or after == self._current.get(name):
-            del self._serving[key]
-            self._current[name] = after
-            self._to_members(Remove(ticket, {name: after}))
+        if self._table.leaves_same(key, aspired):
+            self._to_members(Remove(ticket, dict(self._table.drop(key, aspired))))
             self._admit()
             return
         # another version answers from then on: in all workers at once
         number = next(self._numbers)
-        change = _Change(
-            ticket, served.config, artifact, is_coming=False, done=asyncio.get_running_loop().create_future()
-        )
-        self._changes[number] = change
+        change = self._change(number, served.config, artifact, is_coming=False, ticket=ticket)
         self._do(self._swaps.begin(number, self._now(), needs_prepare=False))
         await self._settled(number, change)
 
-    def _change(self, ticket: int, config: ModelConfig, artifact: Artifact, *, is_coming: bool) -> _Change:
+    def _change(
+        self,
+        number: int,
+        config: ModelConfig,
+        artifact: Artifact,
+        *,
+        is_coming: bool,
+        ticket: int | None = None,
+    ) -> Change:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        change = self._changes[ticket] = _Change(ticket, config, artifact, is_coming, done)
+        change = Change(number if ticket is None else ticket, config, artifact, is_coming, done)
+        self._changes[number] = change
         return change
 
-    async def _settled(self, number: int, change: _Change) -> None:
+    async def _settled(self, number: int, change: Change) -> None:
         try:
             await change.done
         except asyncio.CancelledError:
@@ -203,24 +199,25 @@ class Fleet:
         finally:
             self._changes.pop(number, None)
 
-    def _current_of(self, name: str, without: tuple[str, int] | None = None) -> int | None:
-        """Return the version of a model that answers: the newest that is wanted, else the newest."""
-        aspired = frozenset[int]() if self._manager is None else self._manager.aspired_versions(name)
-        return max(
-            (version for model, version in self._serving if model == name and (model, version) != without),
-            key=lambda version: (version in aspired, version),
-            default=None,
-        )
+    def _aspired(self, name: str) -> Collection[int]:
+        return () if self._manager is None else self._manager.aspired_versions(name)
 
     # --- carrying out ---------------------------------------------------------------------------------
 
     def _do(self, actions: Iterable[Action]) -> None:
-        self._paint()
+        self._painter.paint()
+        dropped = []
         for action in actions:
-            if isinstance(action, End):
-                self._end(action)
-            else:
-                self._tell(action)
+            match action:
+                case Say():
+                    self._tell(action)
+                case End():
+                    self._end(action)
+                case Drop():
+                    dropped.append(action.member)
+        for index in dropped:
+            log.error("worker_too_slow", worker=index)
+            self._drop(index)
         self._set_timer()
         self._admit()
 
@@ -240,23 +237,8 @@ class Fleet:
             case Word.SWITCH:
                 member.send(self._switch(change, say.hold))
 
-    def _switch(self, change: _Change, hold: int) -> Switch:
-        """Make a change to what is served, once, and return how members are told."""
-        if change.switch is None:
-            name, version = change.artifact.name, change.artifact.version
-            if change.is_coming:
-                self._serving[name, version] = change
-            else:
-                self._serving.pop((name, version), None)
-            self._current[name] = self._current_of(name)
-            tickets = (change.ticket,)
-            change.switch = Switch(
-                hold,
-                add=tickets if change.is_coming else (),
-                remove=() if change.is_coming else tickets,
-                current={name: self._current[name]},
-            )
-        return change.switch
+    def _switch(self, change: Change, hold: int) -> Switch:
+        return self._table.switch(change, hold, self._aspired(change.artifact.name))
 
     def _end(self, end: End) -> None:
         change = self._changes.get(end.swap)
@@ -269,7 +251,7 @@ class Fleet:
         if end.is_made:
             change.done.set_result(None)
         else:
-            name, version = change.artifact.name, change.artifact.version
+            name, version = change.key
             text = f"version {version} of model '{name}' is not wanted any more"
             change.done.set_exception(change.fault or ModelLoadError(text, model=name, version=version))
 
@@ -296,9 +278,9 @@ class Fleet:
         """Take a new worker; it is brought to what the others serve, and then may listen."""
         self.gone(member.index)
         self._members[member.index] = member
-        self._paint()
-        whole = tuple(self._painted.values())
-        member.send(Picture(tuple(self._painted), whole, self.is_complete, self._memory))
+        self._pulse.came(member.index)
+        member.moved_on_at = self._now()
+        member.send(self._painter.whole())
         self._admit()
 
     def gone(self, index: int) -> None:
@@ -306,11 +288,42 @@ class Fleet:
         member = self._members.pop(index, None)
         if member is None:
             return
+        self._pulse.gone(index)
         self._gathering.gone(member)
         self._metrics.set_workers(sum(each.is_open for each in self._members.values()))
         for ticket in list(self._leaving):
             self._left(ticket, index)
         self._do(self._swaps.leave(index, self._now()))
+
+    def beat(self) -> None:
+        """Ask every worker whether it lives, and drop those that have not said so for long; at every beat."""
+        now = self._now()
+        for index in self._pulse.beat(self._busy()):
+            log.error("worker_silent", worker=index)
+            self._drop(index)
+        for index in [index for index, member in self._members.items() if self._never_comes(member, now)]:
+            log.error("worker_load_hung", worker=index)
+            self._drop(index)
+        for member in self._members.values():
+            member.send(Ping())
+
+    def _drop(self, index: int) -> None:
+        """Count on a worker no more: what it holds is lost, and the others go on at once."""
+        self.on_dropped(index)
+        self.gone(index)
+
+    def _busy(self) -> set[int]:
+        """Return who loads or closes versions: with some frameworks Python's lock may be held for long meanwhile."""
+        coming = {index for index, member in self._members.items() if member.asked - member.ready}
+        closing: set[int] = set().union(*(waited for waited, _ in self._leaving.values()))
+        return coming | closing | self._swaps.loading()
+
+    def _never_comes(self, member: Member, now: float) -> bool:
+        """Tell whether a new worker's loads take far longer than they took the others."""
+        if member.is_open or member.ready >= member.asked:
+            return False
+        longest_s = max((change.took_s for change in self._table.by_ticket().values()), default=0.0)
+        return now - member.moved_on_at > load_limit_s(longest_s)
 
     def _admit(self) -> None:
         """Bring workers that are new nearer to what is served, and let those in that have it all."""
@@ -319,7 +332,7 @@ class Fleet:
                 self._bring(member)
 
     def _bring(self, member: Member) -> None:
-        wanted = {change.ticket: change for change in self._serving.values()}
+        wanted = self._table.by_ticket()
         for ticket in wanted.keys() - member.asked:
             change = wanted[ticket]
             member.asked.add(ticket)
@@ -331,8 +344,7 @@ class Fleet:
         if not member.ready >= set(wanted) or self._swaps.is_barrier_up:
             return
         member.is_open = True
-        current = {name: self._current.get(name) for name, _ in self._serving}
-        member.send(Switch(0, add=tuple(wanted), current=current))
+        member.send(Switch(0, add=tuple(wanted), current=dict(self._table.current())))
         member.send(Open())
         self._do(self._swaps.join(member.index, self._now()))
 
@@ -341,9 +353,13 @@ class Fleet:
     def received(self, member: Member, message: FromWorker) -> None:
         """Take a worker's message."""
         index, now = member.index, self._now()
+        if self._members.get(index) is not member:  # it was dropped, and does not know yet
+            return
+        self._pulse.heard(index)
         match message:
             case Prepared(ticket=ticket) if ticket in member.asked:
                 member.ready.add(ticket)
+                member.moved_on_at = now
                 self._admit()
             case Prepared(ticket=ticket):
                 change = self._changes.get(ticket)
@@ -366,19 +382,19 @@ class Fleet:
             case Removed(ticket=ticket):
                 self._left(ticket, index)
             case Opened():
-                self.addresses = message.addresses
-                self._ever_open.add(index)
-                self._metrics.set_workers(sum(each.is_open for each in self._members.values()))
-                self.on_open(index)
-                self._paint(whole=True)
+                self._has_opened(index, message)
             case Gathered(gather=gather):
                 self._gathering.take(member, gather, message)
-            case AdminWanted():
-                self._spawn(self._administer(member, message))
-            case PageWanted():
-                self._spawn(self._show(member, message))
-            case StatisticsWanted():
-                self._spawn(self._show_statistics(member, message))
+            case AdminWanted() | PageWanted() | StatisticsWanted():
+                self._inquiries.take(member, message)
+
+    def _has_opened(self, index: int, message: Opened) -> None:
+        self.addresses = message.addresses
+        self._ever_open.add(index)
+        self._painter.is_complete = len(self._ever_open) >= self._size
+        self._metrics.set_workers(sum(each.is_open for each in self._members.values()))
+        self.on_open(index)
+        self._painter.paint(whole=True)
 
     def _left(self, ticket: int, index: int) -> None:
         found = self._leaving.get(ticket)
@@ -390,99 +406,6 @@ class Fleet:
         missing, gone = self._leaving[ticket]
         if not missing and not gone.done():
             gone.set_result(None)
-
-    async def _administer(self, member: Member, wanted: AdminWanted) -> None:
-        fault: Fault | None = None
-        try:
-            await self._operation(wanted)
-        except NaviError as error:
-            fault = Fault.of(error)
-        self._paint()
-        await self._gathering.gather()  # whichever worker is asked next knows what has come of it
-        member.send(AdminDone(wanted.call, fault))
-
-    async def _operation(self, wanted: AdminWanted) -> None:
-        admin = self._admin
-        if admin is None:
-            raise LifecycleError("nobody administers the workers yet")
-        match wanted:
-            case AdminWanted(operation="load", models=(model,)):
-                await admin.load(model)
-            case AdminWanted(operation="unload", model=str(name)):
-                await admin.unload(name)
-            case AdminWanted(operation="replace", artifact=ArtifactRecord() as artifact):
-                await admin.replace(artifact.artifact())
-            case AdminWanted(operation="apply_config", models=models):
-                await admin.apply_config(models)
-            case AdminWanted(operation="rescan", model=name):
-                await admin.rescan(name)
-            case AdminWanted(operation="keep", model=str(key)):
-                self._keep(key, wanted.value)
-            case _:
-                raise LifecycleError(f"no admin operation is called '{wanted.operation}'")
-
-    def _keep(self, key: str, value: bytes | None) -> None:
-        if value is None:
-            self._memory.pop(key, None)
-        else:
-            self._memory[key] = value
-        self._paint(whole=True)
-
-    # --- pictures -------------------------------------------------------------------------------------
-
-    def _paint_soon(self) -> None:
-        if not self._paint_due:
-            self._paint_due = True
-            asyncio.get_running_loop().call_soon(self._paint)
-
-    def _paint(self, *, whole: bool = False) -> None:
-        """Tell all workers what has changed since they were told last."""
-        self._paint_due = False
-        manager = self._manager
-        if manager is None:
-            return
-        pictures = {
-            name: ModelPicture(
-                name, manager.config_of(name), manager.was_looked_at(name), tuple(manager.status(name))
-            )
-            for name in manager.names()
-        }
-        changed = tuple(
-            picture for name, picture in pictures.items() if whole or self._painted.get(name) != picture
-        )
-        if not changed and pictures.keys() == self._painted.keys() and not whole:
-            return
-        self._painted = pictures
-        message = Picture(tuple(pictures), changed, self.is_complete, self._memory)
-        for member in self._members.values():
-            member.send(message)
-
-    # --- showing --------------------------------------------------------------------------------------
-
-    def _versions(self) -> dict[str, list[int]]:
-        manager = self._manager
-        if manager is None:
-            return {}
-        return {name: [each.version for each in manager.status(name)] for name in manager.names()}
-
-    async def _show(self, member: Member, wanted: PageWanted) -> None:
-        content_type, body = self._metrics.render(wanted.accept, await self._gathering.page(self._versions()))
-        member.send(PageMade(wanted.call, content_type, body))
-
-    async def _show_statistics(self, member: Member, wanted: StatisticsWanted) -> None:
-        answers = await self._gathering.gather(statistics_of=wanted.model)
-        parts: list[Sequence[VersionStatistics]] = [each.statistics for each in answers.values()]
-        member.send(StatisticsMade(wanted.call, joined_statistics(parts)))
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("fleet_task_failed", exc_info=task.exception())
 
 
 def _ignore(index: int) -> None:

@@ -35,6 +35,8 @@ class Member:
     """Tickets that it was told to prepare before it may join."""
     ready: set[int] = field(default_factory=set)
     """Those that it has prepared."""
+    moved_on_at: float = 0.0
+    """When it came, or prepared the last of them."""
     page: Page = field(default_factory=Page)
     """What it counted, when it was asked last."""
 

@@ -1,8 +1,8 @@
-"""What the parent and its workers say to each other: typed records, and their form on the socket.
+"""What the parent and its workers say to each other: typed records.
 
-Their form on the socket is in :mod:`navi_core.workers.frames`. The first message of a worker is its :class:`Hello` with the protocol's version. Both ends are of one installation, but a
-package may be upgraded under a running parent: a replaced worker then says another version and is refused with
-that reason, rather than misunderstood.
+Their form on the socket is in :mod:`navi_core.workers.frames`. The first message of a worker is its :class:`Hello` with
+the protocol's version. Both ends are of one installation, but a package may be upgraded under a running parent: a
+replaced worker then says another version and is refused with that reason, rather than misunderstood.
 
 Pure: no socket is known here.
 """
@@ -42,6 +42,8 @@ __all__ = [
     "PageMade",
     "PageWanted",
     "Picture",
+    "Ping",
+    "Pong",
     "Prepare",
     "PrepareFailed",
     "Prepared",
@@ -55,7 +57,7 @@ __all__ = [
     "Switched",
 ]
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """The version; a worker that says another one is refused."""
 
 
@@ -278,6 +280,10 @@ class StatisticsWanted(_Message, frozen=True):
     model: str
 
 
+class Pong(_Message, frozen=True):
+    """The worker's loop runs."""
+
+
 class Gathered(_Message, frozen=True):
     """A worker's part of what the parent gathers."""
 
@@ -298,6 +304,7 @@ FromWorker: TypeAlias = (
     | AdminWanted
     | PageWanted
     | StatisticsWanted
+    | Pong
     | Gathered
 )
 
@@ -405,6 +412,10 @@ class StatisticsMade(_Message, frozen=True):
     fault: Fault | None = None
 
 
+class Ping(_Message, frozen=True):
+    """Say that your loop runs."""
+
+
 class Gather(_Message, frozen=True):
     """Send what you counted: the page, a model's statistics, or nothing but that everything before was obeyed."""
 
@@ -425,5 +436,6 @@ FromParent: TypeAlias = (
     | AdminDone
     | PageMade
     | StatisticsMade
+    | Ping
     | Gather
 )

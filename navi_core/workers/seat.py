@@ -43,6 +43,8 @@ from navi_core.workers.protocol import (
     PageMade,
     PageWanted,
     Picture,
+    Ping,
+    Pong,
     Prepare,
     Prepared,
     PrepareFailed,
@@ -301,6 +303,8 @@ class Seat:
                 self._open.set()
             case Gather():
                 self._gather(message)
+            case Ping():
+                self._say(Pong())
             case _:
                 waiter = self._waiting.get(message.call)
                 if waiter is not None and not waiter.done():

@@ -7,10 +7,7 @@ the :class:`~navi_core.workers.fleet.Fleet` has the workers do.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +23,7 @@ from navi_core.batching.buffers import BufferPool
 from navi_core.batching.threads import RunThreads
 from navi_core.config.records import HostConfig
 from navi_core.contracts.transport import Address
-from navi_core.cores import CORES_VARIABLE, core_count, worker_count
+from navi_core.cores import worker_count
 from navi_core.errors import LifecycleError, NaviError
 from navi_core.logs import LogFormat
 from navi_core.metrics.metrics import Metrics
@@ -37,18 +34,17 @@ from navi_core.plugins.observers import Observers
 from navi_core.plugins.registry import Registry
 from navi_core.workers.channel import Channel
 from navi_core.workers.fleet import Fleet
-from navi_core.workers.frames import parse_from_worker
 from navi_core.workers.members import Member
 from navi_core.workers.ports import reserve_ports
+from navi_core.workers.processes import Process, Processes, end, kill, words_of
 from navi_core.workers.protocol import PROTOCOL, FromWorker, Hello, StartFailed
+from navi_core.workers.pulse import BEAT_S
+from navi_core.workers.reception import Reception, Receptionist
 from navi_core.workers.restarts import Restarts
-from navi_core.workers.seat import SeatOrders
 
 __all__ = ["Supervisor"]
 
 log = structlog.get_logger(__name__)
-
-WORKER_MODULE: Final = "navi_core.cli.run_worker"
 
 _END_GRACE_S: Final = 20.0
 """Beyond the drain timeout, a worker gets so long to unload and end."""
@@ -56,16 +52,16 @@ _END_GRACE_S: Final = 20.0
 _LOST_S: Final = 5.0
 """A worker that has left the table and has not ended by then is ended."""
 
+_COMING_S: Final = 120.0
+"""A process that has not come to the table by then never will."""
+
 _KILL_S: Final = 5.0
 
-_SPARE: Final = 0
-"""The number of the process that waits to replace one: it gets that one's."""
-
 _SPARE_DELAY_S: Final = 2.0
-"""What serves, or is being started to serve, comes first."""
+"""What is being started to serve comes before the process that waits to replace one, but not for longer than this."""
 
 
-class Supervisor:
+class Supervisor(Receptionist):
     """Several workers that serve as one host. Belongs to one event loop.
 
     Parameters
@@ -93,12 +89,16 @@ class Supervisor:
         self._size = worker_count(config.workers)
         self._ports: Sequence[socket.socket] = ()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._server: asyncio.Server | None = None
+        self._reception = Reception(self)
         self._threads = RunThreads(1, name="navi-parent")
         self._metrics = Metrics(compat=config.compat_metrics)
         self._metrics.set_workers(0)
         self._fleet = Fleet(
-            self._size, metrics=self._metrics, now=time.monotonic, load_threads=config.load_threads
+            self._size,
+            metrics=self._metrics,
+            now=time.monotonic,
+            load_threads=config.load_threads,
+            silence_s=config.worker_timeout_s,
         )
         self._manager = ServableManager(
             registry,
@@ -112,12 +112,12 @@ class Supervisor:
         )
         self._watcher = Watcher(registry, self._manager, config, now=time.monotonic)
         self.admin = HostAdmin(self._manager, self._watcher)
-        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._processes: Processes | None = None
+        self._workers: dict[int, Process] = {}
         self._channels: dict[int, Channel] = {}
         self._opened_at: dict[int, float] = {}
         self._lost: dict[int, asyncio.Event] = {}
         self._keepers: list[asyncio.Task[None]] = []
-        self._spare: asyncio.subprocess.Process | None = None
         self._first_fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._all_open = asyncio.Event()
         self._is_started = False
@@ -176,12 +176,17 @@ class Supervisor:
         folder = Path(self._folder.name)
         (folder / "host.json").write_bytes(msgspec.json.encode(settled))
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(self._connected, str(folder / "workers.sock"))
+        await self._reception.open(folder / "workers.sock")
         self._fleet.serve(self._manager, self.admin)
         self._fleet.on_open = self._opened
         self._fleet.on_unfit = self._unfit
+        self._fleet.on_dropped = self._dropped
+        self._processes = processes = Processes(
+            folder, self._size, log_level=self._log_level, log_format=self._log_format
+        )
         for index in range(1, self._size + 1):
-            self._keepers.append(loop.create_task(self._keep(index)))
+            self._keepers.append(loop.create_task(self._keep(processes, index)))
+        self._keepers.append(loop.create_task(self._beat()))
         waiting: asyncio.Future[Any] = loop.create_task(self._all_open.wait())
         fault: asyncio.Future[Any] = self._first_fault
         try:
@@ -192,7 +197,7 @@ class Supervisor:
             self._first_fault.result()
         self._is_started = True
         self._watcher.start()
-        self._keepers.append(loop.create_task(self._keep_spare()))
+        self._keepers.append(loop.create_task(self._keep_spare(processes)))
 
     async def wait_ready(self) -> None:
         """Return once every model has a version that can answer, in all workers; raises ModelLoadError."""
@@ -206,15 +211,14 @@ class Supervisor:
         timeout_s = self.config.drain_timeout_s if drain_timeout_s is None else drain_timeout_s
         await self._watcher.stop()
         grace_s = timeout_s + _END_GRACE_S if self._is_started else _KILL_S
-        await asyncio.gather(*(_end(process, grace_s) for process in self._all_processes()))
+        await asyncio.gather(*(end(process, grace_s) for process in self._all_processes()))
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         for index in list(self._channels):
             self._fleet.gone(index)
         await self._manager.close(1.0)
-        if self._server is not None:
-            self._server.close()
+        self._reception.close()
         for sock in self._ports:
             sock.close()
         if self._folder is not None:
@@ -226,87 +230,76 @@ class Supervisor:
     def kill(self) -> None:
         """End every worker at once."""
         for process in self._all_processes():
-            with suppress(ProcessLookupError):
-                process.kill()
+            kill(process)
 
-    def _all_processes(self) -> Sequence[asyncio.subprocess.Process]:
-        spare = () if self._spare is None else (self._spare,)
-        return (*self._processes.values(), *spare)
+    def _all_processes(self) -> Sequence[Process]:
+        spare = () if self._processes is None else self._processes.spare
+        return (*self._workers.values(), *spare)
 
     # --- processes ----------------------------------------------------------------------------------------
 
-    async def _keep(self, index: int) -> None:
+    async def _keep(self, processes: Processes, index: int) -> None:
         """Have one worker's process run, and another one whenever it has ended."""
         restarts = Restarts()
         while not self._is_stopping:
-            self._lost[index] = asyncio.Event()
-            self._opened_at.pop(index, None)
-            process = self._processes[index] = await self._spawn(index)
-            status = await self._ended(index, process)
+            pid, how = await self._run_one(processes, index)
             if not self._is_started and not self._is_stopping:
                 # what it says itself comes first, if it says anything
                 await asyncio.sleep(0.2)
-                self._fail_start(LifecycleError(f"worker {index} ended {_words(status)} while it started"))
+                self._fail_start(LifecycleError(f"worker {index} {how} while it started"))
                 return
             if await self._is_over():
                 return
             opened = self._opened_at.get(index)
             delay_s = restarts.ended(0.0 if opened is None else time.monotonic() - opened)
             self._metrics.worker_replaced()
-            log.error("worker_ended", worker=index, pid=process.pid, how=_words(status), restart_in_s=delay_s)
+            log.error("worker_ended", worker=index, pid=pid, how=how, restart_in_s=delay_s)
             if restarts.is_loop:
                 log.error("worker_crash_loop", worker=index, in_a_row=restarts.in_a_row)
             await asyncio.sleep(delay_s)
+
+    async def _run_one(self, processes: Processes, index: int) -> tuple[int | None, str]:
+        """Start a worker's process and wait for its end; returns which it was, and how it ended."""
+        self._lost[index] = asyncio.Event()
+        self._opened_at.pop(index, None)
+        try:
+            process = await processes.spawn(index)
+        except OSError as error:  # no memory, no process left: another try may do better
+            return None, f"could not be started: {error}"
+        self._workers[index] = process
+        if self._is_stopping:  # whoever ends all has not seen it
+            kill(process)
+        coming = asyncio.get_running_loop().call_later(_COMING_S, self._never_came, index, process)
+        try:
+            return process.pid, await self._ended(index, process)
+        finally:
+            coming.cancel()
+
+    def _never_came(self, index: int, process: Process) -> None:
+        if index not in self._channels:
+            log.error("worker_never_came", worker=index, pid=process.pid, timeout_s=_COMING_S)
+            kill(process)
 
     async def _is_over(self) -> bool:
         """Tell whether the stop has begun; a signal may have come to all processes at once, and be dealt with first."""
         await asyncio.sleep(0)
         return self._is_stopping
 
-    async def _keep_spare(self) -> None:
-        """Have a process ready to replace one: an interpreter that has imported everything, and nothing else.
+    async def _keep_spare(self, processes: Processes) -> None:
+        """Have a process ready to replace one, once what is to be served is."""
+        with suppress(TimeoutError, NaviError):
+            async with asyncio.timeout(_SPARE_DELAY_S):
+                await self.wait_ready()
+        await processes.keep_spare()
 
-        Most of a start is imports, which would take longer than the second within which a worker is to be replaced.
-        """
-        while not self._is_stopping:
-            await asyncio.sleep(_SPARE_DELAY_S)
-            if self._spare is None or self._spare.returncode is not None:
-                self._spare = await self._start_process(_SPARE)
-                await asyncio.sleep(_SPARE_DELAY_S)
+    async def _beat(self) -> None:
+        """Have the fleet look again and again who still answers."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            self._fleet.beat()
 
-    async def _spawn(self, index: int) -> asyncio.subprocess.Process:
-        """Return the process that is to be worker ``index``: the spare one, or a new one."""
-        spare, self._spare = self._spare, None
-        if spare is not None and spare.returncode is None and spare.stdin is not None:
-            with suppress(OSError):
-                spare.stdin.write(f"{index}\n".encode())
-                await spare.stdin.drain()
-                spare.stdin.close()
-                return spare
-        return await self._start_process(index)
-
-    async def _start_process(self, index: int) -> asyncio.subprocess.Process:
-        assert self._folder is not None  # noqa: S101 - start made it
-        folder = Path(self._folder.name)
-        orders = SeatOrders(
-            socket=str(folder / "workers.sock"),
-            index=index,
-            config=str(folder / "host.json"),
-            log_level=self._log_level,
-            log_format=self._log_format,
-        )
-        share = max(1, core_count() // self._size)
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            WORKER_MODULE,
-            env={**os.environ, CORES_VARIABLE: str(share), **orders.variables()},
-            stdin=asyncio.subprocess.PIPE if index == _SPARE else asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # a terminal's Ctrl-C is the parent's to pass on
-        )
-
-    async def _ended(self, index: int, process: asyncio.subprocess.Process) -> int:
-        """Wait for a process's end; one that has left the table is not waited for long."""
+    async def _ended(self, index: int, process: Process) -> str:
+        """Wait for a process's end, and return how it ended; one that has left the table is not waited for long."""
         exited = asyncio.ensure_future(process.wait())
         lost = asyncio.ensure_future(self._lost[index].wait())
         try:
@@ -314,9 +307,10 @@ class Supervisor:
             if not exited.done():
                 await asyncio.wait({exited}, timeout=_LOST_S if not self._is_stopping else None)
             if not exited.done():
-                with suppress(ProcessLookupError):
-                    process.kill()
-            return await exited
+                kill(process)
+                await asyncio.wait({exited}, timeout=_LOST_S)
+            # one that waits for a disk or a device that never answers does not even end when it is killed
+            return f"ended {words_of(exited.result())}" if exited.done() else "does not end, though killed"
         finally:
             lost.cancel()
             exited.cancel()
@@ -327,28 +321,30 @@ class Supervisor:
 
     def _opened(self, index: int) -> None:
         self._opened_at[index] = time.monotonic()
-        log.info("worker_open", worker=index, pid=self._processes[index].pid)
+        log.info("worker_open", worker=index, pid=self._workers[index].pid)
         if self._fleet.is_complete:
             self._all_open.set()
 
     def _unfit(self, index: int, error: NaviError) -> None:
         """End a new worker that cannot load what the others serve; another one tries it again, a little later."""
         log.error("worker_cannot_come_up", worker=index, error=error.message)
-        process = self._processes.get(index)
+        self._kill(index)
+
+    def _dropped(self, index: int) -> None:
+        """End a worker that nobody waits for any longer; another one takes its place."""
+        self._kill(index)
+        self._lost[index].set()
+
+    def _kill(self, index: int) -> None:
+        process = self._workers.get(index)
         if process is not None:
-            with suppress(ProcessLookupError):
-                process.kill()
+            kill(process)
 
     # --- their messages -----------------------------------------------------------------------------------
 
-    def _connected(self) -> Channel:
-        guest = _Guest(self)
-        guest.channel = Channel(guest.received, guest.ended)
-        return guest.channel
-
     def take(self, channel: Channel, hello: Hello) -> Member | None:
         """Take a worker that has connected; None: it is not let in."""
-        if hello.protocol != PROTOCOL or hello.index not in self._processes or self._is_stopping:
+        if hello.protocol != PROTOCOL or hello.index not in self._workers or self._is_stopping:
             log.error("worker_refused", worker=hello.index, protocol=hello.protocol, expected=PROTOCOL)
             return None
         member = Member(hello.index, channel.send)
@@ -375,56 +371,6 @@ class Supervisor:
         del self._channels[member.index]
         self._fleet.gone(member.index)
         self._lost[member.index].set()
-
-
-class _Guest:
-    """One connection: a worker, once it has said hello."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
-        self._member: Member | None = None
-        self.channel: Channel | None = None
-
-    def received(self, body: bytes) -> None:
-        channel, message = self.channel, parse_from_worker(body)
-        if channel is None:
-            return
-        if self._member is not None:
-            self._supervisor.said(self._member, message)
-        elif isinstance(message, Hello) and (member := self._supervisor.take(channel, message)) is not None:
-            self._member = member
-            self._supervisor.came(member)
-        else:
-            channel.close()
-
-    def ended(self) -> None:
-        if self._member is not None and self.channel is not None:
-            self._supervisor.left(self._member, self.channel)
-
-
-async def _end(process: asyncio.subprocess.Process, grace_s: float) -> None:
-    """Ask a process to end, and make it after a while."""
-    if process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(grace_s):
-            await process.wait()
-    except TimeoutError:
-        log.warning("worker_killed", pid=process.pid, timeout_s=grace_s)
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-def _words(status: int) -> str:
-    if status >= 0:
-        return f"with status {status}"
-    try:
-        return f"by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"by signal {-status}"
 
 
 def _no_observers(registry: Registry) -> Observers:

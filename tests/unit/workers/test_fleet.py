@@ -37,6 +37,8 @@ from navi_core.workers.protocol import (
     PageMade,
     PageWanted,
     Picture,
+    Ping,
+    Pong,
     Prepare,
     Prepared,
     PrepareFailed,
@@ -45,14 +47,21 @@ from navi_core.workers.protocol import (
     Switch,
     Switched,
 )
+from navi_core.workers.pulse import BEAT_S, BUSY_FACTOR
+from navi_core.workers.swap import MIN_LOAD_LIMIT_S
+
+SILENCE_S = 3.0
+BEATS = round(SILENCE_S / BEAT_S)
 
 
 class Worker:
     """A worker that obeys at once, as far as the test lets it."""
 
-    def __init__(self, fleet, index, *, fails=False, counted=0.0):
+    def __init__(self, fleet, index, *, fails=False, counted=0.0, ignores=()):
         self.fleet, self.fails, self.counted = fleet, fails, counted
         self.told = []
+        self.ignores = ignores
+        """Kinds of messages that it does not answer."""
         self.member = Member(index, self.hear)
         self._loop = asyncio.get_running_loop()
         fleet.hello(self.member)
@@ -64,7 +73,11 @@ class Worker:
             self._loop.call_soon(self.fleet.received, self.member, answer)
 
     def answer(self, message):
+        if isinstance(message, self.ignores):
+            return None
         match message:
+            case Ping():
+                return Pong()
             case Prepare(ticket=ticket) if self.fails:
                 return PrepareFailed(ticket, Fault.of(ModelLoadError("broken", model="m", version=2)))
             case Prepare(ticket=ticket):
@@ -93,7 +106,10 @@ class Parent:
     def __init__(self, threads, size=2):
         registry = registry_of(runtimes=[AffineRuntime])
         self.metrics = Metrics()
-        self.fleet = Fleet(size, metrics=self.metrics, now=ManualClock().now)
+        self.clock = ManualClock()
+        self.fleet = Fleet(size, metrics=self.metrics, now=self.clock.now, silence_s=SILENCE_S)
+        self.dropped = []
+        self.fleet.on_dropped = self.dropped.append
         self.manager = ServableManager(
             registry,
             HostConfig(max_load_retries=0),
@@ -115,6 +131,11 @@ class Parent:
 
     def states(self):
         return {each.version: each.state for each in self.manager.status("m")}
+
+    async def beat(self, times):
+        for _ in range(times):
+            self.fleet.beat()
+            await asyncio.sleep(0)
 
     async def until(self, condition):
         async with asyncio.timeout(10):
@@ -242,3 +263,58 @@ async def test_what_one_workers_service_keeps_all_know(parent):
     parent.fleet.received(one.member, AdminWanted(1, "keep", model="oip/m", value=b"x"))
     await parent.until(lambda: one.kinds(AdminDone))
     assert [each.memory for each in two.told if isinstance(each, Picture)][-1] == {"oip/m": b"x"}
+
+
+# --- workers that hang ----------------------------------------------------------------------------------
+
+
+async def test_workers_that_answer_are_not_dropped(parent):
+    one = Worker(parent.fleet, 1)
+    await parent.beat(3 * BEATS)
+    assert one.kinds(Ping) == [Ping] * 3 * BEATS
+    assert parent.dropped == []
+
+
+@pytest.mark.parametrize("hangs_at", [Hold, Switch, Remove])
+async def test_a_worker_that_hangs_is_dropped_and_the_others_go_on(parent, hangs_at):
+    one, two = Worker(parent.fleet, 1), Worker(parent.fleet, 2)
+    await serving(parent, 1)
+    already = len(two.kinds(hangs_at))
+    two.ignores = (Ping, hangs_at)
+    parent.aspire(2)
+    await parent.until(lambda: len(two.kinds(hangs_at)) > already)
+    busy = BUSY_FACTOR if hangs_at is Remove else 1
+    await parent.beat(BEATS * busy)
+    assert parent.dropped == []
+    await parent.beat(1)
+    assert parent.dropped == [2]
+    await parent.until(lambda: parent.states().get(1) is ServableState.END)
+    assert parent.states()[2] is ServableState.AVAILABLE
+    assert one.kinds(Remove) == [Remove]
+    assert "navi_workers 1" in parent.metrics.render()[1].decode()
+
+
+async def test_what_a_dropped_worker_says_later_is_not_heard(parent):
+    Worker(parent.fleet, 1)
+    two = Worker(parent.fleet, 2)
+    await serving(parent, 1)
+    two.ignores = (Ping,)
+    await parent.beat(BEATS + 1)
+    assert parent.dropped == [2]
+    parent.fleet.received(two.member, AdminWanted(1, "unload", model="nothing"))
+    parent.fleet.received(two.member, Pong())
+    await parent.beat(BEATS + 1)
+    assert not two.kinds(AdminDone)
+    assert parent.dropped == [2]
+
+
+async def test_a_new_worker_whose_loads_never_end_is_dropped(parent):
+    Worker(parent.fleet, 1)
+    await serving(parent, 1)
+    Worker(parent.fleet, 2, ignores=(Prepare,))
+    parent.clock.advance(MIN_LOAD_LIMIT_S)
+    await parent.beat(1)
+    assert parent.dropped == []
+    parent.clock.advance(1.0)
+    await parent.beat(1)
+    assert parent.dropped == [2]
