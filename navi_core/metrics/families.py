@@ -179,7 +179,7 @@ _TABLE: Final = (
     FamilySpec(
         "navi_swap_hold_seconds",
         "histogram",
-        "Time that a worker held new requests back while all switched to another version.",
+        "Time that a worker held new requests back, so that all switch to another version at once; each try counts.",
         unit="seconds",
         bounds=BUCKETS["hold_seconds"],
     ),

@@ -43,6 +43,7 @@ from navi_core.workers.protocol import (
     Prepared,
     PrepareFailed,
     Release,
+    Released,
     Remove,
     Removed,
     StatisticsWanted,
@@ -379,6 +380,8 @@ class Fleet:
             case Switched(hold=hold) if hold:
                 self._metrics.requests_held(message.held_s)
                 self._do(self._swaps.switched(index, hold, now))
+            case Released(held_s=held_s):
+                self._metrics.requests_held(held_s)
             case Removed(ticket=ticket):
                 self._left(ticket, index)
             case Opened():

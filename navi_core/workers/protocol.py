@@ -48,6 +48,7 @@ __all__ = [
     "PrepareFailed",
     "Prepared",
     "Release",
+    "Released",
     "Remove",
     "Removed",
     "StartFailed",
@@ -239,6 +240,12 @@ class Switched(_Message, frozen=True):
     held_s: float
 
 
+class Released(_Message, frozen=True):
+    """Requests flow again, without any change; they were held for so many seconds."""
+
+    held_s: float
+
+
 class Removed(_Message, frozen=True):
     """A version is closed: its last request was answered."""
 
@@ -300,6 +307,7 @@ FromWorker: TypeAlias = (
     | PrepareFailed
     | Held
     | Switched
+    | Released
     | Removed
     | AdminWanted
     | PageWanted

@@ -49,6 +49,7 @@ from navi_core.workers.protocol import (
     Prepared,
     PrepareFailed,
     Release,
+    Released,
     Remove,
     Removed,
     StartFailed,
@@ -292,7 +293,7 @@ class Seat:
                 replica.switch(message.add, message.remove, message.current)
                 self._say(Switched(hold, barrier.lower()))
             case Release():
-                barrier.lower()
+                self._say(Released(barrier.lower()))
             case Remove():
                 replica.switch(remove=(message.ticket,), current=message.current)
             case Picture():

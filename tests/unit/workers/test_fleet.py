@@ -42,6 +42,7 @@ from navi_core.workers.protocol import (
     Prepare,
     Prepared,
     PrepareFailed,
+    Released,
     Remove,
     Removed,
     Switch,
@@ -263,6 +264,12 @@ async def test_what_one_workers_service_keeps_all_know(parent):
     parent.fleet.received(one.member, AdminWanted(1, "keep", model="oip/m", value=b"x"))
     await parent.until(lambda: one.kinds(AdminDone))
     assert [each.memory for each in two.told if isinstance(each, Picture)][-1] == {"oip/m": b"x"}
+
+
+async def test_what_was_held_in_vain_is_counted_too(parent):
+    one = Worker(parent.fleet, 1)
+    parent.fleet.received(one.member, Released(0.25))
+    assert "navi_swap_hold_seconds_sum 0.25" in parent.metrics.render()[1].decode()
 
 
 # --- workers that hang ----------------------------------------------------------------------------------
