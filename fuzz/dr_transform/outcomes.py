@@ -56,7 +56,7 @@ def outcome(
         refusals.append(error)
         if not spans or spans[0] > MAX_ROWS:
             return _refused(refusals)
-        measured = Measured([payload], [tuple(spans)], np.array(spans[:1], np.int64))
+        measured = Measured([payload], [tuple(spans)], np.array(spans[:1], np.int64), spans[0])
     out: dict[int, Any] = {}
     reported = report()
     try:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import numba
+import numba.extending
 import numpy as np
 
 from navi_dr_transform import _parts
@@ -21,6 +22,7 @@ __all__ = [
     "INT",
     "INTS",
     "JIT",
+    "OBJECT",
     "PAYLOAD",
     "SCRATCH",
     "SMALL_INTS",
@@ -33,6 +35,19 @@ __all__ = [
 # Numba's declared types cover a part of it only
 types: Any = numba.types
 _config: Any = numba.config
+_extending: Any = numba.extending
+
+
+class _Object(types.Opaque):  # type: ignore[misc]  # Numba is untyped
+    """The type of arguments that are not looked into."""
+
+
+def _as_it_is(_type: Any, value: Any, _context: Any) -> Any:
+    return _extending.NativeValue(value)
+
+
+_extending.register_model(_Object)(_extending.models.OpaqueModel)
+_extending.unbox(_Object)(_as_it_is)
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -41,6 +56,8 @@ JIT: Final = not _config.DISABLE_JIT
 
 PAYLOAD: Final = types.Bytes(types.uint8, 1, "C")
 """A ``bytes`` object: passed as it is, read in place."""
+OBJECT: Final = _Object("object")
+"""Any Python object, as it is: for kernels that hold the GIL."""
 INT: Final = types.int64
 INTS: Final = types.Array(types.int64, 1, "C", readonly=True)
 SMALL_INTS: Final = types.Array(types.int32, 1, "C", readonly=True)
@@ -56,13 +73,15 @@ def answers(count: int) -> Any:
 _DIRECTORY: Final = cache_directory() if JIT else None
 
 
-def kernel(signature: Any) -> Callable[[_F], _F]:
+def kernel(signature: Any, *, nogil: bool = True) -> Callable[[_F], _F]:
     """Compile a function for one signature, or load it from the cache.
 
     Parameters
     ----------
     signature
         ``result(arguments...)`` of this module's types.
+    nogil
+        It runs without the GIL.
     """
 
     def decorate(function: _F) -> _F:
@@ -70,7 +89,7 @@ def kernel(signature: Any) -> Callable[[_F], _F]:
             # compiled code casts and wraps silently
             plain: _F = np.errstate(all="ignore")(function)
             return plain
-        compiled: _F = compile_or_load(function, signature, _DIRECTORY)
+        compiled: _F = compile_or_load(function, signature, _DIRECTORY, nogil=nogil)
         return compiled
 
     return decorate
@@ -100,6 +119,7 @@ def inner(function: _F) -> _F:
         "error_model": "numpy",
         "no_cpython_wrapper": True,
         "no_cfunc_wrapper": True,
+        **_parts.NOT_COUNTED,
     }
     if _parts.IS_KNOWN_NUMBA:
         options["pipeline_class"] = _parts.PartCompiler

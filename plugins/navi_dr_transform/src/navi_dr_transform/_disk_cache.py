@@ -33,7 +33,9 @@ _caching: Any = numba.core.caching
 _runtime: Any = numba.core.runtime
 
 
-def compile_or_load(function: Callable[..., Any], signature: Any, directory: Path | None) -> Any:
+def compile_or_load(
+    function: Callable[..., Any], signature: Any, directory: Path | None, *, nogil: bool = True
+) -> Any:
     """Return a function's dispatcher with one signature, from the cache or compiled; it takes no other.
 
     Parameters
@@ -44,10 +46,13 @@ def compile_or_load(function: Callable[..., Any], signature: Any, directory: Pat
         ``result(arguments...)``.
     directory
         The cache; None: there is none.
+    nogil
+        It runs without the GIL.
     """
     begun = time.perf_counter()
     name = f"{function.__module__.partition('.')[2]}.{function.__name__}"
-    dispatcher: Any = numba.njit(nogil=True)(function)
+    options: dict[str, Any] = {"nogil": nogil, **_parts.NOT_COUNTED}
+    dispatcher: Any = numba.njit(**options)(function)
     if directory is None:
         dispatcher.compile(signature)
     else:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import struct
 import sys
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -14,12 +11,13 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from navi_dr_transform._accelerate import INT, INTS, PAYLOAD, SCRATCH, types
+from navi_dr_transform._accelerate import INT, INTS, OBJECT, PAYLOAD, SCRATCH, types
 
 __all__ = [
     "copy_row",
     "get",
     "num_rows_of",
+    "prefetch",
     "put",
     "read_f32",
     "read_f64",
@@ -34,7 +32,7 @@ __all__ = [
     "row_bytes_of",
     "row_of",
     "rows_of",
-    "set_rows",
+    "set_row",
     "shift_right",
     "wrapping_multiply",
     "write_f32",
@@ -45,9 +43,6 @@ __all__ = [
     "write_i64_if",
     "write_u8",
 ]
-
-_first_of: Final = ctypes.c_char.from_buffer
-_address_of: Final = ctypes.addressof
 
 ROW_FIELDS: Final = 3  # address, bytes of a row, number of rows
 
@@ -159,6 +154,21 @@ def _copy_row(_context: Any, _target: Any, _source: Any, _size: Any) -> Any:
     return types.void(INT, INT, INT), generate
 
 
+def _prefetch(_context: Any, _row: Any, _offset: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        row, offset = arguments
+        pointer = ir.IntType(8).as_pointer()
+        word = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        # to be written to, and soon; data, not code
+        hints = [ir.Constant(word, hint) for hint in (1, 3, 1)]
+        builder.call(function, [builder.inttoptr(builder.add(row, offset), pointer), *hints])
+        return context.get_dummy_value()
+
+    return types.void(INT, INT), generate
+
+
 def _row_of(_context: Any, _rows: Any, _tensor: Any, _row: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows, tensor, row = arguments
@@ -169,6 +179,26 @@ def _row_of(_context: Any, _rows: Any, _tensor: Any, _row: Any) -> Any:
         return builder.add(address, builder.mul(row, row_bytes))
 
     return types.int64(INTS, INT, INT), generate
+
+
+def _set_row(_context: Any, _rows: Any, _tensor: Any, _arrays: Any, _row_bytes: Any, _num_rows: Any) -> Any:
+    kind = types.Array(types.uint8, 2, "C")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows, tensor, arrays, row_bytes, num_rows = arguments
+        python: Any = context.get_python_api(builder)
+        array = context.make_array(kind)(context, builder)
+        adapt = python.nrt_adapt_ndarray_from_python if context.enable_nrt else python.numba_array_adaptor
+        adapt(python.list_getitem(arrays, tensor), builder.bitcast(array._getpointer(), python.voidptr))  # noqa: SLF001
+        first = builder.mul(tensor, ir.Constant(tensor.type, ROW_FIELDS))
+        data = _data(context, builder, signature.args[0], rows)
+        for field, value in enumerate((builder.ptrtoint(array.data, tensor.type), row_bytes, num_rows)):
+            builder.store(value, builder.gep(data, [builder.add(first, ir.Constant(tensor.type, field))]))
+        if context.enable_nrt:
+            context.nrt.decref(builder, kind, array._getvalue())  # noqa: SLF001
+        return context.get_dummy_value()
+
+    return types.void(SCRATCH, INT, OBJECT, INT, INT), generate
 
 
 def _row_field(field: int) -> Any:
@@ -195,22 +225,6 @@ def rows_of(arrays: Sequence[Any]) -> Any:
     return np.array(fields, np.int64)
 
 
-def set_rows(rows: Any, arrays: Sequence[Any], row_sizes: Sequence[int], num_rows: int) -> None:
-    if num_rows == 0:  # their addresses mean nothing, and are not given
-        rows[ROW_FIELDS - 1 :: ROW_FIELDS] = 0
-        return
-    fields: list[int] = []
-    for array, size in zip(arrays, row_sizes, strict=True):
-        # a quarter of the time of the array's own interface, which is most of a small request's
-        fields += (_address_of(_first_of(array)), size, num_rows)
-    _packer(len(fields)).pack_into(rows, 0, *fields)
-
-
-@cache
-def _packer(count: int) -> struct.Struct:
-    return struct.Struct(f"{count}q")
-
-
 read_u8 = _load(8, "big", types.int64)
 read_i16 = _load(16, "big", types.int64)
 read_i32 = _load(32, "big", types.int64)
@@ -232,5 +246,7 @@ wrapping_multiply = intrinsic(_wrapping_multiply)
 shift_right = intrinsic(_shift_right)
 copy_row = intrinsic(_copy_row)
 row_of = intrinsic(_row_of)
+prefetch = intrinsic(_prefetch)
+set_row = intrinsic(_set_row)
 row_bytes_of = _row_field(1)
 num_rows_of = _row_field(2)

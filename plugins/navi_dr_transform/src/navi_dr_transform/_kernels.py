@@ -162,9 +162,16 @@ def source_of(field: int, kind: int) -> int:
 
 @inner
 def fill_record(
-    payload: bytes, offset: int, plan: Any, displacements: Any, out: Any, row: int, scratch: Any
+    payload: bytes,
+    offset: int,
+    plan: Any,
+    displacements: Any,
+    out: Any,
+    row: int,
+    has_next: int,
+    scratch: Any,
 ) -> tuple[int, int]:
-    """Lay one record over a row that holds a copy of the template's row."""
+    """Lay one record over a row that holds a copy of the template's row; ``has_next`` is 1 if the next row follows."""
     status, offset = walk_record(payload, offset, plan, scratch)
     if status != wire.OK:
         return status, offset
@@ -190,7 +197,10 @@ def fill_record(
                     payload, kind, field, elements, count, plan, displacements, index, target, scratch
                 )
             else:
-                scatter_field(payload, kind, elements, count, plan, displacements, index, target, scratch)
+                ahead = has_next * row_bytes_of(out, tensor)
+                scatter_field(
+                    payload, kind, elements, count, plan, displacements, index, target, ahead, scratch
+                )
     return status, offset
 
 
@@ -275,7 +285,8 @@ def fill(
         if is_common or common < 0 or not is_alone:  # the only record is laid over them in its own row
             copy_template(plan, source, target, row)
         at = common if is_common else offset
-        status, end = fill_record(payload, at, plan, displacements, target, row, scratch)
+        has_next = int(0 <= step < num_records - 1)
+        status, end = fill_record(payload, at, plan, displacements, target, row, has_next, scratch)
         if status != wire.OK:
             return status, end
         if len(counters) > 0:

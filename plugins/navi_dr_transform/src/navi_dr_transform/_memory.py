@@ -6,7 +6,7 @@ and what is written goes to offsets that were proved to lie in their rows when t
 kernels as plain Python proves that the checks are there.
 
 *Rows*: ``rows_of`` makes of NumPy arrays what kernels write to: (address, bytes of a row, number of rows) of
-each; the twin holds views of their bytes. ``set_rows`` makes those of other, writeable arrays in the same memory.
+each; the twin holds views of their bytes. ``set_row`` makes a tensor's those of another, writeable array;
 ``row_of`` gives one row.
 """
 
@@ -21,6 +21,7 @@ __all__ = [
     "copy_row",
     "get",
     "num_rows_of",
+    "prefetch",
     "put",
     "read_f32",
     "read_f64",
@@ -35,7 +36,7 @@ __all__ = [
     "row_bytes_of",
     "row_of",
     "rows_of",
-    "set_rows",
+    "set_row",
     "shift_right",
     "wrapping_multiply",
     "write_f32",
@@ -71,17 +72,19 @@ if TYPE_CHECKING:
     def wrapping_multiply(left: int, right: int) -> int: ...
     def shift_right(value: int, bits: int) -> int: ...
     def copy_row(target: Any, source: Any, size: int) -> None: ...
+    def prefetch(row: Any, offset: int) -> None: ...
     def row_of(rows: Any, tensor: int, row: int) -> Any: ...
     def row_bytes_of(rows: Any, tensor: int) -> int: ...
     def num_rows_of(rows: Any, tensor: int) -> int: ...
     def rows_of(arrays: Sequence[Any]) -> Any: ...
-    def set_rows(rows: Any, arrays: Sequence[Any], row_sizes: Sequence[int], num_rows: int) -> None: ...
+    def set_row(rows: Any, tensor: int, arrays: Sequence[Any], row_bytes: int, num_rows: int) -> None: ...
 
 elif JIT:
     from navi_dr_transform._intrinsics import (
         copy_row,
         get,
         num_rows_of,
+        prefetch,
         put,
         read_f32,
         read_f64,
@@ -96,7 +99,7 @@ elif JIT:
         row_bytes_of,
         row_of,
         rows_of,
-        set_rows,
+        set_row,
         shift_right,
         wrapping_multiply,
         write_f32,
@@ -112,6 +115,7 @@ else:
         copy_row,
         get,
         num_rows_of,
+        prefetch,
         put,
         read_f32,
         read_f64,
@@ -126,7 +130,7 @@ else:
         row_bytes_of,
         row_of,
         rows_of,
-        set_rows,
+        set_row,
         shift_right,
         wrapping_multiply,
         write_f32,

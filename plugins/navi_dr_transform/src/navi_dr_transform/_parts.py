@@ -16,10 +16,17 @@ import numba.core.codegen
 import numba.core.compiler
 import numba.core.runtime
 
-__all__ = ["IS_KNOWN_NUMBA", "PartCompiler"]
+__all__ = ["IS_KNOWN_NUMBA", "NOT_COUNTED", "PartCompiler"]
 
 IS_KNOWN_NUMBA: Final = numba.__version__.split(".")[:2] == ["0", "68"]
 """Whether what has no public name is as it was when this was written."""
+
+NOT_COUNTED: Final[dict[str, Any]] = {"_nrt": False} if IS_KNOWN_NUMBA else {}
+"""Options of code that does not count references to its arrays.
+
+Callers hold what kernels are given, and kernels make nothing. Counted all the same, for each array in each function,
+that would be a tenth of the time for many records, and more than half of a call's own.
+"""
 
 # Numba's declared types cover a part of it only
 _codegen: Any = numba.core.codegen

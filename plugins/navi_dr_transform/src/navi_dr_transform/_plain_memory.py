@@ -13,6 +13,7 @@ __all__ = [
     "copy_row",
     "get",
     "num_rows_of",
+    "prefetch",
     "put",
     "read_f32",
     "read_f64",
@@ -27,7 +28,7 @@ __all__ = [
     "row_bytes_of",
     "row_of",
     "rows_of",
-    "set_rows",
+    "set_row",
     "shift_right",
     "wrapping_multiply",
     "write_f32",
@@ -102,6 +103,10 @@ def copy_row(target: Any, source: Any, size: int) -> None:
     target[:size] = source[:size]
 
 
+def prefetch(row: Any, offset: int) -> None:
+    """Do nothing: it is a hint, which may be about memory that is not there."""
+
+
 def row_of(rows: Any, tensor: int, row: int) -> Any:
     _, views = rows[tensor]
     _checked(views, row, 1)
@@ -123,8 +128,11 @@ def rows_of(arrays: Sequence[Any]) -> Any:
     ]
 
 
-def set_rows(rows: Any, arrays: Sequence[Any], _row_sizes: Sequence[int], _num_rows: int) -> None:
-    rows[:] = rows_of(arrays)
+def set_row(rows: Any, tensor: int, arrays: Sequence[Any], row_bytes: int, num_rows: int) -> None:
+    (rows[tensor],) = rows_of([arrays[tensor]])
+    if (row_bytes_of(rows, tensor), num_rows_of(rows, tensor)) != (row_bytes, num_rows):
+        msg = f"expected {num_rows} rows of {row_bytes} bytes, got {arrays[tensor].shape}"
+        raise IndexError(msg)
 
 
 read_u8 = _unpack(">B")

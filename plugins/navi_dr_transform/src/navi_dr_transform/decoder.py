@@ -7,15 +7,15 @@ DecodeError here. Thread-safe: what a decoder changes is memory that one call ha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from navi_core import Array, DecodeError, numpy_dtype
-from navi_dr_transform import _kernels, _report, wire
+from navi_dr_transform import _kernels, _report, _rows, wire
 from navi_dr_transform._accelerate import entry_point
-from navi_dr_transform._memory import rows_of, set_rows
+from navi_dr_transform._memory import rows_of
 from navi_dr_transform.feature_map import FeatureMap
 from navi_dr_transform.layout import Layout
 from navi_dr_transform.refusals import refusal_text
@@ -38,6 +38,7 @@ _NOT_COUNTED: Final = np.empty(0, np.int64)
 # a small request notices what a check of types costs that were checked before
 _measure: Final = entry_point(_kernels.measure)
 _fill: Final = entry_point(_kernels.fill)
+_set_rows: Final = entry_point(_rows.set_rows)
 _report_values: Final = entry_point(_report.report)
 
 
@@ -54,8 +55,6 @@ class Measured:
     row_ends
         (payloads,) int64, non-decreasing: the row after each payload's last.
 
-    Attributes
-    ----------
     num_rows
         Rows of all payloads together.
     """
@@ -63,10 +62,7 @@ class Measured:
     payloads: Sequence[bytes]
     spans: Sequence[tuple[int, int, int]]
     row_ends: Int64Array
-    num_rows: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.num_rows = int(self.row_ends[-1]) if len(self.row_ends) else 0
+    num_rows: int
 
 
 class _Workspace:
@@ -115,7 +111,7 @@ class Decoder:
         self._form, self.struct = _FORMS[form]
         self._frozen = freeze(layout, features, self.widths, exact=exact_embeddings)
         self._defaults = rows_of(self._frozen.defaults)
-        self._row_sizes = [row.nbytes for row in self._frozen.defaults]
+        self._row_sizes = np.array([row.nbytes for row in self._frozen.defaults], np.int64)
         self._workspaces: list[_Workspace] = []
 
     @property
@@ -158,7 +154,7 @@ class Decoder:
                 ends.append(num_rows)
         finally:
             self._workspaces.append(workspace)
-        return Measured(payloads, spans, np.array(ends, np.int64))
+        return Measured(payloads, spans, np.array(ends, np.int64), num_rows)
 
     def allocate(self, num_rows: int) -> dict[int, Array]:
         """Return uninitialised arrays of so many rows for the wanted tensors."""
@@ -192,7 +188,7 @@ class Decoder:
         first_row = 0
         workspace = self._borrow()
         try:
-            set_rows(workspace.rows, written, self._row_sizes, measured.num_rows)
+            _set_rows(workspace.rows, written, self._row_sizes, measured.num_rows)
             for index, (payload, span) in enumerate(zip(measured.payloads, measured.spans, strict=True)):
                 status, offset = _fill(
                     payload,
@@ -265,7 +261,12 @@ class Decoder:
         for index, width, dtype in self._columns:
             array = out.get(index)
             shape = (num_rows, width)
-            if array is None or array.shape != shape or array.dtype != dtype or not array.flags.carray:
+            if (
+                array is None
+                or array.shape != shape
+                or (array.dtype is not dtype and array.dtype != dtype)
+                or not array.flags.carray
+            ):
                 got = "nothing" if array is None else f"{array.dtype} {array.shape}, {array.flags.carray=}"
                 msg = f"{self.layout.tensors[index].name}: expected a writeable C-contiguous {dtype} {shape}, got {got}"
                 raise ValueError(msg)
