@@ -1,5 +1,7 @@
 """Hostile bytes through the kernels: a corpus and its mutations, the input flush against a page that cannot be read.
 
+That page follows one half of them and precedes the other.
+
 A crash, a hang, or a difference between compiled kernels and their plain twin is a failure; the request that did
 it is printed in base64.
 
@@ -76,7 +78,7 @@ def run(seed: int, count: int, every: int) -> int:
 
 def watch(command: list[str], shared: Path, hang_s: float = HANG_S) -> str:
     """Run a child to its end; return what went wrong with which request, or nothing."""
-    from child import HEADER
+    from child import HEADER, is_first
     from guard import PAGE
 
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -108,7 +110,8 @@ def watch(command: list[str], shared: Path, hang_s: float = HANG_S) -> str:
     if len(content) < PAGE:
         return f"{what} before the first request"
     number, size, which, _ = HEADER.unpack_from(content)
-    payload = content[len(content) - size :] if size else b""
+    begin = PAGE if is_first(number) else len(content) - size
+    payload = content[begin : begin + size]
     return f"request {number}, target {which}: {what}\n{base64.b64encode(payload).decode()}"
 
 

@@ -3,7 +3,7 @@
     python child.py FILE SEED FIRST COUNT EVERY
 
 FILE is shared with the parent: which request it is and which target stand in its first page, the request at the
-end of what follows, from before it is converted. Every EVERY-th request is kept with what became of it, in
+end of what follows (a read past it dies) or at its beginning (a read before it does), from before it is converted. Every EVERY-th request is kept with what became of it, in
 FILE.samples, for the plain twin to be asked about; the others go to the kernels without the code around them.
 """
 
@@ -30,6 +30,11 @@ HEADER = struct.Struct("<QIIQ")  # request's number, its size, the target's numb
 SAMPLE = struct.Struct("<IIqqq12s")  # size, the target's number, spans of another request, the outcome
 BLOCK = 1000
 """Mutations that share a generator: so many are made anew to find one again."""
+
+
+def is_first(number: int) -> bool:
+    """Tell whether a request lies behind a guard page: half of them; the others lie before one."""
+    return number // 3 % 2 == 1
 
 
 def spans_of(decoder: Any, corpus: list[bytes]) -> list[tuple[int, int, int]]:
@@ -63,7 +68,7 @@ def main() -> None:
                     source = random.Random(f"{seed} {number // BLOCK}")
                 data, which = mutate(source, corpus), int(source.random() * len(chosen))
             size = min(len(data), MAX_BYTES)
-            payload = region.last(size)
+            payload = region.first(size) if is_first(number) else region.last(size)
             payload[:] = data[:size]
             HEADER.pack_into(header, 0, number, size, which, number - first)
             sampled = number % every == 0 or number < len(corpus) * len(chosen)

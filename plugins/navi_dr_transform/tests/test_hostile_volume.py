@@ -92,47 +92,52 @@ from guard import PAGE, Guarded
 file = os.open(sys.argv[1], os.O_RDWR)
 os.ftruncate(file, 2 * PAGE)
 header, region = Guarded(PAGE, file, 0).first(HEADER.size), Guarded(PAGE, file, PAGE)
-region.last(5)[:] = b"bytes"
-HEADER.pack_into(header, 0, 41, 5, 2, 41)
+region.{place}(5)[:] = b"bytes"
+HEADER.pack_into(header, 0, {number}, 5, 2, {number})
 print(ctypes.c_ubyte.from_address(region.address + region.size - 1).value)
 {then}
 """
 
 
 @pytest.mark.parametrize(
-    ("then", "words"),
+    ("place", "then", "words"),
     [
-        ("ctypes.c_ubyte.from_address(region.address + region.size).value", "killed by SIGSEGV"),
-        ("ctypes.c_ubyte.from_address(region.address - 1).value", "killed by SIGSEGV"),
-        ("import time; time.sleep(60)", "a hang"),
-        ("raise ValueError", "an exception"),
+        ("last", "ctypes.c_ubyte.from_address(region.address + region.size).value", "killed by SIGSEGV"),
+        ("first", "ctypes.c_ubyte.from_address(region.address - 1).value", "killed by SIGSEGV"),
+        ("first", "import time; time.sleep(60)", "a hang"),
+        ("last", "raise ValueError", "an exception"),
     ],
 )
-def test_what_ends_the_child_is_reported_with_its_request(fuzz, monkeypatch, tmp_path, then, words):
+def test_what_ends_the_child_is_reported_with_its_request(fuzz, monkeypatch, tmp_path, place, then, words):
     monkeypatch.setenv("PYTHONPATH", f"{FOLDER}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     shared = tmp_path / "shared"
     shared.touch()
-    command = [sys.executable, "-c", DIES.replace("{then}", then), str(shared)]
+    number = {"first": 41, "last": 42}[place]
+    assert fuzz.child.is_first(number) == (place == "first")
+    dies = DIES.replace("{place}", place).replace("{number}", str(number)).replace("{then}", then)
+    command = [sys.executable, "-c", dies, str(shared)]
     hang_s = 2 if words == "a hang" else 60
     said = fuzz.main.watch(command, shared, hang_s)
-    assert said == f"request 41, target 2: {words}\n{base64.b64encode(b'bytes').decode()}"
+    assert said == f"request {number}, target 2: {words}\n{base64.b64encode(b'bytes').decode()}"
 
 
-def test_a_compiled_read_past_the_end_dies(tmp_path):
+@pytest.mark.parametrize(("place", "outside"), [("last", 10), ("first", -1)])
+def test_a_compiled_read_outside_dies(place, outside):
     script = (
         f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n"
         "import numba\n"
         "from guard import Guarded\n"
         "from navi_dr_transform._accelerate import INT, PAYLOAD, entry_point\n"
+        "from navi_dr_transform._memory import read_u8\n"
         "@numba.njit(INT(PAYLOAD, INT))\n"
-        "def byte(payload, at): return payload[at]\n"
-        "payload = Guarded(10).last(10)\n"
-        "payload[9] = 7\n"
-        "print(entry_point(byte)(payload, 9), flush=True)\n"
-        "entry_point(byte)(payload, 10)\n"
+        "def byte(payload, at): return read_u8(payload, at)\n"
+        f"payload = Guarded(10).{place}(10)\n"
+        "payload[0] = payload[9] = 7\n"
+        "print(entry_point(byte)(payload, 0), entry_point(byte)(payload, 9), flush=True)\n"
+        f"entry_point(byte)(payload, {outside})\n"
     )
     ended = python("-c", script)
-    assert ended.stdout == "7\n"
+    assert ended.stdout == "7 7\n", ended.stderr
     assert ended.returncode == -11
 
 
