@@ -22,6 +22,7 @@ from navi_dr_transform.thrift_records import data_record, decode_request
 from navi_dr_transform.thrift_service.options import PredictionModelOptions
 from navi_dr_transform.thrift_service.scanner import Scan, find_argument, find_records
 from navi_dr_transform.thrift_service.service import GRPC_STATUS, ThriftPredictionService
+from thrift.protocol.TBinaryProtocol import TBinaryProtocolAcceleratedFactory
 from thrift.TSerialization import deserialize, serialize
 
 from navi_core import (
@@ -304,7 +305,7 @@ async def test_what_is_no_argument_has_no_result(path, body, text):
     [
         (b"\0", "expected every required field"),
         (b"\x0b\0\1\0\0\0\0\0", "asks for, got another: string"),
-        (b"\x0f\0\1\x0b\0\0\0\0\0", "string"),
+        (b"\x0f\0\1\x0b\0\0\0\1\0\0\0\0\0", "string"),
         (b"\x0f\0\1\x0c\0\0\0\0\x0d\0\2\x0b\x0b\0\0\0\0\0", "map"),
         (b"\x0f\0\1\x0c\0\0\0\3\0\0\0\0", "expected at most 2 records, got 3"),
     ],
@@ -312,6 +313,14 @@ async def test_what_is_no_argument_has_no_result(path, body, text):
 def test_batches_that_cannot_be_cut_into_records(batch, text):
     with pytest.raises(NaviError, match=text):
         find_records(batch, 2)
+
+
+@pytest.mark.parametrize("element_type", [0, 11, 12, 15])
+def test_an_empty_list_of_any_type_has_no_records(element_type):
+    batch = b"\x0f\0\1" + bytes([element_type]) + bytes(4) + b"\0"
+    assert find_records(batch, 2) == ([], False)
+    factory = TBinaryProtocolAcceleratedFactory(fallback=False)
+    assert deserialize(BatchPredictionRequest(), batch, factory).individualFeaturesList == []
 
 
 @settings(max_examples=100, deadline=None)

@@ -112,9 +112,9 @@ def find_records(batch: bytes, most: int) -> tuple[Sequence[tuple[int, int]], bo
             raise _wrong_type(batch, start - _FIELD_BYTES)
     if first is None:
         raise DecodeError(f"{_BATCH}: {wire.STATUS_TEXTS[wire.MISSING_FIELD]}", offset=len(batch) - 1)
-    if batch[first] != wire.STRUCT:
-        raise _wrong_type(batch, first)
     count = int.from_bytes(batch[first + 1 : first + wire.LIST_HEADER_BYTES], "big")
+    if count and batch[first] != wire.STRUCT:  # of an empty list the type is not looked at, as everywhere
+        raise _wrong_type(batch, first)
     if count > most:
         raise InvalidRequestError(f"{_BATCH}: expected at most {most} records, got {count}")
     offset, size = first + wire.LIST_HEADER_BYTES, len(batch)
