@@ -6,6 +6,7 @@ of its inputs is alive. Dead values are not returned.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from navi_graphserver.errors import OperationError
 from navi_graphserver.flat.enums import Generation
 from navi_graphserver.flat.records import Address
 from navi_graphserver.operations.lists import TensorList
-from navi_graphserver.operations.table import MAX_BYTES
+from navi_graphserver.operations.table import MAX_BYTES, Evaluate
 from navi_graphserver.plan import GraphPlan, Node
 from navi_graphserver.program import Item, Loop, is_carried, make_program
 
@@ -27,6 +28,7 @@ MAX_STEPS: Final = 10_000_000
 
 _MAX_FOLDED_BYTES: Final = 64 * 1024 * 1024
 _MAX_PROGRAMS: Final = 64
+_NO_KERNELS: Final[Mapping[str, Evaluate]] = {}
 _DEAD: Final = object()
 
 
@@ -45,6 +47,8 @@ class Evaluator:
     ----------
     plan
         The graph. What depends on constants alone is computed here, once.
+    kernels
+        What computes some of the operations instead of NumPy, by name.
 
     Raises
     ------
@@ -52,14 +56,22 @@ class Evaluator:
         There is no order in which its nodes could run.
     """
 
-    def __init__(self, plan: GraphPlan) -> None:
+    def __init__(self, plan: GraphPlan, kernels: Mapping[str, Evaluate] = _NO_KERNELS) -> None:
         self._plan = plan
+        self._kernels = kernels
         self._constants = {
             address: feed.array for address, feed in plan.feeds.items() if feed.array is not None
         }
+        self._fixed = frozenset(address for address, feed in plan.feeds.items() if feed.is_constant)
         self._programs: dict[tuple[tuple[int, ...], bool], tuple[Item, ...]] = {}
         everything = make_program(plan, plan.nodes)
         self._folded = self._fold(everything)
+
+    def with_kernels(self, kernels: Mapping[str, Evaluate]) -> Evaluator:
+        """Return the same evaluator, with other kernels; what was computed from constants is shared."""
+        other = copy.copy(self)
+        other._kernels = kernels  # noqa: SLF001 - its own class
+        return other
 
     @property
     def constants(self) -> Mapping[Address, Array]:
@@ -78,9 +90,9 @@ class Evaluator:
 
     def _fold(self, program: Sequence[Item]) -> dict[int, Sequence[Any]]:
         """Compute what depends on constants alone, as far as it is small: nobody has to feed anything for it."""
-        fixed = {address for address, feed in self._plan.feeds.items() if feed.is_constant}
+        fixed = self._fixed
         folded: dict[int, Sequence[Any]] = {}
-        run = _Run(self._plan, self._constants, folded, _never)
+        run = _Run(self._plan, self._constants, folded, _never, self._kernels)
         budget = _MAX_FOLDED_BYTES
         for item in program:
             if isinstance(item, Loop) or item.operation is None or not item.operation.is_pure or item.after:
@@ -129,14 +141,15 @@ class Evaluator:
         CancelledRunError
             ``is_cancelled`` said so.
         """
-        is_folded = not any(
-            address in self._plan.feeds and self._plan.feeds[address].is_constant for address in feeds
-        )
+        is_folded = self._fixed.isdisjoint(feeds)
         known = dict(self._folded) if is_folded else {}
         program = self._program(tuple(wanted), known, is_folded=is_folded)
-        run = _Run(self._plan, {**self._constants, **feeds}, known, is_cancelled)
+        run = _Run(self._plan, {**self._constants, **feeds}, known, is_cancelled, self._kernels)
         with np.errstate(all="ignore"):
-            run.items(program)
+            if self._plan.has_control_flow:
+                run.items(program)
+            else:
+                run.straight(program)
         return run.collect(wanted)
 
     def _program(
@@ -155,7 +168,7 @@ class Evaluator:
 class _Run:
     """One computation: the values so far."""
 
-    __slots__ = ("_feeds", "_is_cancelled", "_is_gen1", "_nodes", "_plan", "_steps", "_values")
+    __slots__ = ("_feeds", "_is_cancelled", "_is_gen1", "_kernels", "_nodes", "_plan", "_steps", "_values")
 
     def __init__(
         self,
@@ -163,8 +176,10 @@ class _Run:
         feeds: Mapping[Address, Array],
         values: dict[int, Any],
         is_cancelled: Callable[[], bool],
+        kernels: Mapping[str, Evaluate],
     ) -> None:
         self._plan = plan
+        self._kernels = kernels
         self._nodes = plan.nodes
         self._feeds = feeds
         self._values = values
@@ -179,6 +194,15 @@ class _Run:
                 self._loop(item)
             else:
                 self._values[item.id] = self._one(item, carried)
+
+    def straight(self, items: Sequence[Item]) -> None:
+        """Run the program of a graph without control flow: nothing is dead, and every node runs once."""
+        values, read = self._values, self._value
+        for count, node in enumerate(items, 1):
+            assert isinstance(node, Node)  # noqa: S101 - there are no loops
+            if count % 256 == 0 and self._is_cancelled():
+                raise CancelledRunError
+            values[node.id] = self._evaluated(node, [read(address, node) for address in node.inputs])
 
     def _loop(self, loop: Loop) -> None:
         for node in loop.enters:
@@ -248,11 +272,17 @@ class _Run:
         inputs = [self._value(address, node) for address in node.inputs]
         if any(value is _DEAD for value in inputs):
             return _DEAD
+        return self._evaluated(node, inputs)
+
+    def _evaluated(self, node: Node, inputs: list[Any]) -> list[Any]:
+        """Compute one operation from values that are alive."""
         assert node.operation is not None  # noqa: S101 - control flow is handled before
         if node.aligned_axes:
             inputs = _aligned(inputs, node.aligned_axes)
         try:
-            result = node.operation.evaluate(inputs, node.arguments)
+            operation = node.operation
+            evaluate = self._kernels.get(operation.name, operation.evaluate)
+            result = evaluate(inputs, node.arguments)
         except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
             raise OperationError(node.operation.name, node.label, _problem(error)) from error
         values = list(result) if isinstance(result, list | tuple) else [result]

@@ -10,6 +10,7 @@ from navi_graphserver.evaluator import Evaluator
 from navi_graphserver.flat.errors import FlatBufferError
 from navi_graphserver.flat.read_graph import read_graph
 from navi_graphserver.flat.records import Address
+from navi_graphserver.kernels import kernels_for
 from navi_graphserver.onnx_engine.engine import OnnxEngine, make_engine
 from navi_graphserver.options import GraphOptions
 from navi_graphserver.plan import Feed, GraphPlan, make_plan
@@ -50,13 +51,20 @@ def _servable(plan: GraphPlan, model: str, options: LoadOptions) -> GraphServabl
     everything = found if plan.outputs == plan.leaves else probe(plan, inputs, plan.outputs, evaluator)
     described = describe(plan, found, everything, options)
     engine, why_not = None, "the options say so"
-    wanted = options.options.engine if isinstance(options.options, GraphOptions) else "auto"
+    own = options.options if isinstance(options.options, GraphOptions) else GraphOptions()
+    wanted = own.engine
     if wanted != "numpy":
         engine, why_not = _onnx_engine(plan, inputs, described, evaluator, options.intra_op_threads)
     if wanted == "onnx" and engine is None:
         msg = f"it cannot be run by ONNX Runtime: {why_not}"
         raise GraphError(msg)
-    note = "runs on ONNX Runtime" if engine is not None else f"is computed with NumPy: {why_not}"
+    if engine is not None:
+        note = "runs on ONNX Runtime"
+        kernels = kernels_for(plan, own.kernels) if own.kernels == "torch" else {}
+    else:
+        kernels = kernels_for(plan, own.kernels)
+        note = f"is computed with NumPy{', windows with PyTorch' if kernels else ''}: {why_not}"
+    evaluator = evaluator.with_kernels(kernels)
     return GraphServable(
         evaluator,
         described,

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from navi_core import Array
-from navi_graphserver.operations.table import Arguments, bounded, operation
+from navi_graphserver.operations.table import Arguments, are_small, bounded, operation
 from navi_graphserver.operations.unary import second_operand
 
 Binary = Callable[[Any, Any], Any]
@@ -121,7 +121,7 @@ def _arithmetic(function: Binary) -> Any:
     def evaluate(inputs: Sequence[Array], arguments: Arguments) -> Array:
         x, y = inputs[0], inputs[1] if len(inputs) > 1 else second_operand(inputs, arguments, 0.0)
         dtype = common_dtype(x, y) if len(inputs) > 1 else x.dtype
-        if x.shape != y.shape:
+        if x.shape != y.shape and not are_small(x, y):
             bounded(np.broadcast_shapes(x.shape, y.shape), dtype)
         result: Array = np.asarray(function(x.astype(dtype, copy=False), y.astype(dtype, copy=False)))
         return result.astype(dtype, copy=False)
@@ -132,7 +132,7 @@ def _arithmetic(function: Binary) -> Any:
 def _comparison(function: Binary) -> Any:
     def evaluate(inputs: Sequence[Array], arguments: Arguments) -> Array:
         x, y = inputs[0], inputs[1] if len(inputs) > 1 else second_operand(inputs, arguments, 0.0)
-        if x.shape != y.shape:
+        if x.shape != y.shape and not are_small(x, y):
             bounded(np.broadcast_shapes(x.shape, y.shape), np.float64)
         if x.dtype != y.dtype and x.dtype.kind != "O":
             dtype = common_dtype(x, y) if len(inputs) > 1 else np.result_type(x.dtype, y.dtype)

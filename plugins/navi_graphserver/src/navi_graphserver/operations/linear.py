@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from navi_core import Array
-from navi_graphserver.operations.table import Arguments, axes_of, bounded, operation
+from navi_graphserver.operations.table import Arguments, are_small, axes_of, bounded, operation
 from navi_graphserver.operations.unary import as_float
 
 
@@ -20,7 +20,7 @@ def _matmul(inputs: Sequence[Array], arguments: Arguments) -> Array:
         a = np.swapaxes(a, -1, -2)
     if arguments.integer(1, 0) and b.ndim > 1:
         b = np.swapaxes(b, -1, -2)
-    if a.ndim and b.ndim:
+    if a.ndim and b.ndim and not are_small(a, b):
         rows, columns = a.shape[:-1], b.shape[-1:] if b.ndim > 1 else ()
         bounded((*np.broadcast_shapes(rows[:-1], b.shape[:-2]), *rows[-1:], *columns), a.dtype)
     result = np.matmul(a, b)

@@ -11,10 +11,24 @@ import numpy as np
 
 from navi_core import Array
 
-__all__ = ["MAX_BYTES", "OPERATIONS", "Arguments", "Operation", "axes_of", "bounded", "integers", "operation"]
+__all__ = [
+    "MAX_BYTES",
+    "OPERATIONS",
+    "Arguments",
+    "Evaluate",
+    "Operation",
+    "are_small",
+    "axes_of",
+    "bounded",
+    "integers",
+    "operation",
+]
 
 MAX_BYTES: Final = 1 << 30
 """The largest array that an operation makes out of sizes that a graph or a client gives it."""
+
+_FEW: Final = MAX_BYTES // 16
+"""Elements of any type that fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +119,11 @@ def operation(
         return evaluate
 
     return register
+
+
+def are_small(a: Array, b: Array) -> bool:
+    """Tell whether any array of ``a``'s and ``b``'s dimensions together may be made: a look is quicker than a sum."""
+    return 0 < a.size * b.size <= _FEW
 
 
 def bounded(shape: Sequence[int], dtype: Any) -> tuple[int, ...]:

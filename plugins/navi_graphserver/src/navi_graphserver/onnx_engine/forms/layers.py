@@ -10,7 +10,7 @@ from navi_graphserver.flat.records import Address
 from navi_graphserver.onnx_engine.forms.table import FORMS, Form, first_input, form, refusal
 from navi_graphserver.onnx_engine.writing import Writer
 from navi_graphserver.operations.table import axes_of
-from navi_graphserver.operations.windows import Window, window_of
+from navi_graphserver.operations.window import Window, window_of
 from navi_graphserver.plan import Node
 
 
