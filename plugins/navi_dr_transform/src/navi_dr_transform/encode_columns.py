@@ -138,6 +138,10 @@ def read_numbers(family: str, given: Any, num_rows: int, *, integers: bool = Fal
         A column holds no such numbers.
     """
     keys: Sequence[FeatureKey]
+    if integers and _is_frame(given):  # as a matrix, one column with fractions or holes makes floats of all
+        labels = list(given.columns)
+        _ids(labels, family)  # a label that stands twice is refused
+        given = {label: given[label] for label in labels}
     if isinstance(given, Mapping):
         keys = list(given)
         columns = [_numbers(family, key, column, integers=integers) for key, column in given.items()]
@@ -197,8 +201,11 @@ def _numbers(
     hidden: BoolArray | None = np.ma.getmaskarray(column) if isinstance(column, np.ma.MaskedArray) else None
     values: Array = np.asarray(column)
     there: BoolArray | None = None
+    if integers and values.dtype.kind == "f" and hasattr(column, "to_list"):
+        # a Series of integers with holes: as floats they lose what is beyond 53 bits
+        values = np.array(column.to_list(), object)
     if values.dtype.kind == "O":
-        values, there = _from_objects(family, key, values)
+        values, there = _from_objects(family, key, values, integers=integers)
     elif values.dtype.kind not in "biuf":
         raise _refused(family, f"numbers, got dtype {values.dtype}", key)
     elif values.dtype.kind == "f":
@@ -210,12 +217,19 @@ def _numbers(
     return (_as_integers(family, key, values, there) if integers else values), there
 
 
-def _from_objects(family: str, key: FeatureKey | None, values: Array) -> tuple[Array, BoolArray]:
+def _from_objects(
+    family: str, key: FeatureKey | None, values: Array, *, integers: bool
+) -> tuple[Array, BoolArray]:
     there = np.array([not is_missing(value) for value in values.flat], np.bool_).reshape(values.shape)
     known = [value for value in values.flat if not is_missing(value)]
     for value in known:
         if not isinstance(value, int | float | np.bool_ | np.integer | np.floating):
             raise _refused(family, f"numbers, got {type(value).__name__}", key)
+    if integers:  # beside a float the others would become floats
+        known = [
+            int(each) if isinstance(each, float | np.floating) and each.is_integer() else each
+            for each in known
+        ]
     try:
         numbers = np.array(known)
         if numbers.dtype.kind not in "biuf":  # integers beyond 64 bits
@@ -237,12 +251,16 @@ def _as_integers(family: str, key: FeatureKey | None, values: Array, there: Bool
     return np.where(there, values, 0).astype(np.int64) if there is not None else values.astype(np.int64)
 
 
+def _is_frame(given: Any) -> bool:
+    return hasattr(given, "columns") and hasattr(given, "to_numpy")
+
+
 def _keys_and_matrix(family: str, given: Any) -> tuple[list[FeatureKey], Array]:
     """Return the keys and the matrix of a pair or a DataFrame."""
     if isinstance(given, tuple) and len(given) == 2:
         keys = given[0].tolist() if isinstance(given[0], np.ndarray) else list(given[0])
         matrix = given[1] if isinstance(given[1], np.ndarray) else np.asarray(given[1])
-    elif hasattr(given, "columns") and hasattr(given, "to_numpy"):
+    elif _is_frame(given):
         keys, matrix = list(given.columns), given.to_numpy()
     else:
         form = "a mapping of features to columns, a pair of features and a matrix, or a DataFrame"
