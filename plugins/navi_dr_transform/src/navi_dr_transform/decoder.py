@@ -129,7 +129,10 @@ class Decoder:
         Parameters
         ----------
         payloads
-            Requests, each a bare struct in TBinaryProtocol; bytes after it are ignored.
+            Requests, each a bare struct in TBinaryProtocol; bytes after it are ignored. Read in place, here and when
+            they are filled in: nobody may change the bytes of a mutable one (a ``bytearray``, a view of one) while a
+            call lasts, for a kernel checks a length and then trusts it. Between the calls they may change, which
+            ``fill`` notices or not, but it stays inside the payload.
 
         Raises
         ------
