@@ -2,6 +2,7 @@
 
     python benchmarks/hot_path                     in process: with 1, 16 and 64 in flight, and by stage
     python benchmarks/hot_path --grpc              a lone request over grpcio, beside an echo
+    python benchmarks/hot_path --binding           ways to run a session of ONNX Runtime, IO binding among them
     python benchmarks/hot_path --counting          metrics, logs and observers: with and without, over grpcio
 
 The model is a 16-32-4 perceptron in ONNX; a request is one row. In process there is no socket: what is measured is
@@ -17,6 +18,7 @@ import json
 import tempfile
 from pathlib import Path
 
+import binding
 import counting
 import lone
 import uvloop
@@ -71,6 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--grpc", action="store_true")
     parser.add_argument("--counting", action="store_true")
+    parser.add_argument("--binding", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement over grpcio")
     parser.add_argument("--json", type=Path)
@@ -80,6 +83,8 @@ def main() -> None:
         write_model(folder)
         if arguments.grpc:
             rows = lone.measure(folder, arguments.rounds, arguments.seconds)
+        elif arguments.binding:
+            rows = binding.measure(Path(name))
         elif arguments.counting:
             rows = counting.measure(folder, arguments.rounds, arguments.seconds)
         else:

@@ -29,7 +29,7 @@ from navi_core.batching.execution import Steps, batch_steps, run_blocking
 from navi_core.batching.inlining import InlineGate, InlineGates
 from navi_core.batching.lane import Lane
 from navi_core.batching.late import late
-from navi_core.batching.lone import answer_now
+from navi_core.batching.lone import run_alone
 from navi_core.batching.parts import joined, parts_of
 from navi_core.batching.pending import Pending, all_failed, answer, count
 from navi_core.batching.prepared import Answer, Prepared
@@ -37,6 +37,7 @@ from navi_core.batching.preparing import Preparer
 from navi_core.batching.queue import BatchQueue, CloseReason, DropReason, Entry, split_rows
 from navi_core.batching.tasks import BatchReport, Outcome, Task
 from navi_core.batching.threads import RunThreads
+from navi_core.batching.turns import TurnTime
 from navi_core.errors import (
     DrainingError,
     SignatureNotFoundError,
@@ -72,6 +73,8 @@ class Batcher:
         Where blocking servables run.
     metrics
         Where figures go.
+    turn
+        What runs have taken of the loop's turn, of all batchers of the loop; None: of this one alone.
     now
         The monotonic clock, in seconds.
     """
@@ -83,6 +86,7 @@ class Batcher:
         pool: BufferPool,
         threads: RunThreads,
         metrics: Metrics,
+        turn: TurnTime | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._loaded = loaded
@@ -93,6 +97,7 @@ class Batcher:
         self._metrics = metrics
         self._now = now
         self._loop = asyncio.get_running_loop()
+        self._turn = turn or TurnTime(self._loop.call_soon)
         policy, servable = loaded.policy, loaded.servable
         self._queue: BatchQueue[Pending] = BatchQueue(policy, self._model)
         limit = servable.max_concurrent_runs
@@ -175,6 +180,7 @@ class Batcher:
             or self._queue.num_requests
             or self._running >= self._slots
             or self._closed
+            or self._turn.is_over(self._max_inline_s)
         ):
             return None
         lane = self._lanes[request.served.name]
@@ -190,16 +196,21 @@ class Batcher:
             lane.metrics.work_saved("late")
             raise late("admission")
         reason = CloseReason.FREE_WORKER if request.key is not None and policy.enabled else CloseReason.ALONE
-        return answer_now(
-            request,
-            lane.metrics,
-            gate,
-            self._loaded.servable,
-            self._pool,
-            self._model,
-            now=now,
-            reason=reason,
+        run = run_alone(request, self._loaded.servable, self._pool, self._model)
+        self._ran_inline(lane, gate, run.run_seconds, now)
+        lane.metrics.batch_finished(
+            (0.0,), 1, request.num_rows, 0, reason, 0.0, run.run_seconds, ok=run.error is None, where="loop"
         )
+        if run.error is not None:
+            raise run.error
+        return run.answer
+
+    def _ran_inline(self, lane: Lane, gate: InlineGate, seconds: float, began_at: float) -> None:
+        """Count the time of a run on the loop."""
+        self._turn.took(seconds, self._max_inline_s)
+        gate.ran_inline(seconds, began_at)
+        if not gate.is_open:
+            lane.metrics.inline_stopped()
 
     async def submit(self, request: Prepared) -> Answer:
         """Queue one request and wait; returns its answer.
@@ -323,14 +334,14 @@ class Batcher:
             self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
-        """Give every free slot what is ready; what runs on the loop takes one limit's time a turn, and a run."""
+        """Give every free slot what is ready; once runs on the loop have had their time, in the next turn."""
         self._will_pump = False
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
-        inline_s = 0.0
+        has_run_here = False
         while self._running < self._slots and self._queue.num_requests:
-            if inline_s > self._max_inline_s:
+            if has_run_here and self._turn.is_over(self._max_inline_s):
                 self._pump_soon()
                 break
             now = self._now()
@@ -338,7 +349,7 @@ class Batcher:
             for entry in decision.dropped:
                 self._refuse(entry.item, entry.dropped)
             if decision.batch:
-                inline_s += self._start(decision.batch, now, decision.reason)
+                has_run_here |= self._start(decision.batch, now, decision.reason)
             elif decision.wake_at is not None:
                 self._wake = self._loop.call_later(max(0.0, decision.wake_at - now), self._pump)
                 break
@@ -355,16 +366,16 @@ class Batcher:
         else:
             pending.future.set_exception(late("queue"))
 
-    def _start(self, entries: Sequence[Entry[Pending]], now: float, reason: CloseReason) -> float:
-        """Begin to run a batch; returns the seconds that it took, if that was on the loop."""
+    def _start(self, entries: Sequence[Entry[Pending]], now: float, reason: CloseReason) -> bool:
+        """Begin to run a batch; returns whether it was run here, on the loop."""
         batch = [entry.item for entry in entries]
         size_bytes = 0
         for entry in entries:
             entry.item.queue_seconds = now - entry.enqueued_at
             size_bytes += entry.size_bytes
         request = batch[0].request
-        gates = self._lanes[request.served.name].gates
-        gate = None if gates is None else gates.of(size_bytes)
+        lane = self._lanes[request.served.name]
+        gate = None if lane.gates is None else lane.gates.of(size_bytes)
         report = BatchReport()
         steps = batch_steps(
             [pending.task for pending in batch],
@@ -378,18 +389,19 @@ class Batcher:
         )
         self._running += 1
         if self._is_async:
+            report.where = "async"
             task = self._loop.create_task(self._run_async(batch, steps, report, reason))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif gate is not None and gate.is_open:
+            report.where = "loop"
             outcomes = self._outcomes(batch, steps)
-            seconds = report.convert_seconds + report.run_seconds
-            gate.ran_inline(seconds, now)
+            self._ran_inline(lane, gate, report.convert_seconds + report.run_seconds, now)
             self._settle(batch, outcomes, report, reason)
-            return seconds
+            return True
         else:
             self._threads.start(self._work, batch, steps, report, reason, gate)
-        return 0.0
+        return False
 
     def _outcomes(self, batch: Sequence[Pending], steps: Steps) -> list[Outcome]:
         request = batch[0].request

@@ -12,7 +12,8 @@ may only happen there while all that is known says that it takes at most ``limit
 * Single long runs are no reason to stop: on a busy machine one in twenty runs of ten microseconds takes a
   millisecond, since the processor was taken away, and would have been taken from the loop in any case. What counts
   is how much of the loop's time they take. The time beyond the limit goes into a bucket, which loses a tenth of
-  the time that passes; when there are ``BURST`` limits in it, the gate closes.
+  the time that passes; when there are ``BURST`` limits in it, the gate closes. One run of ``SEVERE_S`` closes it,
+  too, whatever the limit: it waited for something, or the machine stood still.
 * A closed gate opens again after a pause. The pause doubles, up to a minute, each time that the gate closes within
   ``STREAK`` runs of its opening, and halves each time that it closes later.
 
@@ -33,6 +34,7 @@ __all__ = [
     "MAX_PAUSE_S",
     "MIN_PAUSE_S",
     "NUM_SAMPLES",
+    "SEVERE_S",
     "SHARE",
     "STREAK",
     "InlineGate",
@@ -47,6 +49,9 @@ SHARE: Final = 0.1
 
 BURST: Final = 25
 """How many limits they may take beyond it at once."""
+
+SEVERE_S: Final = 0.02
+"""A run that takes so long by the clock, and longer than the limit, closes the gate by itself."""
 
 STREAK: Final = 600
 """Runs on the loop after which a gate that closes is not one that should not have opened."""
@@ -120,7 +125,7 @@ class InlineGate:
         drained_s = SHARE * (now - self._counted_at)
         self._excess_s = max(0.0, self._excess_s - drained_s) + excess_s
         self._counted_at = now
-        if self._excess_s > BURST * self._limit_s:
+        if self._excess_s > BURST * self._limit_s or seconds >= SEVERE_S:
             self._close(now)
 
     def _close(self, now: float) -> None:

@@ -68,6 +68,7 @@ def count(batch: Sequence[Pending], report: BatchReport, reason: CloseReason) ->
         report.convert_seconds,
         report.run_seconds,
         ok=report.ok,
+        where=report.where,
     )
     if report.retried:
         metrics.retried(report.retried)

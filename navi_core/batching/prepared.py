@@ -53,7 +53,7 @@ class Prepared:
     priority: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Answer:
     """What a request got, and where its time went.
 

@@ -8,6 +8,7 @@ from navi_core.batching.buffers import Lease
 from navi_core.batching.late import late
 from navi_core.contracts.converter import Plan
 from navi_core.errors import NaviError, RequestCancelledError, StaleRequestError
+from navi_core.metrics.metrics import RunPlace
 from navi_core.types import NamedArrays
 
 __all__ = ["BatchReport", "Outcome", "Task"]
@@ -74,6 +75,8 @@ class BatchReport:
         Requests that were run again alone.
     refused
         Requests that turned out to be late, stale or abandoned before the run.
+    where
+        Where it ran.
     """
 
     num_rows: int = 0
@@ -83,3 +86,4 @@ class BatchReport:
     ok: bool = True
     retried: int = 0
     refused: list[NaviError] = field(default_factory=list)
+    where: RunPlace = "thread"

@@ -79,6 +79,20 @@ _TABLE: Final = (
         unit="batches",
     ),
     FamilySpec(
+        "navi_runs_total",
+        "counter",
+        "Batches run, by where: on the event loop, on a thread, or as a coroutine (async).",
+        (*_TARGET, "where"),
+        unit="runs",
+    ),
+    FamilySpec(
+        "navi_inline_stops_total",
+        "counter",
+        "Times that runs on the event loop took too long, and went to threads for a while.",
+        _TARGET,
+        unit="times",
+    ),
+    FamilySpec(
         "navi_padding_rows_total",
         "counter",
         "Rows added to reach an allowed batch size.",

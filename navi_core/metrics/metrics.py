@@ -44,9 +44,9 @@ from navi_core.metrics.compat.text import write_openmetrics, write_text
 from navi_core.metrics.converter_families import ConverterSource, ConverterSources
 from navi_core.metrics.families import UNKNOWN
 from navi_core.metrics.pages import FamilyPage, Page
-from navi_core.metrics.recorders import CallCells, MetricStore, SignatureMetrics, WorkSaved
+from navi_core.metrics.recorders import CallCells, MetricStore, RunPlace, SignatureMetrics, WorkSaved
 
-__all__ = ["Metrics", "QueueGauges", "SignatureMetrics", "WorkSaved"]
+__all__ = ["Metrics", "QueueGauges", "RunPlace", "SignatureMetrics", "WorkSaved"]
 
 QueueGauges: TypeAlias = tuple[str, int, str, int, int, int, int]
 """(model, version, signature, requests in flight, queued requests, queued rows, queued bytes)."""

@@ -14,8 +14,9 @@ from navi_core.metrics.cells import HistogramCell, HistogramFamily, Labels, Scal
 from navi_core.metrics.compat.base import CompatModel
 from navi_core.metrics.families import FAMILIES
 
-__all__ = ["CallCells", "MetricStore", "SignatureMetrics", "WorkSaved"]
+__all__ = ["CallCells", "MetricStore", "RunPlace", "SignatureMetrics", "WorkSaved"]
 
+RunPlace: TypeAlias = Literal["loop", "thread", "async"]
 WorkSaved: TypeAlias = Literal["cancelled", "late", "stale"]
 
 _MAX_WORDS: Final = 64
@@ -150,6 +151,8 @@ class SignatureMetrics:
         self._calls = CallCells(store, target)
         self._closed = _WordCells(store, "navi_batches_total", target)
         self._saved = _WordCells(store, "navi_work_saved_total", target)
+        self._places = _WordCells(store, "navi_runs_total", target)
+        self._inline_stops = store.scalar("navi_inline_stops_total").child(*target)
         self._rows = store.scalar("navi_request_rows_total").child(*target)
         self._padding_rows = store.scalar("navi_padding_rows_total").child(*target)
         self._run_failures = store.scalar("navi_run_failures_total").child(*target)
@@ -189,6 +192,7 @@ class SignatureMetrics:
         run_seconds: float,
         *,
         ok: bool,
+        where: RunPlace = "thread",
     ) -> None:
         """Count a batch that was taken from the queue, and its run, if there was one.
 
@@ -206,6 +210,8 @@ class SignatureMetrics:
             Gathering, and the model.
         ok
             The joint run succeeded.
+        where
+            On the event loop, on a thread, or awaited.
         """
         with self._lock:
             for seconds in queue_seconds:
@@ -215,6 +221,7 @@ class SignatureMetrics:
                 self._batch_rows.observe(num_rows)
                 self._padding_rows.value += padding_rows
                 self._closed.cell(close_reason).value += 1
+                self._places.cell(where).value += 1
                 self._convert.observe(convert_seconds)
                 self._run.observe(run_seconds)
                 if not ok:
@@ -226,6 +233,11 @@ class SignatureMetrics:
                     compat.batch_started(num_requests, num_rows, padding_rows)
                     compat.converted(convert_seconds, num_rows)
                     compat.ran(run_seconds)
+
+    def inline_stopped(self) -> None:
+        """Count that runs on the event loop took too long, and go to threads for a while."""
+        with self._lock:
+            self._inline_stops.value += 1
 
     def encoded(self, seconds: float) -> None:
         """Count the time that one answer took to encode."""
@@ -249,5 +261,5 @@ class SignatureMetrics:
 
     def detach(self) -> None:
         """Count nowhere from now on; the lock is held."""
-        self._calls.detached = self._closed.detached = self._saved.detached = True
+        self._calls.detached = self._closed.detached = self._saved.detached = self._places.detached = True
         self._compat = ()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from navi_core.batching.batcher import Batcher
 from navi_core.batching.buffers import BufferPool
 from navi_core.batching.threads import RunThreads
+from navi_core.batching.turns import TurnTime
 from navi_core.metrics.metrics import Metrics
 from navi_core.models.records import VersionRecord
 from navi_core.models.served import LoadedVersion
@@ -29,6 +32,7 @@ class Opener:
         self._pool = pool
         self._threads = threads
         self._metrics = metrics
+        self._turn: TurnTime | None = None
 
     def open(self, record: VersionRecord, loaded: LoadedVersion) -> None:
         """Have a record's requests run on what was loaded."""
@@ -40,4 +44,8 @@ class Opener:
                 self._metrics.set_converter(
                     name, version, signature.name, loaded.converter, signature.converter.metrics
                 )
-        record.batcher = Batcher(loaded, pool=self._pool, threads=self._threads, metrics=self._metrics)
+        if self._turn is None:  # the loop runs by now
+            self._turn = TurnTime(asyncio.get_running_loop().call_soon)
+        record.batcher = Batcher(
+            loaded, pool=self._pool, threads=self._threads, metrics=self._metrics, turn=self._turn
+        )

@@ -13,7 +13,7 @@ import pytest
 
 from navi_core.batching.batcher import Batcher
 from navi_core.batching.buffers import BufferPool
-from navi_core.batching.inlining import NUM_SAMPLES
+from navi_core.batching.inlining import NUM_SAMPLES, SEVERE_S
 from navi_core.batching.queue import BatchPolicy
 from navi_core.batching.threads import RunThreads
 from navi_core.contracts.artifact import Artifact
@@ -245,6 +245,51 @@ async def test_the_loop_turns_between_runs_that_take_long_together(batcher_of):
     counting = False
     await counter
     assert turns >= 5
+
+
+async def test_run_now__leaves_to_the_next_turn_what_is_too_much_for_this_one(batcher_of, metrics):
+    """Sixty requests that come at once do not run in a row, however short each is."""
+    batcher = batcher_of(Watched(), max_inline_run_us=5_000)
+    opened(batcher, prepared(batcher, 0))
+    batcher._turn.took(0.0049, 0.005)
+    assert batcher.run_now(prepared(batcher, 1)) is not None
+    batcher._turn.took(0.0002, 0.005)
+    late = prepared(batcher, 2)
+    assert batcher.run_now(late) is None
+    assert (await batcher.submit(late)).outputs["y"][0, 0] == 2.0
+    assert batcher.run_now(prepared(batcher, 3)) is not None
+    page = metrics.render("")[1].decode()
+    assert re.findall(r"^navi_runs_total\{.*where=\"(.*)\"} (.*)$", page, re.MULTILINE) == [("loop", "3.0")]
+
+
+async def test_a_pump_runs_one_batch_in_a_turn_that_others_have_used_up(batcher_of):
+    """Or a model would never run beside one that always has something to run."""
+    batcher = batcher_of(Watched(), max_batch_requests=1)
+    opened(batcher, prepared(batcher, 0))
+    waiting = [asyncio.ensure_future(batcher.submit(prepared(batcher, value))) for value in range(2)]
+    await asyncio.sleep(0)
+    batcher._turn.took(2.0, 1.0)
+    batcher._pump()
+    await asyncio.sleep(0)
+    assert [each.done() for each in waiting] == [True, False]
+    assert (await waiting[1]).outputs["y"][0, 0] == 1.0
+
+
+async def test_where_runs_ran_and_how_often_they_were_stopped_is_counted(batcher_of, metrics):
+    class Stands(Watched):
+        def run(self, signature, inputs, outputs, ctx):
+            if inputs["x"][0, 0] == 7:
+                time.sleep(SEVERE_S)
+            return super().run(signature, inputs, outputs, ctx)
+
+    batcher = batcher_of(Stands(), max_inline_run_us=10_000)
+    opened(batcher, prepared(batcher, 0))
+    for value in (1, 7, 2):
+        await answered(batcher, prepared(batcher, value))
+    page = metrics.render("")[1].decode()
+    found = dict(re.findall(r"^navi_runs_total\{.*where=\"(.*)\"} (.*)$", page, re.MULTILINE))
+    assert found == {"loop": "2.0", "thread": "1.0"}
+    assert re.findall(r"^navi_inline_stops_total\{.*} (.*)$", page, re.MULTILINE) == ["1.0"]
 
 
 async def test_a_poisoned_request_fails_alone(batcher_of, metrics):

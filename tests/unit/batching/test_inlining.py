@@ -10,6 +10,7 @@ from navi_core.batching.inlining import (
     MAX_PAUSE_S,
     MIN_PAUSE_S,
     NUM_SAMPLES,
+    SEVERE_S,
     SHARE,
     InlineGate,
     InlineGates,
@@ -157,3 +158,21 @@ def test_gates_belong_to_sizes_by_powers_of_two():
     assert gates.of(64) is gates.of(127)
     assert gates.of(64) is not gates.of(128)
     assert gates.of(0) is gates.of(0)
+
+
+def test_a_run_that_stands_still_closes_it_however_generous_the_limit():
+    gate, clock = InlineGate(10e-3), ManualClock()
+    for _ in range(NUM_SAMPLES):
+        gate.ran_elsewhere(SHORT_S, clock.now())
+    gate.ran_inline(0.99 * SEVERE_S, clock.advance(1.0))
+    assert gate.is_open
+    gate.ran_inline(SEVERE_S, clock.advance(1.0))
+    assert not gate.is_open
+
+
+def test_a_limit_beyond_that_is_kept_to():
+    gate, clock = InlineGate(2 * SEVERE_S), ManualClock()
+    for _ in range(NUM_SAMPLES):
+        gate.ran_elsewhere(SHORT_S, clock.now())
+    gate.ran_inline(2 * SEVERE_S, clock.now())
+    assert gate.is_open
