@@ -62,6 +62,7 @@ class Evaluator:
         self._constants = {
             address: feed.array for address, feed in plan.feeds.items() if feed.array is not None
         }
+        self._has_control_flow = plan.has_control_flow
         self._fixed = frozenset(address for address, feed in plan.feeds.items() if feed.is_constant)
         self._programs: dict[tuple[tuple[int, ...], bool], tuple[Item, ...]] = {}
         everything = make_program(plan, plan.nodes)
@@ -146,7 +147,7 @@ class Evaluator:
         program = self._program(tuple(wanted), known, is_folded=is_folded)
         run = _Run(self._plan, {**self._constants, **feeds}, known, is_cancelled, self._kernels)
         with np.errstate(all="ignore"):
-            if self._plan.has_control_flow:
+            if self._has_control_flow:
                 run.items(program)
             else:
                 run.straight(program)
