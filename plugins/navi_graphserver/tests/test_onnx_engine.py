@@ -59,8 +59,8 @@ ONE_INPUT = {
     "clipbyvalue": {"t_args": (-0.5, 0.5)},
     "cast": {"i_args": (int(DType.INT32),)},
     "split": {"i_args": (2, 2)},
-    "maxpool2d": None,
-    "avgpool2d": None,
+    **dict.fromkeys(("maxpool2d", "avgpool2d", "maxpool3dnew", "avgpool3dnew", "upsampling2d", "lrn")),
+    **dict.fromkeys(("depth_to_space", "space_to_depth", "fill_as", "unstack")),
     "not": None,
 }
 
@@ -194,8 +194,8 @@ def test_a_replaced_constant_is_computed_with_numpy():
     [
         (counting_graph(), "the graph has control flow"),
         (
-            graph_of([placeholder(1, "x", (None,))], [custom(2, "cumsum", [1], name="sums")]),
-            "'sums': 'cumsum' has no form",
+            graph_of([placeholder(1, "x", (None,))], [custom(2, "cumprod", [1], name="products")]),
+            "'products': 'cumprod' has no form",
         ),
         (
             graph_of(
@@ -212,3 +212,120 @@ def test_what_onnx_cannot_do_is_computed_with_numpy_and_the_notes_say_why(graph,
     with pytest.raises(ModelLoadError, match=text):
         load(graph, "onnx")
     assert load(graph, "numpy").notes == ("the graph is computed with NumPy: the options say so",)
+
+
+FLAT = (None, 4)
+WEIGHTS = RANDOM.normal(size=(4, 5)).astype(np.float32)
+SPREAD = np.abs(RANDOM.normal(size=4)).astype(np.float32) + 0.5
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "shape"),
+    [
+        *(
+            ([custom(10, name, [1], **how)], [], (None, 3, 4))
+            for name, how in {
+                **{name: {"i_args": (1,)} for name in ("reduce_norm_max", "reduce_amax", "reduce_amin")},
+                **{name: {"i_args": (1, 2)} for name in ("reduce_variance", "reduce_stdev", "moments")},
+                **{name: {"dimensions": (2,)} for name in ("asum", "amean", "variance", "stdev")},
+                **{name: {"i_args": (-1,), "b_args": (True,)} for name in ("any", "all", "count_non_zero")},
+                "cumsum": {"i_args": (1, 1, 2)},
+                "flatten_2d": {"i_args": (2,)},
+                "unstack": {"i_args": (1,)},
+                "slice": {"i_args": (0, 1, 0, -1, 2, 3)},
+                "top_k": {"i_args": (2,)},
+                "fill_as": {"t_args": (3.0,)},
+                "size_at": {"i_args": (2,)},
+                "crelu": {},
+                "standardize": {"i_args": (2,)},
+            }.items()
+        ),
+        *(
+            ([custom(9, "multiply", [1, 2]), custom(10, name, [9])], [np.float32(1.7)], FLAT)
+            for name in ("round", "precise_gelu", "hardtanh", "logsigmoid", "rectifiedtanh", "erfc", "expm1")
+        ),
+        *(
+            ([custom(10, name, [1, 2])], [SPREAD], FLAT)
+            for name in ("floordiv", "floormod", "mod", "fmod", "divide_no_nan")
+        ),
+        ([custom(9, "tanh", [1]), custom(10, "mergemax", [1, 9, 1])], [], FLAT),
+        ([custom(9, "tanh", [1]), custom(10, "mergeavg", [1, 9, 1])], [], FLAT),
+        ([custom(10, "layer_norm", [1, 2, 2], i_args=(1,))], [SPREAD], FLAT),
+        ([custom(10, "layer_norm", [1, 2], i_args=(1, 2), b_args=(True,))], [SPREAD[:3]], (None, 3, 4)),
+        ([custom(10, "prelu", [1, 2], i_args=(2,))], [SPREAD[:3].reshape(3, 1)], (None, 3, 4)),
+        ([custom(10, "thresholdedrelu", [1], t_args=(0.3,))], [], FLAT),
+        ([custom(10, "step", [1], t_args=(0.1,))], [], FLAT),
+        ([custom(9, "log", [1]), custom(10, "replace_nans", [9], t_args=(5.0,))], [], FLAT),
+        ([custom(10, "relu_layer", [1, 2, 3], t_args=(0.5,))], [WEIGHTS, RANDOM.normal(size=5).astype("f")], FLAT),
+        ([custom(10, "tensormmul", [1, 2], i_args=(1, -1, 1, 0))], [WEIGHTS], (None, 3, 4)),
+        ([custom(10, "split_v", [1, 2], i_args=(1,))], [np.array([1, 3], np.int32)], FLAT),
+        ([custom(10, "mirror_pad", [1, 2])], [np.array([[0, 0], [1, 2]], np.int32)], FLAT),
+        ([custom(10, "broadcast_to", [1, 2])], [np.array([2, 3, 4], np.int32)], (1, 1, 4)),
+        ([custom(9, "tanh", [1]), custom(10, "reshape_as", [2, 9])], [np.zeros(4, np.float32)], (1, 4)),
+        ([custom(9, "tanh", [1]), custom(10, "assign", [9, 2])], [SPREAD], FLAT),
+        ([custom(9, "tanh", [1]), custom(10, "identity_n", [1, 9])], [], FLAT),
+        ([custom(9, "flatten", [1, 2]), custom(10, "neg", [9])], [SPREAD], FLAT),
+        ([custom(9, "zeros_as", [1]), custom(10, "add", [1, 9])], [], FLAT),
+        ([custom(9, "ones_as", [1]), custom(10, "add", [1, 9])], [], FLAT),
+        ([custom(9, "shape_of", [1]), custom(10, "fill", [9, 2])], [np.float32(2)], FLAT),
+        ([custom(9, "rank", [1]), custom(8, "to_float32", [9]), custom(10, "add", [1, 8])], [], FLAT),
+        ([custom(9, "size", [1]), custom(8, "to_float32", [9]), custom(10, "divide", [1, 8])], [], FLAT),
+        ([custom(8, "multiply", [1, 2]), custom(9, "to_int32", [8]), custom(10, "onehot", [9], i_args=(-1, 3))],
+         [np.float32(2)], FLAT),
+        ([custom(10, "gather_nd", [1, 2])], [np.array([[0, 1], [0, 2]], np.int32)], (None, 3, 4)),
+        ([custom(10, "scatter_nd_update", [1, 2, 3])],
+         [np.array([[0, 1]], np.int32), np.float32([9])], FLAT),
+        ([custom(10, "scatter_nd_add", [1, 2, 3])],
+         [np.array([[0, 1], [0, 1]], np.int32), np.float32([9, 1])], FLAT),
+        ([custom(10, "fused_batch_norm", [1, 2, 2, 3, 2])], [SPREAD, np.float32([1, 2, 3, 4])], (None, 2, 3, 4)),
+        ([custom(10, "lrn", [1], i_args=(1,), t_args=(1.5, 0.1, 0.7))], [], (None, 2, 3, 4)),
+        ([custom(10, "resize_bilinear", [1], i_args=(5, 7), b_args=(False, True))], [], (None, 2, 3, 4)),
+        ([custom(10, "resize_bilinear", [1], i_args=(5, 7), b_args=(True, False))], [], (None, 2, 3, 4)),
+        ([custom(10, "resize_bilinear", [1, 2])], [np.array([4, 6], np.int32)], (None, 2, 3, 4)),
+        ([custom(10, "resize_nearest_neighbor", [1, 2])], [np.array([5, 4], np.int32)], (None, 2, 3, 4)),
+        ([custom(10, "upsampling2d", [1], i_args=(2, 3, 0))], [], (None, 2, 3, 4)),
+        ([custom(10, "depth_to_space", [1], i_args=(2, 1))], [], (None, 2, 3, 8)),
+        ([custom(10, "space_to_depth", [1], i_args=(2, 0))], [], (None, 2, 4, 6)),
+    ],
+)  # fmt: skip
+def test_other_operations(nodes, constants, shape):
+    variables = [placeholder(1, "x", shape)]
+    variables += [constant(2 + place, f"c{place}", value) for place, value in enumerate(constants)]
+    check(
+        graph_of(variables, nodes), {"x": RANDOM.normal(size=(shape[0] or 2, *shape[1:])).astype(np.float32)}
+    )
+
+
+MOVES = (3, 2, 1, 2, 1, 0, 1, 1, 0)
+
+
+@pytest.mark.parametrize("last", [0, 1])
+@pytest.mark.parametrize(
+    ("operation", "weights", "arguments", "spatial"),
+    [
+        ("conv2d", [(3, 2, 2, 4), (4,)], (*MOVES, None, 0), (6, 5)),
+        ("conv2d", [(4, 2, 3, 2)], (*MOVES, None, 1), (6, 5)),
+        ("conv2d", [(4, 3, 2, 2)], (*MOVES, None, 2), (6, 5)),
+        ("conv3dnew", [(2, 2, 2, 2, 3), (3,)], (2, 2, 2, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, None, 0), (4, 3, 5)),
+        ("pointwise_conv2d", [(1, 1, 2, 3), (3,)], (None, 0), (4, 5)),
+        ("depthwise_conv2d", [(3, 2, 2, 3), (6,)], (*MOVES, None, 0), (6, 5)),
+        ("depthwise_conv2d", [(3, 2, 3, 2)], (*MOVES, None, 1), (6, 5)),
+        ("sconv2d", [(3, 2, 2, 3), (1, 1, 6, 4), (4,)], (*MOVES, None, 0), (6, 5)),
+        ("deconv2d", [(3, 2, 4, 2), (4,)], (*MOVES, None, 0), (4, 5)),
+        ("maxpool2d", [], (*MOVES, 0, None), (6, 5)),
+        ("avgpool2d", [], (*MOVES, 1, None), (6, 5)),
+        ("avgpool2d", [], (*MOVES, 0, None), (6, 5)),
+        ("maxpool3dnew", [], (2, 2, 2, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 0, None), (4, 3, 5)),
+        ("avgpool3dnew", [], (2, 2, 2, 1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0, None), (4, 3, 5)),
+    ],
+)
+def test_windows(operation, weights, arguments, spatial, last):
+    shape = (None, *spatial, 2) if last else (None, 2, *spatial)
+    variables = [placeholder(1, "x", shape)]
+    variables += [
+        constant(2 + place, f"w{place}", RANDOM.normal(size=each).astype(np.float32))
+        for place, each in enumerate(weights)
+    ]
+    numbers = tuple(last if each is None else each for each in arguments)
+    node = custom(10, operation, range(1, len(variables) + 1), i_args=numbers)
+    check(graph_of(variables, [node]), {"x": RANDOM.normal(size=(3, *shape[1:])).astype(np.float32)})

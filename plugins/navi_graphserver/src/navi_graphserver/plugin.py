@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from navi_core import hookimpl
-from navi_graphserver.commands import graphserver
-from navi_graphserver.runtime import GraphRuntime
-from navi_graphserver.service.service import GraphInferenceService
 
 if TYPE_CHECKING:
     import click
@@ -19,16 +16,22 @@ if TYPE_CHECKING:
 @hookimpl
 def navi_register_runtimes() -> Sequence[type[Runtime]]:
     """Register the runtime ``samediff``."""
+    from navi_graphserver.runtime import GraphRuntime  # noqa: PLC0415 - imported when asked for
+
     return [GraphRuntime]
 
 
 @hookimpl
 def navi_register_services() -> Sequence[type[Service]]:
     """Register the service ``graphserver``."""
+    from navi_graphserver.service.service import GraphInferenceService  # noqa: PLC0415 - imported when asked for
+
     return [GraphInferenceService]
 
 
 @hookimpl
 def navi_register_commands() -> Sequence[click.Command]:
     """Register ``navi-host graphserver``."""
+    from navi_graphserver.commands import graphserver  # noqa: PLC0415 - imported when asked for
+
     return [graphserver]

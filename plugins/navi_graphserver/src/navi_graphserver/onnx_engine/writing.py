@@ -52,9 +52,7 @@ class Writer:
     def constant(self, value: Any, dtype: Any = None) -> str:
         """Add a constant, and return its name."""
         name = self._new("constant")
-        self.initializers.append(
-            numpy_helper.from_array(np.ascontiguousarray(np.asarray(value, dtype)), name)
-        )
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, dtype, order="C"), name))
         return name
 
     def like(self, value: Any, address: Address) -> str:

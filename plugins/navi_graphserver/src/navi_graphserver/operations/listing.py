@@ -8,6 +8,7 @@ from navi_graphserver.operations.hashes import name_hash
 from navi_graphserver.operations.legacy import CONTROL, LEGACY_NAMES
 from navi_graphserver.operations.names import known_name, num_operations
 from navi_graphserver.operations.table import OPERATIONS, Operation
+from navi_graphserver.operations.torch_kernels import TORCH_OPERATIONS
 
 __all__ = ["operations_page"]
 
@@ -16,11 +17,20 @@ _HEAD = """# Operations
 
 The {count} operations that navi-graphserver computes, beside control flow: {control}.
 
-A node of the family CUSTOM says its operation by a hash of the name; the others by a number in their family's list,
-which differs between the two generations of the wire. ONNX: the operation has a form there. This page is made by `python -m navi_graphserver.operations.listing`.
+A node of the family CUSTOM says its operation by a hash of the name, the same in both generations of the wire; the others
+by a number in their family's list, which differs between the two.
 
-| operation | ONNX | CUSTOM names | numbers, first generation | numbers, second generation |
-|---|---|---|---|---|
+- *Evaluator*: what computes the operation where a graph is not run by ONNX Runtime. NumPy computes all of them; those with
+  PyTorch are computed with its kernels where it is installed (the option `kernels`).
+- *ONNX*: it has a form in ONNX, as {forms} of them have, for the ordinary arguments; other arguments are refused there, and
+  the graph is then computed by the evaluator as a whole.
+
+Not served are derivatives, losses, updaters, random numbers, and recurrent layers as one operation.
+
+This page is made by `python -m navi_graphserver.operations.listing`.
+
+| operation | CUSTOM names, both generations | numbers, first generation | numbers, second generation | evaluator | ONNX |
+|---|---|---|---|---|---|
 """
 
 
@@ -33,10 +43,12 @@ def operations_page() -> str:
     for made, own in sorted(names.values(), key=lambda each: each[0].name.lower()):
         customs = ", ".join(f"`{name}`" for name in own if _is_custom(name))
         legacy = [_numbers(generation, own) for generation in Generation]
-        onnx = "yes" if made.name in FORMS else ""
-        rows.append(f"| `{made.name}` | {onnx} | {customs} | {legacy[0]} | {legacy[1]} |")
+        evaluator = "NumPy, PyTorch" if made.name in TORCH_OPERATIONS else "NumPy"
+        cells = (f"`{made.name}`", customs, *legacy, evaluator, "yes" if made.name in FORMS else "")
+        rows.append("| " + " | ".join(cells) + " |")
     control = ", ".join(f"`{name}`" for name in CONTROL.values() if name in _SERVED_CONTROL)
-    return _HEAD.format(count=num_operations(), control=control) + "\n".join(rows) + "\n"
+    head = _HEAD.format(count=num_operations(), control=control, forms=len(FORMS))
+    return head + "\n".join(rows) + "\n"
 
 
 def _is_custom(name: str) -> bool:

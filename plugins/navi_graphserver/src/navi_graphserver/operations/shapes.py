@@ -55,7 +55,7 @@ def _cast(inputs: Sequence[Array], arguments: Arguments) -> Array:
     return inputs[0].astype(numpy_dtype(arguments.d[0] if arguments.d else arguments.i[0]))
 
 
-_CASTS: Final = {
+CASTS: Final = {
     "to_double": np.float64,
     "to_float16": np.float16,
     "to_float32": np.float32,
@@ -64,13 +64,14 @@ _CASTS: Final = {
     "to_uint32": np.uint32,
     "to_uint64": np.uint64,
 }
+"""Operation -> the type that it makes of everything."""
 
 
 def _cast_to(dtype: Any) -> Any:
     return lambda inputs, _: inputs[0].astype(dtype)
 
 
-for _name, _dtype in _CASTS.items():
+for _name, _dtype in CASTS.items():
     operation(_name)(_cast_to(_dtype))
 
 

@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from navi_graphserver.onnx_engine.forms import elementwise, layers, operands, reductions, shapes
+from navi_graphserver.onnx_engine.forms import (
+    elementwise,
+    layers,
+    making,
+    normal,
+    operands,
+    reductions,
+    shapes,
+    windows,
+)
 from navi_graphserver.onnx_engine.forms.table import FORMS
 
 __all__ = ["FORMS", "MODULES"]
 
-MODULES: Final = (elementwise, layers, operands, reductions, shapes)
+MODULES: Final = (elementwise, layers, making, normal, operands, reductions, shapes, windows)
 """The modules that fill the table when they are imported."""

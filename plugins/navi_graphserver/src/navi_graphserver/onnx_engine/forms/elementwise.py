@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
+
+import numpy as np
 
 from navi_graphserver.onnx_engine.forms.table import FORMS, Form, first_input, form, refusal
 from navi_graphserver.onnx_engine.writing import Writer
@@ -156,3 +159,91 @@ def _clip(writer: Writer, node: Node) -> list[str]:
         raise refusal(node, "its limits are inputs")
     low, high = (writer.like(each, node.inputs[0]) for each in node.arguments.t[:2])
     return [writer.add("Clip", first_input(writer, node), low, high)]
+
+
+@form("hardtanh")
+def _hard_tanh(writer: Writer, node: Node) -> list[str]:
+    limits = (writer.like(each, node.inputs[0]) for each in (-1, 1))
+    return [writer.add("Clip", first_input(writer, node), *limits)]
+
+
+@form("logsigmoid")
+def _log_sigmoid(writer: Writer, node: Node) -> list[str]:
+    x = first_input(writer, node)
+    return [writer.add("Neg", writer.add("Softplus", writer.add("Neg", x)))]
+
+
+@form("rectifiedtanh")
+def _rectified_tanh(writer: Writer, node: Node) -> list[str]:
+    return [writer.add("Relu", writer.add("Tanh", first_input(writer, node)))]
+
+
+@form("times_one_minus")
+def _times_one_minus(writer: Writer, node: Node) -> list[str]:
+    x = first_input(writer, node)
+    return [writer.add("Mul", x, writer.add("Sub", writer.like(1, node.inputs[0]), x))]
+
+
+@form("erfc")
+def _erfc(writer: Writer, node: Node) -> list[str]:
+    return [writer.add("Sub", writer.like(1, node.inputs[0]), writer.add("Erf", first_input(writer, node)))]
+
+
+@form("expm1")
+def _expm1(writer: Writer, node: Node) -> list[str]:
+    return [writer.add("Sub", writer.add("Exp", first_input(writer, node)), writer.like(1, node.inputs[0]))]
+
+
+@form("round")
+def _round(writer: Writer, node: Node) -> list[str]:
+    """Round halves away from zero; ONNX's own rounds them to even numbers."""
+    if writer.sample(node.inputs[0]).dtype.kind != "f":
+        raise refusal(node, "of what is no float")
+    x = first_input(writer, node)
+    half = writer.add("Add", writer.add("Abs", x), writer.like(0.5, node.inputs[0]))
+    return [writer.add("Mul", writer.add("Sign", x), writer.add("Floor", half))]
+
+
+@form("precise_gelu")
+def _precise_gelu(writer: Writer, node: Node) -> list[str]:
+    x, like = first_input(writer, node), node.inputs[0]
+    cubed = writer.add("Mul", writer.add("Mul", writer.add("Mul", x, x), x), writer.like(0.044715, like))
+    inner = writer.add("Mul", writer.add("Add", x, cubed), writer.like(math.sqrt(2 / math.pi), like))
+    factor = writer.add("Add", writer.add("Tanh", inner), writer.like(1, like))
+    return [writer.add("Mul", writer.add("Mul", x, writer.like(0.5, like)), factor)]
+
+
+@form("prelu")
+def _prelu(writer: Writer, node: Node) -> list[str]:
+    x, alpha = (writer.sample(each) for each in node.inputs)
+    shape = [1 if axis + 1 in node.arguments.i else size for axis, size in enumerate(x.shape[1:])]
+    if alpha.size != math.prod(shape):
+        raise refusal(node, "slopes of another shape")
+    slopes = writer.add("Reshape", first_input(writer, node, 1), writer.constant(shape, np.int64))
+    return [writer.add("PRelu", first_input(writer, node), slopes)]
+
+
+@form("thresholdedrelu")
+def _thresholded_relu(writer: Writer, node: Node) -> list[str]:
+    if writer.sample(node.inputs[0]).dtype.kind != "f":
+        raise refusal(node, "of what is no float")
+    return [writer.add("ThresholdedRelu", first_input(writer, node), alpha=node.arguments.number(0, 0.0))]
+
+
+@form("crelu")
+def _crelu(writer: Writer, node: Node) -> list[str]:
+    x = first_input(writer, node)
+    return [writer.add("Relu", writer.add("Concat", x, writer.add("Neg", x), axis=-1))]
+
+
+@form("step")
+def _step(writer: Writer, node: Node) -> list[str]:
+    cutoff = writer.like(known_number(writer, node, 0.0), node.inputs[0])
+    above = writer.add("Greater", first_input(writer, node), cutoff)
+    return [writer.cast(above, writer.sample(node.inputs[0]).dtype)]
+
+
+@form("replace_nans")
+def _replace_nans(writer: Writer, node: Node) -> list[str]:
+    x, number = first_input(writer, node), writer.like(known_number(writer, node, 0.0), node.inputs[0])
+    return [writer.add("Where", writer.add("IsNaN", x), number, x)]

@@ -92,3 +92,50 @@ def _select(writer: Writer, node: Node) -> list[str]:
 @form("mergeadd")
 def _sum(writer: Writer, node: Node) -> list[str]:
     return [writer.add("Sum", *(writer.name(each) for each in node.inputs))]
+
+
+@form("floordiv")
+def _floor_division(writer: Writer, node: Node) -> list[str]:
+    if writer.sample(node.inputs[0]).dtype.kind != "f":
+        raise refusal(node, "a division of integers")
+    return [writer.add("Floor", writer.add("Div", *_operands(writer, node)))]
+
+
+@form("floormod")
+def _floor_remainder(writer: Writer, node: Node) -> list[str]:
+    """Return what is left, with the sign of the second operand."""
+    x, y = _operands(writer, node)
+    if writer.sample(node.inputs[0]).dtype.kind != "f":
+        raise refusal(node, "a division of integers")
+    whole = writer.add("Floor", writer.add("Div", x, y))
+    return [writer.add("Sub", x, writer.add("Mul", whole, y))]
+
+
+@form("mod", "fmod")
+def _remainder(writer: Writer, node: Node) -> list[str]:
+    """Return what is left, with the sign of the first operand, as C does."""
+    if writer.sample(node.inputs[0]).dtype.kind != "f":
+        raise refusal(node, "a division of integers")
+    return [writer.add("Mod", *_operands(writer, node), fmod=1)]
+
+
+@form("divide_no_nan")
+def _divide_no_nan(writer: Writer, node: Node) -> list[str]:
+    if writer.sample(node.inputs[0]).dtype.kind != "f":
+        raise refusal(node, "a division of integers")
+    x, y = _operands(writer, node)
+    zero, one = writer.like(0, node.inputs[0]), writer.like(1, node.inputs[0])
+    is_zero = writer.add("Equal", y, zero)
+    return [writer.add("Where", is_zero, zero, writer.add("Div", x, writer.add("Where", is_zero, one, y)))]
+
+
+@form("mergemax")
+def _largest(writer: Writer, node: Node) -> list[str]:
+    return [writer.add("Max", *(writer.name(each) for each in node.inputs))]
+
+
+@form("mergeavg")
+def _average(writer: Writer, node: Node) -> list[str]:
+    if writer.sample(node.inputs[0]).dtype.kind != "f":
+        raise refusal(node, "of what is no float")
+    return [writer.add("Mean", *(writer.name(each) for each in node.inputs))]

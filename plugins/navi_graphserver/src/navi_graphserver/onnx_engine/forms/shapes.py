@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from navi_graphserver.flat.records import Address
-from navi_graphserver.onnx_engine.forms.table import first_input, form, refusal
+from navi_graphserver.onnx_engine.forms.table import FORMS, Form, first_input, form, refusal
 from navi_graphserver.onnx_engine.writing import Writer
-from navi_graphserver.operations.shapes import numpy_dtype
+from navi_graphserver.operations.shapes import CASTS, numpy_dtype
 from navi_graphserver.plan import Node
 
 
@@ -157,3 +158,82 @@ def _strided_slice(writer: Writer, node: Node) -> list[str]:
     bounds = [writer.constant(each, np.int64) for each in (starts, stops, axes, steps)]
     sliced = writer.add("Slice", first_input(writer, node), *bounds)
     return [writer.add("Squeeze", sliced, writer.constant(dropped, np.int64)) if dropped else sliced]
+
+
+@form("flatten_2d")
+def _flatten_2d(writer: Writer, node: Node) -> list[str]:
+    rank = writer.sample(node.inputs[0]).ndim
+    return [writer.add("Flatten", first_input(writer, node), axis=node.arguments.integer(0, 1) % (rank + 1))]
+
+
+@form("flatten")
+def _flatten(writer: Writer, node: Node) -> list[str]:
+    if node.arguments.integer(0, 99) == ord("f"):
+        raise refusal(node, "column by column")
+    shape = writer.constant([-1], np.int64)
+    parts = [writer.add("Reshape", writer.name(each), shape) for each in node.inputs]
+    return [writer.add("Concat", *parts, axis=0) if len(parts) > 1 else parts[0]]
+
+
+@form("reshape_as")
+def _reshape_as(writer: Writer, node: Node) -> list[str]:
+    shape = writer.add("Shape", first_input(writer, node, 1))
+    return [writer.add("Reshape", first_input(writer, node), shape, allowzero=1)]
+
+
+@form("broadcast_to")
+def _broadcast_to(writer: Writer, node: Node) -> list[str]:
+    return [writer.add("Expand", first_input(writer, node), writer.as_int64(node.inputs[1]))]
+
+
+@form("assign")
+def _assign(writer: Writer, node: Node) -> list[str]:
+    """Answer the second value in the first one's shape and type."""
+    if len(node.inputs) == 1:
+        return [writer.add("Identity", first_input(writer, node))]
+    shape = writer.add("Shape", first_input(writer, node))
+    value = writer.cast(first_input(writer, node, 1), writer.sample(node.inputs[0]).dtype)
+    return [writer.add("Expand", value, shape)]
+
+
+@form("identity_n")
+def _identity_n(writer: Writer, node: Node) -> list[str]:
+    return [writer.add("Identity", writer.name(each)) for each in node.inputs]
+
+
+@form("unstack")
+def _unstack(writer: Writer, node: Node) -> list[str]:
+    """Split into as many parts as there are: the axis must not be one that changes with the rows."""
+    axis = node.arguments.integer(0, 0) % writer.sample(node.inputs[0]).ndim
+    if axis == 0:
+        raise refusal(node, "along the rows")
+    count = writer.sample(node.inputs[0]).shape[axis]
+    x = first_input(writer, node)
+    parts = writer.add_many("Split", [x], count, axis=axis, num_outputs=count) if count > 1 else [x]
+    return [writer.add("Squeeze", each, writer.constant([axis], np.int64)) for each in parts]
+
+
+@form("split_v")
+def _split_by_sizes(writer: Writer, node: Node) -> list[str]:
+    sizes = writer.integers(node, 1)
+    if -1 in sizes:
+        raise refusal(node, "into a part of what is left")
+    axis = writer.integers(node, 2)[0] if len(node.inputs) > 2 else node.arguments.integer(0, 0)
+    inputs = [first_input(writer, node), writer.constant(sizes, np.int64)]
+    return writer.add_many("Split", inputs, len(sizes), axis=axis)
+
+
+@form("mirror_pad")
+def _mirror_pad(writer: Writer, node: Node) -> list[str]:
+    if node.arguments.integer(0, 0):
+        raise refusal(node, "symmetric")
+    sides = np.array(writer.integers(node, 1)).reshape(-1, 2).T.ravel()
+    return [writer.add("Pad", first_input(writer, node), writer.constant(sides, np.int64), mode="reflect")]
+
+
+def _cast_to(dtype: Any) -> Form:
+    return lambda writer, node: [writer.cast(first_input(writer, node), dtype)]
+
+
+for _name, _dtype in CASTS.items():
+    FORMS[_name] = _cast_to(_dtype)
