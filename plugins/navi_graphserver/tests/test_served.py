@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import urllib.error
 import urllib.request
@@ -9,11 +10,12 @@ import urllib.request
 import numpy as np
 import pytest
 from navi_graphserver import Address, Client, GraphServerError
+from navi_graphserver.flat.enums import OutputMode
 from navi_graphserver.flat.read_graph import read_graph
 from navi_graphserver.flat.write_graph import write_graph
 from navi_graphserver.service.service import PREFIXES
 from navi_graphserver.state import StateDirectory
-from navi_graphserver.testing import affine_graph, counting_graph, custom, graph_of, placeholder
+from navi_graphserver.testing import affine_graph, constant, counting_graph, custom, graph_of, placeholder
 
 from navi_core import Host, HostConfig, TransportSettings
 
@@ -176,14 +178,6 @@ def test_the_same_graph_over_rest(client, host):
         assert json.load(answer) == {"predictions": [[1, 3, 5]]}
 
 
-def test_registering_needs_the_operator_s_leave():
-    with Host(config(admin=False)) as host:
-        address = host.addresses["grpc"][0]
-        with Client(f"{address.host}:{address.port}") as client, pytest.raises(GraphServerError) as caught:
-            client.register(affine_graph())
-        assert caught.value.code == "PERMISSION_DENIED"
-
-
 def test_graphs_are_kept_over_a_restart(tmp_path):
     table = {"graphserver": {"state_dir": str(tmp_path)}}
     with Host(config(service_options=table)) as host:
@@ -247,3 +241,46 @@ def test_a_name_that_another_graph_has_is_refused(client, host):
     assert predict(host, "encoder") == [[1, 3, 5]]
     with pytest.raises(GraphServerError, match="Unknown graph"):
         client.infer(8, {"x": X})
+
+
+def test_what_a_run_says_is_internal_in_the_words_of_c(client):
+    """Engines that fail, and graphs whose output mode selects nothing."""
+    client.register(affine_graph())
+    with pytest.raises(GraphServerError) as caught:
+        client.infer(7, {"x": np.ones((2, 3), np.float32), "factor": np.ones((2, 4), np.float32)})
+    assert caught.value.code == "INTERNAL"
+    assert caught.value.details.startswith("Caught exception during graph execution [7]: ")
+    nothing = dataclasses.replace(affine_graph(graph_id=8), output_mode=OutputMode.OPTIMIZED)
+    client.register(nothing)
+    with pytest.raises(GraphServerError) as caught:
+        client.infer(8, {"x": X})
+    assert code_of(caught) == ("INTERNAL", "Got no results after graph execution [8]")
+
+
+def test_messages_larger_than_grpc_s_own_limit(client):
+    x = np.ones((400_000, 3), np.float32)
+    big = graph_of(
+        [placeholder(1, "x", (None, 3)), constant(2, "offset", np.full(1_500_000, 2, np.float32))],
+        [custom(3, "reduce_mean", [2]), custom(4, "add", [1, 3], name="y")],
+        id=9,
+    )
+    assert len(write_graph(big)) > 5_000_000
+    client.register(big)
+    np.testing.assert_allclose(client.infer(9, {"x": x})["y"], x + 2)
+
+
+def test_each_operation_on_graphs_needs_the_operator_s_leave_and_asking_does_not():
+    with Host(config(admin=False)) as host:
+        address = host.addresses["grpc"][0]
+        with Client(f"{address.host}:{address.port}") as client:
+            for refused in (
+                lambda: client.register(affine_graph()),
+                lambda: client.replace(affine_graph()),
+                lambda: client.forget(7),
+            ):
+                with pytest.raises(GraphServerError) as caught:
+                    refused()
+                assert caught.value.code == "PERMISSION_DENIED"
+            with pytest.raises(GraphServerError) as caught:
+                client.infer(7, {"x": X})
+            assert caught.value.code == "NOT_FOUND"

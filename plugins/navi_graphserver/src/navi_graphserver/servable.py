@@ -179,6 +179,7 @@ class _Route:
             len(inputs) == self._needed
             and inputs.keys() <= self.engine_inputs.keys()
             and all(name in self.engine_outputs or name == DEAD_OUTPUT for name in outputs)
+            and tuple(outputs) != (DEAD_OUTPUT,)  # a session that is asked for nothing gives everything
         )
 
 
