@@ -23,7 +23,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names: the built-in ones in the order of their table, then the plugins'."""
-        return [*BUILT_IN, *sorted(cli_state(ctx).registry.commands(frozenset(BUILT_IN)))]
+        return [*BUILT_IN, *sorted(cli_state(ctx).commands)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, imported now; None: there is none of that name."""
@@ -32,7 +32,7 @@ class LazyGroup(click.Group):
             module = importlib.import_module(BUILT_IN[name][0])
             command: click.Command | None = module.make_command(cli_state(ctx))
         else:
-            commands = cli_state(ctx).registry.commands(frozenset(BUILT_IN))
+            commands = cli_state(ctx).commands
             command = commands.get(cmd_name) or commands.get(name)
         if command is not None:
             _add_debug(command)
@@ -42,6 +42,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one is answered with the one that was probably meant."""
+        _set_up_logs()
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             close = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
@@ -53,7 +54,7 @@ class LazyGroup(click.Group):
         """Write the table of commands from what is known without importing any."""
         names = self.list_commands(ctx)
         limit = formatter.width - 6 - max(map(len, names))
-        plugins = cli_state(ctx).registry.commands(frozenset(BUILT_IN))
+        plugins = cli_state(ctx).commands
         rows = [
             (name, BUILT_IN[name][1] if name in BUILT_IN else plugins[name].get_short_help_str(limit))
             for name in names
@@ -64,6 +65,16 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what it returns is not an exit status, whoever wrote it."""
         super().invoke(ctx)
+
+
+def _set_up_logs() -> None:
+    """Send warnings to stderr: structlog's own default writes to stdout, where results go.
+
+    Done when there is a command to run: help and the version are shown before structlog would be imported.
+    """
+    from navi_core.logs_without_rich import configure_logging  # noqa: PLC0415 - see above
+
+    configure_logging(level="warning", log_format="console")  # serve asks for more later
 
 
 def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:

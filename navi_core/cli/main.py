@@ -11,7 +11,6 @@ import click
 from navi_core.cli.failures import EXIT_BAD_USAGE, report
 from navi_core.cli.lazy import LazyGroup, debug_option, normalise
 from navi_core.cli.state import CliState
-from navi_core.logs import configure_logging
 
 __all__ = ["main", "run"]
 
@@ -53,8 +52,6 @@ def run(args: Sequence[str], state: CliState | None = None) -> int:
         None: a new one, with the installed plugins.
     """
     state = CliState() if state is None else state
-    # structlog's own default writes to stdout, where results go; serve asks for more than warnings later
-    configure_logging(level="warning", log_format="console")
     if not args:
         args = ["--help"]
         status = EXIT_BAD_USAGE

@@ -94,6 +94,7 @@ def _problem_of_word(registry: Registry, kind: str, names: PluginNames) -> str:
     name = _registered_name(kind, names)
     if kind == "command" and name in BUILT_IN:
         return f"'{name}' is a command of navi-host's own"
+    registry.commands(frozenset(BUILT_IN))  # asked, so that the records tell of them
     for record in registry.records:
         if record.distribution != names.distribution and (kind, name) in record.provides:
             return f"the {kind} '{name}' is registered by {record.distribution} {record.version}"

@@ -14,19 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import structlog
 
 from navi_core.config.records import HostConfig
 from navi_core.errors import ConfigError, NaviError, PluginNotFoundError
-from navi_core.logs import configure_logging
+from navi_core.logs_without_rich import configure_logging
 from navi_core.workers.seat import Seat, SeatOrders, seat_from_environment
 
 if TYPE_CHECKING:
     from navi_core.plugins.registry import Registry
 
 __all__ = ["main"]
-
-log = structlog.get_logger(__name__)
 
 _FAILED: Final = 1
 _USAGE: Final = 2

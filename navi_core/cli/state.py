@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -32,10 +33,14 @@ def _discover() -> Registry:
     from navi_core.plugins.discovery import discover  # noqa: PLC0415 - only commands that ask for plugins pay for them
     from navi_core.plugins.registry import Registry  # noqa: PLC0415 - see above
 
-    registry = Registry(discover())
-    # asked here, with the names that are taken, so that every later question has the same answer
-    registry.commands(frozenset(BUILT_IN))
-    return registry
+    return Registry(discover())
+
+
+def _discover_commands() -> Mapping[str, click.Command]:
+    from navi_core.plugins.commands import collect_commands  # noqa: PLC0415 - only help and plugins' commands need it
+    from navi_core.plugins.discovery import discover  # noqa: PLC0415 - see above
+
+    return collect_commands(discover(), frozenset(BUILT_IN)).usable()
 
 
 class CliState:
@@ -44,10 +49,10 @@ class CliState:
     Parameters
     ----------
     make_registry
-        Makes the registry; a test hands in its own.
+        Makes the registry; None: of the installed plugins.
     """
 
-    def __init__(self, make_registry: Callable[[], Registry] = _discover) -> None:
+    def __init__(self, make_registry: Callable[[], Registry] | None = None) -> None:
         self._make_registry = make_registry
         self._registry: Registry | None = None
         self.debug = False
@@ -56,8 +61,15 @@ class CliState:
     def registry(self) -> Registry:
         """The installed plugins."""
         if self._registry is None:
-            self._registry = self._make_registry()
+            self._registry = (self._make_registry or _discover)()
         return self._registry
+
+    @cached_property
+    def commands(self) -> Mapping[str, click.Command]:
+        """The plugins' commands, by name. The installed plugins are asked for nothing else."""
+        if self._make_registry is None:
+            return _discover_commands()
+        return self.registry.commands(frozenset(BUILT_IN))
 
 
 def cli_state(ctx: click.Context) -> CliState:

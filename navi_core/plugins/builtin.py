@@ -7,13 +7,16 @@ themselves: that is left to the moment when one of them is started.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from navi_core.contracts.client import RemoteClient
-from navi_core.contracts.converter import Converter
-from navi_core.contracts.service import Service
-from navi_core.contracts.source import ModelSource
-from navi_core.contracts.transport import Transport
 from navi_core.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from navi_core.contracts.client import RemoteClient
+    from navi_core.contracts.converter import Converter
+    from navi_core.contracts.service import Service
+    from navi_core.contracts.source import ModelSource
+    from navi_core.contracts.transport import Transport
 
 __all__ = [
     "navi_register_clients",

@@ -17,12 +17,10 @@ from navi_core.contracts.serve_flags import LISTENER_FIELDS, ServeFlag
 from navi_core.contracts.service import Service
 from navi_core.contracts.source import ModelSource
 from navi_core.contracts.transport import Transport
+from navi_core.plugins.shelf import problem_of_name
 
-__all__ = ["COMMAND_HOOK", "KINDS", "Kind", "problem_of_class", "problem_of_name"]
+__all__ = ["KINDS", "Kind", "problem_of_class"]
 
-COMMAND_HOOK: Final = "navi_register_commands"
-
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
 _CLIENT: Final = re.compile(r"[a-z][a-z0-9-]*\+[a-z][a-z0-9]*")
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)?")
 _NO_CONVERTER: Final = "none"  # the configuration's word for: convert nothing
@@ -48,13 +46,6 @@ class Kind:
     hook: str
     base: type
     problems: Callable[[Any], Iterator[str]]
-
-
-def problem_of_name(name: object, word: str = "name") -> str:
-    """Return what is wrong with a name that configurations and metrics use; empty: nothing."""
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        return f"{word}: expected letters, digits, '_', '-', '.' or '+', at most 64, got {name!r}"
-    return ""
 
 
 def problem_of_class(item: object, kind: Kind) -> str:

@@ -20,10 +20,12 @@ from navi_core.contracts.service import Service
 from navi_core.contracts.source import ModelSource
 from navi_core.contracts.transport import Transport
 from navi_core.errors import PluginConflictError, PluginNotFoundError
+from navi_core.plugins.commands import collect_commands
 from navi_core.plugins.discovery import HookCall, PluginRecord, Plugins, PluginState, describe
-from navi_core.plugins.kinds import COMMAND_HOOK, KINDS, Kind, problem_of_class, problem_of_name
+from navi_core.plugins.instances import Instances
+from navi_core.plugins.kinds import KINDS, Kind, problem_of_class
 from navi_core.plugins.observers import OBSERVER_HOOKS
-from navi_core.plugins.shelf import Instances, Shelf
+from navi_core.plugins.shelf import Shelf, returned_by
 
 if TYPE_CHECKING:
     import click
@@ -217,13 +219,13 @@ class Registry:
             Names that the command line itself has: a plugin's command of that name is refused.
         """
         if self._commands is None:
-            self._commands = self._collect_commands(reserved)
+            self._commands = collect_commands(self._plugins, reserved)
         return self._commands.usable()
 
     def command(self, name: str) -> click.Command:
         """Return the command of that name; raises like :meth:`runtime`."""
         if self._commands is None:
-            self._commands = self._collect_commands(frozenset())
+            self._commands = collect_commands(self._plugins)
         return self._commands.get(name)
 
     # --- collecting -----------------------------------------------------------------------------
@@ -255,23 +257,6 @@ class Registry:
             for scheme in sorted(cls.schemes):
                 self._schemes.claim(scheme, cls, record)
 
-    def _collect_commands(self, reserved: frozenset[str]) -> Shelf[click.Command]:
-        import click  # noqa: PLC0415 - hosts without a command line never need it
-
-        shelf: Shelf[click.Command] = Shelf("command", self._plugins)
-        for record, call in self._plugins.implementing(COMMAND_HOOK):
-            for command in _returned(record, COMMAND_HOOK, call):
-                if not isinstance(command, click.Command):
-                    record.fail(f"{COMMAND_HOOK}: expected a click command, got {command!r}")
-                elif problem := problem_of_name(command.name):
-                    record.fail(f"{COMMAND_HOOK}: {problem}")
-                elif command.name in reserved:
-                    record.fail(f"{COMMAND_HOOK}: navi-host has a command '{command.name}' of its own")
-                else:
-                    shelf.claim(str(command.name), command, record)
-        shelf.settle()
-        return shelf
-
 
 def _names(kind: Kind, cls: type[Any]) -> Sequence[str]:
     return tuple(dict.fromkeys((cls.name, *cls.aliases))) if kind.base is Converter else (cls.name,)
@@ -279,24 +264,12 @@ def _names(kind: Kind, cls: type[Any]) -> Sequence[str]:
 
 def _registered_classes(record: PluginRecord, kind: Kind, call: HookCall) -> list[type[Any]]:
     good = []
-    for item in _returned(record, kind.hook, call):
+    for item in returned_by(record, kind.hook, call):
         if problem := problem_of_class(item, kind):
             record.fail(f"{kind.hook}: {problem}")
         elif item not in good:
             good.append(item)
     return good
-
-
-def _returned(record: PluginRecord, hook: str, call: HookCall) -> list[Any]:
-    """Call one plugin's registration hook; what goes wrong fails its record."""
-    try:
-        answers = call()
-        if not answers:
-            record.fail(f"{hook} returned None, expected a sequence")
-        return [item for answer in answers for item in answer]
-    except (Exception, SystemExit) as error:  # a stranger's code: its failure is its own
-        record.fail(f"{hook} raised {describe(error)}", error)
-        return []
 
 
 def _refuse_own_duplicates(record: PluginRecord, offered: Sequence[tuple[Kind, type[Any]]]) -> None:

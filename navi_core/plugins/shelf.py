@@ -1,24 +1,42 @@
-"""The names of one kind of plugin, and what happens when two plugins claim one or nobody does."""
+"""The names of one kind of plugin, and what happens when two plugins claim one or nobody does.
+
+Imports no contract, so that commands can be listed without NumPy.
+"""
 
 from __future__ import annotations
 
-import threading
-from typing import Generic, NoReturn, TypeVar
+import re
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
-import structlog
 from packaging.utils import canonicalize_name
 
-from navi_core.contracts.converter import Converter
-from navi_core.contracts.runtime import Runtime
-from navi_core.errors import PluginConflictError, PluginLoadError, PluginNotFoundError
-from navi_core.plugins.discovery import PluginRecord, Plugins, PluginState, describe
+from navi_core.errors import PluginConflictError, PluginNotFoundError
+from navi_core.plugins.discovery import HookCall, PluginRecord, Plugins, PluginState, describe
 
-__all__ = ["Instances", "Shelf"]
+__all__ = ["Shelf", "problem_of_name", "returned_by"]
 
 _T = TypeVar("_T")
-_I = TypeVar("_I", Runtime, Converter)
 
-_log = structlog.get_logger(__name__)
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
+
+
+def problem_of_name(name: object, word: str = "name") -> str:
+    """Return what is wrong with a name that configurations and metrics use; empty: nothing."""
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        return f"{word}: expected letters, digits, '_', '-', '.' or '+', at most 64, got {name!r}"
+    return ""
+
+
+def returned_by(record: PluginRecord, hook: str, call: HookCall) -> list[Any]:
+    """Call one plugin's registration hook; what goes wrong fails its record."""
+    try:
+        answers = call()
+        if not answers:
+            record.fail(f"{hook} returned None, expected a sequence")
+        return [item for answer in answers for item in answer]
+    except (Exception, SystemExit) as error:  # a stranger's code: its failure is its own
+        record.fail(f"{hook} raised {describe(error)}", error)
+        return []
 
 
 class Shelf(Generic[_T]):
@@ -90,65 +108,3 @@ class Shelf(Generic[_T]):
                     f"{text}; plugin '{record.name}' of {record.source} is {record.state}: {record.reason}"
                 ) from record.error
         raise PluginNotFoundError(text)
-
-
-class Instances(Generic[_I]):
-    """One instance of each class on a shelf, made when it is first asked for, from any thread.
-
-    Parameters
-    ----------
-    shelf
-        The classes.
-    """
-
-    def __init__(self, shelf: Shelf[type[_I]]) -> None:
-        self._shelf: Shelf[type[_I]] = shelf
-        self._lock = threading.Lock()
-        self._made: dict[type[_I], _I] = {}
-        self._failed: dict[type[_I], Exception] = {}
-
-    def get(self, name: str) -> _I:
-        """Return the instance of the class with that name or alias.
-
-        Raises
-        ------
-        PluginNotFoundError, PluginConflictError
-            See :meth:`Shelf.get`.
-        PluginLoadError
-            The constructor raised.
-        """
-        cls = self._shelf.get(name)
-        with self._lock:
-            if cls not in self._made and cls not in self._failed:
-                self._make(name, cls)
-            if cls in self._made:
-                return self._made[cls]
-        record = self._shelf.record_of(name)
-        cause = self._failed[cls]
-        raise PluginLoadError(
-            f"making {cls.__qualname__} of {record.source} raised {describe(cause)}",
-            plugin=record.name,
-            distribution=record.source,
-        ) from cause
-
-    def all(self) -> list[_I]:
-        """Return every instance that could be made, once each."""
-        found: dict[int, _I] = {}
-        for name in self._shelf.usable():
-            try:
-                instance = self.get(name)
-            except PluginLoadError:
-                continue  # reported when it was made
-            found[id(instance)] = instance
-        return list(found.values())
-
-    def _make(self, name: str, cls: type[_I]) -> None:
-        try:
-            self._made[cls] = cls()
-        except Exception as error:  # a stranger's constructor: its failure is its own
-            self._failed[cls] = error
-            record = self._shelf.record_of(name)
-            record.fail(f"making {cls.__qualname__} raised {describe(error)}", error)
-            _log.warning(
-                "plugin_failed", plugin=record.name, distribution=record.source, reason=record.reason
-            )

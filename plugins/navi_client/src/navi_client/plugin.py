@@ -6,9 +6,12 @@ Only navi imports this module; everything else of the package works without it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from navi_client.remote import OipClient, ProtonClient, TfServingClient
-from navi_core import RemoteClient, hookimpl
+from navi_core import hookimpl
+
+if TYPE_CHECKING:
+    from navi_core import RemoteClient
 
 __all__ = ["navi_register_clients"]
 
@@ -16,4 +19,10 @@ __all__ = ["navi_register_clients"]
 @hookimpl
 def navi_register_clients() -> Sequence[type[RemoteClient]]:
     """Register a client for each protocol, over gRPC."""
+    from navi_client.remote import (  # noqa: PLC0415 - imported when asked for
+        OipClient,
+        ProtonClient,
+        TfServingClient,
+    )
+
     return [TfServingClient, OipClient, ProtonClient]

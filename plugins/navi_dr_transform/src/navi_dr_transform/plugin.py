@@ -6,11 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from navi_core import hookimpl
-from navi_dr_transform.commands import demo, transform
-from navi_dr_transform.compile_command import compile_kernels
-from navi_dr_transform.converter import BprConverter
-from navi_dr_transform.thrift_service.service import ThriftPredictionService
-from navi_dr_transform.thrift_service.transport import ThriftTransport
 
 if TYPE_CHECKING:
     import click
@@ -21,24 +16,33 @@ if TYPE_CHECKING:
 @hookimpl
 def navi_register_converters() -> Sequence[type[Converter]]:
     """Register the converter ``bpr`` (also ``home``)."""
+    from navi_dr_transform.converter import BprConverter  # noqa: PLC0415 - imported when asked for
+
     return [BprConverter]
 
 
 @hookimpl
 def navi_register_services() -> Sequence[type[Service]]:
     """Register the service ``thrift_prediction``."""
+    from navi_dr_transform.thrift_service.service import ThriftPredictionService  # noqa: PLC0415 - imported when asked for
+
     return [ThriftPredictionService]
 
 
 @hookimpl
 def navi_register_transports() -> Sequence[type[Transport]]:
     """Register the transport ``thrift``."""
+    from navi_dr_transform.thrift_service.transport import ThriftTransport  # noqa: PLC0415 - imported when asked for
+
     return [ThriftTransport]
 
 
 @hookimpl
 def navi_register_commands() -> Sequence[click.Command]:
     """Register ``navi-host transform``, ``navi-host compile`` and ``navi-host demo``."""
+    from navi_dr_transform.commands import demo, transform  # noqa: PLC0415 - imported when asked for
+    from navi_dr_transform.compile_command import compile_kernels  # noqa: PLC0415 - see above
+
     return [transform, compile_kernels, demo]
 
 

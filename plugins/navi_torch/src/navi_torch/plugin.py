@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from navi_core import Runtime, hookimpl
-from navi_torch.runtime import TorchRuntime
+from navi_core import hookimpl
+
+if TYPE_CHECKING:
+    from navi_core import Runtime
 
 __all__ = ["navi_register_runtimes"]
 
@@ -13,4 +16,6 @@ __all__ = ["navi_register_runtimes"]
 @hookimpl
 def navi_register_runtimes() -> Sequence[type[Runtime]]:
     """Register the runtime ``torch``."""
+    from navi_torch.runtime import TorchRuntime  # noqa: PLC0415 - imported when asked for
+
     return [TorchRuntime]
