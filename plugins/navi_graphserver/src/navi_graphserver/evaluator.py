@@ -101,7 +101,8 @@ class Evaluator:
             if not item.inputs or not all(each in fixed or each.node in folded for each in item.inputs):
                 continue
             try:
-                values = run.compute(item)
+                with np.errstate(all="ignore"):
+                    values = run.compute(item)
             except OperationError:
                 continue  # it fails when it is asked for, not before
             size = sum(value.nbytes for value in values if isinstance(value, np.ndarray))
