@@ -6,10 +6,13 @@ import json
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
-from navi_graphserver import Client
+from click.testing import CliRunner
+from navi_graphserver import Client, serving
+from navi_graphserver.commands import graphserver
 from navi_graphserver.flat.write_graph import write_graph
 from navi_graphserver.operations.names import num_operations
 from navi_graphserver.testing import affine_graph
@@ -64,12 +67,19 @@ def test_names_from_the_command_line_and_of_kept_graphs(tmp_path, graph_server, 
     assert [path.name for path in state.iterdir()] == ["graph-0"]
 
 
-def test_a_file_that_is_not_there_and_a_file_with_an_equals_sign(tmp_path, graph_server):
-    file = tmp_path / "a=b.fb"
-    file.write_bytes(write_graph(affine_graph()))
-    with graph_server("-f", file) as target, Client(target) as client:
-        np.testing.assert_array_equal(client.infer(0, {"x": X})["y"], X * 3)
-    command = [sys.executable, "-m", "navi_core", "graphserver", "-p", "0", "-f", "a=b.fb"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 2
-    assert "'b.fb' does not exist" in done.stderr
+def test_a_name_is_what_stands_before_the_equals_sign_unless_the_whole_is_a_file(tmp_path, monkeypatch):
+    served = {}
+    monkeypatch.setattr(serving, "serve", lambda **options: served.update(options))
+    monkeypatch.chdir(tmp_path)
+    for name in ("a=b.fb", "b.fb"):
+        Path(name).write_bytes(b"")
+
+    def parsed(value):
+        done = CliRunner().invoke(graphserver, ["-f", value])
+        return (served["name"], str(served["file"])) if done.exit_code == 0 else done.output
+
+    assert parsed("b.fb") == ("", "b.fb")
+    assert parsed("encoder=b.fb") == ("encoder", "b.fb")
+    assert parsed("a=b.fb") == ("", "a=b.fb")
+    assert parsed("c=a=b.fb") == ("c", "a=b.fb")
+    assert "'missing.fb' does not exist" in parsed("c=missing.fb")
