@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from navi_graphserver.flat.enums import NUMPY_DTYPES, Generation
@@ -10,11 +14,12 @@ from navi_graphserver.flat.messages import write_drop_request, write_request
 from navi_graphserver.flat.records import Address, FlatVariable
 from navi_graphserver.flat.write_graph import write_graph
 from navi_graphserver.naming import DEAD_OUTPUT, GRAPH_SIGNATURE, graph_method
+from navi_graphserver.options import GraphOptions
 from navi_graphserver.runtime import GraphRuntime
 from navi_graphserver.service.service import PREFIXES, GraphInferenceService
 from navi_graphserver.testing import affine_graph, custom, graph_of, placeholder
 
-from navi_core import Artifact, DType, Signature, TensorSpec
+from navi_core import DEFAULT_SIGNATURE, Artifact, DType, LoadOptions, Signature, TensorSpec
 from navi_core.testing.runtime import RuntimeConformance
 from navi_core.testing.service import ServiceConformance
 
@@ -103,3 +108,23 @@ class TestGraphService(ServiceConformance):
 
     def says_not_found(self, where, reply):
         return reply.is_not_found and reply.text == "Unknown graph [8]"
+
+
+def test_models_of_the_same_contents_and_options_share_a_graph(tmp_path):
+    def load(name, engine="numpy", factor=2):
+        data = write_graph(affine_graph(factor=factor))
+        artifact = Artifact(name=name, version=1, files={"graph.fb": data})
+        return GraphRuntime().load(artifact, LoadOptions(options=GraphOptions(engine=engine)))
+
+    first, second = load("graph-7"), load("encoder")
+    assert first._loaded is second._loaded
+    assert load("other", factor=3)._loaded is not first._loaded
+    assert load("other", engine="auto")._loaded is not first._loaded
+    first.close()
+    x = np.ones((2, 3), np.float32)
+    y = second.run(DEFAULT_SIGNATURE, {"x": x}, ["y"], SimpleNamespace(deadline=None, is_cancelled=bool))["y"]
+    np.testing.assert_array_equal(y, x * 3)
+    shared = weakref.ref(second._loaded)
+    second.close()
+    gc.collect()
+    assert shared() is None

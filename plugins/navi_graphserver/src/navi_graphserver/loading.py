@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from typing import Final
+from weakref import WeakValueDictionary
 
 from navi_core import DEFAULT_SIGNATURE, Array, Artifact, LoadOptions, ModelLoadError
 from navi_graphserver.errors import GraphError
@@ -15,10 +18,13 @@ from navi_graphserver.onnx_engine.engine import OnnxEngine, make_engine
 from navi_graphserver.options import GraphOptions
 from navi_graphserver.plan import Feed, GraphPlan, make_plan
 from navi_graphserver.probing import made_up_inputs, probe
-from navi_graphserver.servable import GraphServable
+from navi_graphserver.servable import GraphServable, LoadedGraph
 from navi_graphserver.signatures import GraphSignatures, default_inputs, describe
 
 __all__ = ["load_servable"]
+
+_LOADED: Final[WeakValueDictionary[tuple[bytes, str], LoadedGraph]] = WeakValueDictionary()
+"""Contents and options -> the graph, while a model has it."""
 
 
 def load_servable(artifact: Artifact, file: str, options: LoadOptions) -> GraphServable:
@@ -34,17 +40,22 @@ def load_servable(artifact: Artifact, file: str, options: LoadOptions) -> GraphS
         msg = f"{where}: a graph has no signature '{options.signature}' to serve as the default one"
         raise ModelLoadError(msg)
     try:
-        plan = make_plan(read_graph(artifact.read(file)))
-        return _servable(plan, artifact.name, options)
+        data = artifact.read(file)
+        key = (hashlib.sha256(data).digest(), repr(options))
+        # A graph with a name is two models: the second one takes no time and no memory.
+        loaded = _LOADED.get(key)
+        if loaded is None:
+            loaded = _LOADED[key] = _load(make_plan(read_graph(data)), options)
     except OSError as error:
         msg = f"{where}: '{file}' cannot be read: {error.strerror}"
         raise ModelLoadError(msg) from error
     except (FlatBufferError, GraphError) as error:
         msg = f"{where}: '{file}': {error}"
         raise ModelLoadError(msg) from error
+    return GraphServable(loaded, model=artifact.name)
 
 
-def _servable(plan: GraphPlan, model: str, options: LoadOptions) -> GraphServable:
+def _load(plan: GraphPlan, options: LoadOptions) -> LoadedGraph:
     evaluator = Evaluator(plan)
     inputs = default_inputs(plan)
     found = probe(plan, inputs, plan.leaves, evaluator)
@@ -64,13 +75,11 @@ def _servable(plan: GraphPlan, model: str, options: LoadOptions) -> GraphServabl
     else:
         kernels = kernels_for(plan, own.kernels)
         note = f"is computed with NumPy{', windows with PyTorch' if kernels else ''}: {why_not}"
-    evaluator = evaluator.with_kernels(kernels)
-    return GraphServable(
-        evaluator,
-        described,
-        model=model,
+    return LoadedGraph(
+        evaluator=evaluator.with_kernels(kernels),
+        described=described,
         engine=engine,
-        may_run_inline=not plan.has_control_flow,
+        may_run_inline=not plan.has_control_flow and not kernels,  # PyTorch's wait for threads of their own
         notes=(f"the graph {note}",),
     )
 

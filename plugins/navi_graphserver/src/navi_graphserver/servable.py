@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -27,13 +28,14 @@ from navi_graphserver.naming import DEAD_OUTPUT
 from navi_graphserver.onnx_engine.engine import OnnxEngine
 from navi_graphserver.signatures import GraphSignatures
 
-__all__ = ["GraphServable"]
+__all__ = ["GraphServable", "LoadedGraph"]
 
 _NONE: Final = np.empty(0, np.bool_)
 
 
-class GraphServable(Servable):
-    """One graph. Thread-safe: a run has its own values.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
+class LoadedGraph:
+    """A graph, ready to run. Thread-safe, so that models of the same contents can share it.
 
     Parameters
     ----------
@@ -41,8 +43,6 @@ class GraphServable(Servable):
         Computes it.
     described
         Its signatures, and whose values their tensors are.
-    model
-        The model's name, for errors.
     engine
         Computes what it can where nothing else is fed; None: the evaluator computes everything.
     may_run_inline
@@ -51,25 +51,34 @@ class GraphServable(Servable):
         What people should know.
     """
 
+    evaluator: Evaluator
+    described: GraphSignatures
+    engine: OnnxEngine | None = None
+    may_run_inline: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class GraphServable(Servable):
+    """One graph. Thread-safe: a run has its own values.
+
+    Parameters
+    ----------
+    loaded
+        The graph.
+    model
+        The model's name, for errors.
+    """
+
     max_concurrent_runs = None
 
-    def __init__(
-        self,
-        evaluator: Evaluator,
-        described: GraphSignatures,
-        *,
-        model: str,
-        engine: OnnxEngine | None = None,
-        may_run_inline: bool = False,
-        notes: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, loaded: LoadedGraph, *, model: str) -> None:
+        described = loaded.described
         self.signatures = described.signatures
-        self.may_run_inline = may_run_inline
-        self.notes = tuple(notes)
-        self._evaluator: Evaluator | None = evaluator
-        self._engine = engine
+        self.may_run_inline = loaded.may_run_inline
+        self.notes = loaded.notes
+        self._loaded: LoadedGraph | None = loaded
         self._model = model
-        self._routes = {name: _Route(name, described, engine) for name in described.signatures}
+        self._routes = {name: _Route(name, described, loaded.engine) for name in described.signatures}
 
     def run(
         self, signature: str, inputs: NamedArrays, outputs: Sequence[str], ctx: RunContext
@@ -87,17 +96,17 @@ class GraphServable(Servable):
         LifecycleError
             The servable is closed.
         """
-        evaluator, engine = self._evaluator, self._engine
-        if evaluator is None:
+        loaded = self._loaded
+        if loaded is None:
             msg = f"model '{self._model}' was run after it was closed"
             raise LifecycleError(msg)
-        route = self._routes[signature]
+        route, engine = self._routes[signature], loaded.engine
         try:
             if engine is not None and route.is_the_engines(inputs, outputs):
                 return _engine_answers(route, engine, inputs, outputs)
             feeds = {route.feeds[name]: _owned(array) for name, array in inputs.items()}
             wanted = list(dict.fromkeys(route.places[name].node for name in outputs if name != DEAD_OUTPUT))
-            values = evaluator.run(feeds, wanted, _is_cancelled(ctx))
+            values = loaded.evaluator.run(feeds, wanted, _is_cancelled(ctx))
         except CancelledRunError:
             if ctx.deadline is not None and time.monotonic() >= ctx.deadline:
                 msg = f"model '{self._model}': the deadline passed during the run"
@@ -139,7 +148,7 @@ class GraphServable(Servable):
 
     def close(self) -> None:
         """Let go of the graph. Idempotent."""
-        self._evaluator = self._engine = None
+        self._loaded = None
 
 
 class _Route:
