@@ -74,7 +74,7 @@ class Handle:
     @property
     def signatures(self) -> Mapping[str, Signature]:
         """What clients send and get."""
-        return {name: served.client for name, served in self._loaded.signatures.items()}
+        return self._loaded.client_signatures
 
     @property
     def max_batch_rows(self) -> int:

@@ -69,6 +69,11 @@ class LoadedVersion:
         The servable's, as they were once it was loaded.
     service_options
         Service name -> what the model says to it.
+
+    Attributes
+    ----------
+    client_signatures
+        Name -> what clients send and get.
     """
 
     artifact: Artifact
@@ -81,3 +86,9 @@ class LoadedVersion:
     notes: tuple[str, ...] = ()
     gauges: Mapping[str, float] = field(default_factory=dict)
     service_options: Mapping[str, Any] = field(default_factory=dict)
+    client_signatures: Mapping[str, Signature] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Have at hand what requests ask for."""
+        found = {name: served.client for name, served in self.signatures.items()}
+        object.__setattr__(self, "client_signatures", found)  # the record is frozen

@@ -13,7 +13,7 @@ import numpy as np
 
 from navi_core.tensors import DType, numpy_dtype
 
-__all__ = ["BY_NAME", "OIP_TYPES", "OipType", "datatype_name"]
+__all__ = ["BY_NAME", "BY_NUMPY", "OIP_TYPES", "OipType", "datatype_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,9 @@ OIP_TYPES: Final[dict[DType, OipType]] = {
 
 BY_NAME: Final[dict[str, OipType]] = {kind.name: kind for kind in OIP_TYPES.values()}
 """The protocol's name -> type."""
+
+BY_NUMPY: Final[dict[np.dtype, OipType]] = {kind.numpy: kind for kind in OIP_TYPES.values()}
+"""An array's dtype, of the machine's byte order -> type."""
 
 
 def datatype_name(dtype: DType) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -25,7 +25,7 @@ from navi_core.wire.oip_contents import decode_contents, find_packed, view_conte
 from navi_core.wire.oip_dtypes import BY_NAME
 from navi_core.wire.oip_infer_walk import NotPlainError, WalkedInferRequest, walk_infer_request
 from navi_core.wire.oip_parameters import parameters_of
-from navi_core.wire.oip_request import InputHead, ParsedInferRequest, RequestedOutput
+from navi_core.wire.oip_request import InferTerms, InputHead, ParsedInferRequest, RequestedOutput
 from navi_core.wire.oip_tensors import checked_type, decode_raw, num_elements
 from navi_core.wire.tensor_view import MAX_RANK
 
@@ -121,7 +121,7 @@ def parse_infer_request(body: Bytes) -> ParsedInferRequest:
         except UnicodeDecodeError:
             pass
         else:
-            return _alike(body, layout, request_id)
+            return ParsedInferRequest(layout.terms, request_id, partial(_decode_alike, body, layout))
     try:
         walked = walk_infer_request(body)
     except (NotPlainError, IndexError, UnicodeDecodeError):
@@ -132,9 +132,7 @@ def parse_infer_request(body: Bytes) -> ParsedInferRequest:
         holes = [(start, start + math.prod(shape) * dtype.itemsize) for _, shape, dtype, start in places]
         size_bytes = sum(stop - start for start, stop in holes)
         holes.append(walked.id_place)
-        known = replace(_from_walked(walked, b""), id="")  # a client's id is kept no longer than its request
-        layout = _Layout(known, walked.id_place, places, size_bytes)
-        _LAYOUTS.add(body, sorted(holes), layout)
+        _LAYOUTS.add(body, sorted(holes), _Layout(parsed.terms, walked.id_place, places, size_bytes))
     return parsed
 
 
@@ -142,16 +140,15 @@ def _from_walked(walked: WalkedInferRequest, body: Bytes) -> ParsedInferRequest:
     heads = tuple(walked.heads)
     view = memoryview(body)
     tensors = _Tensors(heads, walked.contents, [view[start:stop] for start, stop in walked.raw], body)
-    return ParsedInferRequest(
+    terms = InferTerms(
         model_name=walked.model_name,
         model_version=walked.model_version,
-        id=walked.id,
         parameters=walked.parameters,
         inputs=heads,
         outputs=tuple(walked.outputs),
-        decode_inputs=tensors.decode,
         typed=not walked.raw and any(where is not None for where in walked.contents),
     )
+    return ParsedInferRequest(terms, walked.id, tensors.decode)
 
 
 _Places: TypeAlias = tuple[tuple[str, tuple[int, ...], np.dtype, int], ...]
@@ -164,8 +161,8 @@ class _Layout:
 
     Parameters
     ----------
-    parsed
-        What was read of one of them; its id and its tensors are not to be used.
+    terms
+        What was read of one of them, but for its id: that is kept no longer than its request.
     id_place
         Where the id starts and stops.
     places
@@ -174,27 +171,13 @@ class _Layout:
         Of all tensors together.
     """
 
-    parsed: ParsedInferRequest
+    terms: InferTerms
     id_place: tuple[int, int]
     places: _Places
     size_bytes: int
 
 
 _LAYOUTS: Final[BodyLayouts[_Layout]] = BodyLayouts()
-
-
-def _alike(body: Bytes, layout: _Layout, request_id: str) -> ParsedInferRequest:
-    known = layout.parsed
-    return ParsedInferRequest(
-        model_name=known.model_name,
-        model_version=known.model_version,
-        id=request_id,
-        parameters=known.parameters,
-        inputs=known.inputs,
-        outputs=known.outputs,
-        decode_inputs=partial(_decode_alike, body, layout),
-        typed=known.typed,
-    )
 
 
 def _decode_alike(
@@ -218,16 +201,15 @@ def _from_message(message: ModelInferRequest) -> ParsedInferRequest:
     )
     contents = [each.contents if each.HasField("contents") else None for each in message.inputs]
     tensors = _Tensors(heads, contents, list(message.raw_input_contents), b"")
-    return ParsedInferRequest(
+    terms = InferTerms(
         model_name=message.model_name,
         model_version=message.model_version,
-        id=message.id,
         parameters=parameters_of(message.parameters),
         inputs=heads,
         outputs=tuple(RequestedOutput(each.name, parameters_of(each.parameters)) for each in message.outputs),
-        decode_inputs=tensors.decode,
         typed=any(each is not None for each in contents) and not tensors.raw,
     )
+    return ParsedInferRequest(terms, message.id, tensors.decode)
 
 
 def _plain_places(walked: WalkedInferRequest, body: Bytes) -> _Places | None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
 
 from navi_core.errors import UnsupportedError
-from navi_core.tensors import dtype_of
+from navi_core.tensors import DType, dtype_of
 from navi_core.types import Array, Bytes, NamedArrays, Parameters
 from navi_core.wire import oip
 from navi_core.wire.oip_contents import encode_contents
-from navi_core.wire.oip_dtypes import OIP_TYPES, OipType
+from navi_core.wire.oip_dtypes import BY_NUMPY, OIP_TYPES, OipType
 from navi_core.wire.oip_parameters import set_parameters
-from navi_core.wire.oip_tensors import raw_bytes
+from navi_core.wire.oip_tensors import VIEW_FROM_BYTES, raw_bytes
 from navi_core.wire.tensor_proto import varint
 
 __all__ = ["encode_infer_response", "encode_stream_error", "encode_stream_response", "output_type"]
@@ -71,8 +76,6 @@ def encode_infer_response(
     UnsupportedError
         The protocol cannot carry an output's elements.
     """
-    kinds = {name: output_type(name, array) for name, array in outputs.items()}
-    typed = typed and all(kind.field for kind in kinds.values())
     small: list[Bytes] = [_encoded_target(model, version)]
     if request_id:
         encoded_id = request_id.encode()
@@ -81,8 +84,12 @@ def encode_infer_response(
         message = oip.ModelInferResponse()
         set_parameters(message.parameters, parameters)
         small.append(message.SerializeToString())
+    plain = _plain_outputs(outputs, typed)
+    if plain is not None:
+        return [b"".join([*small, *plain])], False
+    kinds = {name: output_type(name, array) for name, array in outputs.items()}
     pieces: list[Bytes] = []
-    if typed:
+    if typed and all(kind.field for kind in kinds.values()):
         _append_typed(outputs, kinds, small, pieces)
     else:
         _append_raw(outputs, kinds, small, pieces)
@@ -90,6 +97,56 @@ def encode_infer_response(
     if small:
         pieces.append(b"".join(small))
     return pieces, has_views
+
+
+def _plain_outputs(outputs: NamedArrays, typed: bool) -> list[bytes] | None:
+    """Encode small outputs whose values are their own bytes; None: some are not that."""
+    heads: list[bytes] = []
+    raw: list[bytes] = []
+    for name, array in outputs.items():
+        heads_of = None if array.nbytes >= VIEW_FROM_BYTES else _plain_heads(name, array.dtype, array.shape)
+        if heads_of is None:
+            return None
+        if typed:
+            if not heads_of.typed:
+                return None
+            heads += (heads_of.typed, array.tobytes())
+        else:
+            heads.append(heads_of.output)
+            raw += (heads_of.raw, array.tobytes())
+    return heads + raw
+
+
+class _PlainHeads(NamedTuple):
+    """What goes before the values of an output.
+
+    Parameters
+    ----------
+    typed
+        The output up to the values in it; empty: they are written otherwise.
+    output, raw
+        The output without values, and what goes before them in ``raw_output_contents``.
+    """
+
+    typed: bytes
+    output: bytes
+    raw: bytes
+
+
+@lru_cache(maxsize=1024)
+def _plain_heads(name: str, dtype: np.dtype, shape: tuple[int, ...]) -> _PlainHeads | None:
+    """Return what goes before an output's values; None: they are not their own bytes."""
+    kind = BY_NUMPY.get(dtype)
+    if kind is None or kind.dtype is DType.STRING or sys.byteorder != "little":
+        return None
+    size_bytes = math.prod(shape) * dtype.itemsize
+    typed = b""
+    if kind.fixed and size_bytes:
+        contents = varint(kind.field_number << 3 | 2) + varint(size_bytes)
+        head = _encoded_head(name, kind.name, shape)
+        head += b"\x2a" + varint(len(contents) + size_bytes) + contents
+        typed = b"\x2a" + varint(len(head) + size_bytes) + head
+    return _PlainHeads(typed, _encoded_raw_head(name, kind.name, shape), b"\x32" + varint(size_bytes))
 
 
 def _append_raw(

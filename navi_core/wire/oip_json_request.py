@@ -19,7 +19,13 @@ from navi_core.types import Array, Bytes, Parameters
 from navi_core.wire.oip_dtypes import OIP_TYPES, datatype_name
 from navi_core.wire.oip_json_document import DEFAULT_MAX_DEPTH, DEFAULT_MAX_JSON_BYTES, parse_object
 from navi_core.wire.oip_json_values import decode_data
-from navi_core.wire.oip_request import NO_PARAMETERS, InputHead, ParsedInferRequest, RequestedOutput
+from navi_core.wire.oip_request import (
+    NO_PARAMETERS,
+    InferTerms,
+    InputHead,
+    ParsedInferRequest,
+    RequestedOutput,
+)
 from navi_core.wire.oip_tensors import checked_type, decode_raw, num_elements, object_array
 
 __all__ = ["BINARY_SIZE", "HEADER_LENGTH", "json_length", "parse_json_infer_request"]
@@ -80,7 +86,7 @@ def parse_json_infer_request(
         The document is not that of an inference request.
     """
     if header_length == 0:
-        return ParsedInferRequest(decode_inputs=_RawBinary(body).decode, is_raw_binary=True)
+        return ParsedInferRequest(InferTerms(is_raw_binary=True), "", _RawBinary(body).decode)
     length = len(body) if header_length is None else header_length
     view = memoryview(body)
     document = parse_object(view[:length], max_json_bytes=max_json_bytes, max_depth=max_depth)
@@ -90,16 +96,16 @@ def parse_json_infer_request(
     heads = tuple(_head(item, index) for index, item in enumerate(inputs))
     data = [item.get("data", _MISSING) for item in inputs]
     tensors = _JsonTensors(heads, data, view[length:])
-    return ParsedInferRequest(
-        id=_text(document, "id", "id"),
+    request_id = _text(document, "id", "id")
+    terms = InferTerms(
         parameters=_parameters(document, "parameters"),
         inputs=heads,
         outputs=tuple(
             RequestedOutput(_required_text(item, "name", place), _parameters(item, f"{place}.parameters"))
             for place, item in _objects(document, "outputs")
         ),
-        decode_inputs=tensors.decode,
     )
+    return ParsedInferRequest(terms, request_id, tensors.decode)
 
 
 @dataclass(frozen=True, slots=True)

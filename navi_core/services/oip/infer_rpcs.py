@@ -34,7 +34,7 @@ def _encode(answered: Answered, *, always_raw: bool, is_stream: bool = False) ->
         version=answered.response.version,
         request_id=answered.request.id,
         parameters=_FINAL if is_stream else None,
-        typed=answered.request.typed and not always_raw,
+        typed=answered.request.terms.typed and not always_raw,
     )
 
 

@@ -16,7 +16,7 @@ from navi_core.services.oip.errors import Asked
 from navi_core.services.oip.parameters import RequestSettings, read_parameters, refuse_shared_memory
 from navi_core.signature import DEFAULT_SIGNATURE, Signature
 from navi_core.types import NamedArrays
-from navi_core.wire.oip_request import ParsedInferRequest, RequestedOutput
+from navi_core.wire.oip_request import InferTerms, ParsedInferRequest, RequestedOutput
 
 __all__ = ["Answered", "FailedRequest", "Inference", "model_ref", "served_signature"]
 
@@ -58,6 +58,25 @@ class Answered:
     settings: RequestSettings
     response: InferenceResponse
     outputs: NamedArrays
+
+
+@dataclass(slots=True)
+class _Settled:
+    """What a request's terms come to.
+
+    Parameters
+    ----------
+    ref
+        The model.
+    settings
+        What its parameters ask for.
+    outputs
+        The names of what it asks for; empty: everything.
+    """
+
+    ref: ModelRef
+    settings: RequestSettings
+    outputs: tuple[str, ...]
 
 
 def model_ref(name: str, version: str) -> ModelRef:
@@ -168,11 +187,11 @@ class Inference:
         try:
             request = parse() if run is run_at_once else await run(parse)
             asked.request_id = request.id
-            name, version = target or (request.model_name, request.model_version)
-            asked.ref = model_ref(name, version)
-            settings = read_parameters(request.parameters, over_grpc=target is None)
-            refuse_shared_memory(request)
-            handle = self._plane.acquire(asked.ref)
+            terms = request.terms
+            settled: _Settled = terms.settled or self._settle(terms, target, asked)
+            settings = settled.settings
+            asked.ref = settled.ref
+            handle = self._plane.acquire(settled.ref)
         except NaviError as error:
             raise self._refused(error, asked, call, method) from None
         except Exception:
@@ -184,7 +203,7 @@ class Inference:
         with handle:
             try:
                 signature, asked.signature = served_signature(handle.signatures, handle.model)
-                classes = _classes(request.outputs)
+                classes = _classes(terms.outputs)
                 limit = self._max_tensor_bytes
                 if run is run_at_once:
                     inputs = request.decode_inputs(limit, asked.signature)
@@ -193,7 +212,7 @@ class Inference:
                 prepared = InferenceRequest(
                     inputs=inputs,
                     signature=signature,
-                    outputs=tuple([each.name for each in request.outputs]) if request.outputs else (),
+                    outputs=settled.outputs,
                     parameters=settings.custom,
                     deadline=self._deadline(deadline, settings),
                     priority=settings.priority,
@@ -217,6 +236,15 @@ class Inference:
         if classes:
             outputs = self._classified(response, classes, asked)
         return Answered(request, settings, response, outputs)
+
+    def _settle(self, terms: InferTerms, target: tuple[str, str] | None, asked: Asked) -> _Settled:
+        """See what a request asks for, and keep it with the terms: all requests that share them come the same way."""
+        name, version = target or (terms.model_name, terms.model_version)
+        asked.ref = model_ref(name, version)
+        settings = read_parameters(terms.parameters, over_grpc=target is None)
+        refuse_shared_memory(terms)
+        terms.settled = settled = _Settled(asked.ref, settings, tuple([each.name for each in terms.outputs]))
+        return settled
 
     def _deadline(self, deadline: float | None, settings: RequestSettings) -> float | None:
         if not settings.timeout_us:

@@ -10,7 +10,7 @@ from typing import Final
 
 from navi_core.errors import InvalidRequestError, UnsupportedError
 from navi_core.types import Parameters
-from navi_core.wire.oip_request import NO_PARAMETERS, ParsedInferRequest
+from navi_core.wire.oip_request import NO_PARAMETERS, InferTerms
 
 __all__ = ["BINARY_OUTPUT", "FINAL_RESPONSE", "RequestSettings", "read_parameters", "refuse_shared_memory"]
 
@@ -79,7 +79,7 @@ def read_parameters(parameters: Parameters, *, over_grpc: bool) -> RequestSettin
     )
 
 
-def refuse_shared_memory(request: ParsedInferRequest) -> None:
+def refuse_shared_memory(terms: InferTerms) -> None:
     """Refuse a request whose tensors lie in shared memory.
 
     Raises
@@ -87,7 +87,7 @@ def refuse_shared_memory(request: ParsedInferRequest) -> None:
     UnsupportedError
         One does; the text names it.
     """
-    for role, tensors in (("input", request.inputs), ("output", request.outputs)):
+    for role, tensors in (("input", terms.inputs), ("output", terms.outputs)):
         for tensor in tensors:
             if tensor.parameters and not _SHARED_MEMORY.isdisjoint(tensor.parameters):
                 raise UnsupportedError(f"shared memory is not supported ({role} '{tensor.name}')")

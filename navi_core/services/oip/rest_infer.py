@@ -130,15 +130,15 @@ class RestInference:
 
         The request's own default counts for outputs that do not say; in Triton, only if it lists none.
         """
-        request, names = answered.request, set(answered.outputs)
-        if request.is_raw_binary:
+        terms, names = answered.request.terms, set(answered.outputs)
+        if terms.is_raw_binary:
             return names
         default = answered.settings.binary_output
-        if not request.outputs:
+        if not terms.outputs:
             return names if default else set()
         if self._options.is_triton:
             default = False
-        return {each.name for each in request.outputs if each.parameters.get(_BINARY_DATA, default) is True}
+        return {each.name for each in terms.outputs if each.parameters.get(_BINARY_DATA, default) is True}
 
 
 def _document_bytes(call: Call) -> int:

@@ -38,10 +38,10 @@ def test_the_core_reads_what_the_client_writes(tensors):
     parameters = {"a": True, "b": 2, "c": 0.5, "d": "x"}
     request = Request(Target("model", 3), tensors, ["y", "z"], parameters, "id-1")
     parsed = parse_infer_request(PROTOCOL.predict(request).body)
-    assert (parsed.model_name, parsed.model_version, parsed.id) == ("model", "3", "id-1")
-    assert dict(parsed.parameters) == parameters
-    assert [each.name for each in parsed.outputs] == ["y", "z"]
-    assert not parsed.typed
+    assert (parsed.terms.model_name, parsed.terms.model_version, parsed.id) == ("model", "3", "id-1")
+    assert dict(parsed.terms.parameters) == parameters
+    assert [each.name for each in parsed.terms.outputs] == ["y", "z"]
+    assert not parsed.terms.typed
     assert same(parsed.decode_inputs(1 << 20, NO_SIGNATURE), tensors)
 
 

@@ -91,7 +91,7 @@ def test_oip__is_an_infer_request():
     parsed = parse_infer_request(grpc.body)
     found = parsed.decode_inputs(LIMIT, signature)
     assert grpc.path == "/inference.GRPCInferenceService/ModelInfer"
-    assert (parsed.model_name, parsed.model_version) == ("m", "7")
+    assert (parsed.terms.model_name, parsed.terms.model_version) == ("m", "7")
     assert same(X, found["x"])
     assert same(STRINGS, found["s"])
     http = record("oip+http", {"x": X, "s": texts}, ModelRef("a/b", 7))

@@ -94,13 +94,13 @@ def outcome(parse, body):
     except NaviError as error:
         return str(error)
     heads = (
-        parsed.model_name,
-        parsed.model_version,
+        parsed.terms.model_name,
+        parsed.terms.model_version,
         parsed.id,
-        dict(parsed.parameters),
-        [(each.name, each.datatype, each.shape, dict(each.parameters)) for each in parsed.inputs],
-        [(each.name, dict(each.parameters)) for each in parsed.outputs],
-        parsed.typed,
+        dict(parsed.terms.parameters),
+        [(each.name, each.datatype, each.shape, dict(each.parameters)) for each in parsed.terms.inputs],
+        [(each.name, dict(each.parameters)) for each in parsed.terms.outputs],
+        parsed.terms.typed,
     )
     try:
         inputs = parsed.decode_inputs(MAX_BYTES, NO_SIGNATURE)
@@ -126,7 +126,7 @@ def test_golden_messages__take_the_short_way(message):
     parsed = split(message.SerializeToString())
     inputs = parsed.decode_inputs(MAX_BYTES, NO_SIGNATURE)
     assert list(inputs) == [each.name for each in message.inputs]
-    assert parsed.typed is (message is GOLDEN)
+    assert parsed.terms.typed is (message is GOLDEN)
 
 
 @pytest.mark.parametrize("message", [GOLDEN, GOLDEN_RAW], ids=["typed", "raw"])
@@ -164,7 +164,7 @@ def test_what_is_unusual__is_left_to_protobuf():
     twice = oip.ModelInferRequest(model_name="a").SerializeToString() * 2
     with pytest.raises(NotPlainError):
         split(twice)
-    assert parse_infer_request(twice).model_name == "a"
+    assert parse_infer_request(twice).terms.model_name == "a"
 
 
 def test_a_shape_that_is_huge__takes_no_memory():
@@ -190,7 +190,7 @@ def test_the_limit__is_of_all_tensors_together():
 def test_what_clients_repeat__is_parsed_once():
     body = GOLDEN_RAW.SerializeToString()
     first, second = parse_infer_request(body), parse_infer_request(bytes(bytearray(body)))
-    assert all(one is other for one, other in zip(first.inputs, second.inputs, strict=True))
+    assert all(one is other for one, other in zip(first.terms.inputs, second.terms.inputs, strict=True))
 
 
 def alike_request(request_id, values, *, typed=False):
@@ -209,7 +209,8 @@ def test_alike_requests__are_not_walked_again(monkeypatch, typed):
     monkeypatch.delattr("navi_core.wire.oip_infer_request.walk_infer_request")
     body = alike_request("b2", [5, 6, 7, 8], typed=typed)
     parsed = parse_infer_request(body)
-    assert (parsed.model_name, parsed.id, parsed.typed) == ("m", "b2", typed)
+    assert parsed.terms is parse_infer_request(body).terms, "what was settled for one holds for all"
+    assert (parsed.terms.model_name, parsed.id, parsed.terms.typed) == ("m", "b2", typed)
     found = parsed.decode_inputs(16, NO_SIGNATURE)["x"]
     assert found.tolist() == [[5, 6, 7, 8]]
     assert not found.flags.writeable
