@@ -31,6 +31,8 @@ from navi_graphserver.signatures import GraphSignatures
 __all__ = ["GraphServable", "LoadedGraph"]
 
 _NONE: Final = np.empty(0, np.bool_)
+_MAX_ASKED: Final = 256
+"""Choices of outputs that are remembered, of each signature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
@@ -102,8 +104,8 @@ class GraphServable(Servable):
             raise LifecycleError(msg)
         route, engine = self._routes[signature], loaded.engine
         try:
-            if engine is not None and route.is_the_engines(inputs, outputs):
-                return _engine_answers(route, engine, inputs, outputs)
+            if engine is not None and (answers := route.from_engine(engine, inputs, outputs)) is not None:
+                return answers
             feeds = {route.feeds[name]: _owned(array) for name, array in inputs.items()}
             wanted = list(dict.fromkeys(route.places[name].node for name in outputs if name != DEAD_OUTPUT))
             values = loaded.evaluator.run(feeds, wanted, _is_cancelled(ctx))
@@ -164,7 +166,16 @@ class _Route:
         May compute it; None: there is none.
     """
 
-    __slots__ = ("_needed", "dtypes", "engine_inputs", "engine_outputs", "feeds", "places", "signature")
+    __slots__ = (
+        "_asked",
+        "_needed",
+        "dtypes",
+        "engine_inputs",
+        "engine_outputs",
+        "feeds",
+        "places",
+        "signature",
+    )
 
     def __init__(self, signature: str, described: GraphSignatures, engine: OnnxEngine | None) -> None:
         self.signature = signature
@@ -181,29 +192,40 @@ class _Route:
             name: outputs[address] for name, address in self.places.items() if address in outputs
         }
         self._needed = len(inputs)
+        self._asked: dict[tuple[str, ...], list[str]] = {}
 
-    def is_the_engines(self, inputs: NamedArrays, outputs: Sequence[str]) -> bool:
-        """Tell whether the engine computes what is wanted from what is fed: constants cannot be replaced there."""
-        return (
-            len(inputs) == self._needed
-            and inputs.keys() <= self.engine_inputs.keys()
-            and all(name in self.engine_outputs or name == DEAD_OUTPUT for name in outputs)
-            and tuple(outputs) != (DEAD_OUTPUT,)  # a session that is asked for nothing gives everything
-        )
+    def from_engine(
+        self, engine: OnnxEngine, inputs: NamedArrays, outputs: Sequence[str]
+    ) -> dict[str, Array] | None:
+        """Have the engine compute; None: it cannot, since something else is fed or wanted than it knows."""
+        names = self._session_names(tuple(outputs))
+        if not names or len(inputs) != self._needed:
+            return None
+        fed: dict[str, Array] = {}
+        for name, array in inputs.items():
+            own = self.engine_inputs.get(name)
+            if own is None:  # a constant is replaced
+                return None
+            fed[own] = _owned(array)
+        values = iter(engine.compute(names, fed))
+        return {
+            name: _as_declared(next(values), self.dtypes[name])
+            if name != DEAD_OUTPUT
+            else np.zeros(len(names), np.bool_)
+            for name in outputs
+        }
 
-
-def _engine_answers(
-    route: _Route, engine: OnnxEngine, inputs: NamedArrays, outputs: Sequence[str]
-) -> dict[str, Array]:
-    names, asked = route.engine_outputs, [name for name in outputs if name != DEAD_OUTPUT]
-    fed = {route.engine_inputs[name]: _owned(array) for name, array in inputs.items()}
-    values = engine.compute([names[name] for name in asked], fed)
-    answers = {
-        name: _as_declared(value, route.dtypes[name]) for name, value in zip(asked, values, strict=True)
-    }
-    if len(asked) < len(outputs):
-        answers[DEAD_OUTPUT] = np.zeros(len(asked), np.bool_)
-    return answers
+    def _session_names(self, outputs: tuple[str, ...]) -> list[str]:
+        """Return what the engine is asked for; empty: not all of it can be, or nothing is."""
+        names = self._asked.get(outputs)
+        if names is None:
+            asked = [name for name in outputs if name != DEAD_OUTPUT]
+            is_known = all(name in self.engine_outputs for name in asked)
+            names = [self.engine_outputs[name] for name in asked] if is_known else []
+            if len(self._asked) >= _MAX_ASKED:
+                self._asked.clear()
+            self._asked[outputs] = names
+        return names
 
 
 def _is_cancelled(ctx: RunContext) -> Callable[[], bool]:
