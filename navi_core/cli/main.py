@@ -11,6 +11,7 @@ import click
 from navi_core.cli.failures import EXIT_BAD_USAGE, report
 from navi_core.cli.lazy import LazyGroup, debug_option, normalise
 from navi_core.cli.state import CliState
+from navi_core.start_collection import collect_rarely
 
 __all__ = ["main", "run"]
 
@@ -66,4 +67,5 @@ def run(args: Sequence[str], state: CliState | None = None) -> int:
 
 def main() -> None:
     """Run the command that the process's arguments name, and exit."""
+    collect_rarely()
     sys.exit(run(sys.argv[1:]))

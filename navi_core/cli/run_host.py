@@ -22,6 +22,7 @@ import structlog
 
 from navi_core.errors import NaviError
 from navi_core.event_loops import loop_factory
+from navi_core.start_collection import collect_as_usual
 
 if TYPE_CHECKING:
     from navi_core.contracts.transport import Address
@@ -141,6 +142,8 @@ async def _note_readiness(host: Host) -> None:
         log.error("not_ready", error=error.message)  # noqa: TRY400 - the text says it all, a traceback adds nothing
     else:
         log.info("ready")
+    finally:
+        collect_as_usual()
 
 
 async def cancelled(task: asyncio.Task[Any]) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from navi_core.config.records import HostConfig
 from navi_core.errors import ConfigError, NaviError, PluginNotFoundError
 from navi_core.logs_without_rich import configure_logging
+from navi_core.start_collection import collect_rarely
 from navi_core.workers.seat import Seat, SeatOrders, seat_from_environment
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 def main() -> int:
     """Serve as one worker until told to stop; return the exit status."""
+    collect_rarely()
     seat = seat_from_environment()
     if seat is None:
         sys.stderr.write("'navi-host serve --workers N' starts this program: it is none to start by hand\n")

@@ -21,6 +21,7 @@ from navi_core.errors import NaviError
 from navi_core.event_loops import loop_factory
 from navi_core.logs import LogFormat
 from navi_core.plugins.registry import Registry
+from navi_core.start_collection import collect_as_usual
 from navi_core.workers.supervisor import Supervisor
 
 __all__ = ["run_workers"]
@@ -127,3 +128,5 @@ async def _note_readiness(supervisor: Supervisor) -> None:
         log.error("not_ready", error=error.message)  # noqa: TRY400 - the text says it all, a traceback adds nothing
     else:
         log.info("ready")
+    finally:
+        collect_as_usual()

@@ -63,6 +63,20 @@ def test_registration_imports_no_framework_no_kernels_no_transport_library(code)
     assert not imported_by(code) & set(HEAVY)
 
 
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_and_the_version_are_shown_without_numpy_logs_and_event_loops(flag):
+    names = imported_by(f"from navi_core.cli.main import run\nassert run(['{flag}']) == 0")
+    assert not names & {*HEAVY, "asyncio", "msgspec", "numpy", "rich", "structlog"}
+
+
+def test_logs_of_navi_s_own_processes_come_without_rich_which_commands_still_can_import():
+    names = imported_by("import navi_core.logs_without_rich")
+    assert "structlog" in names
+    assert "rich" not in names
+    shown = "import navi_core.logs_without_rich\nfrom rich.table import Table\nimport structlog"
+    assert "rich.table" in imported_by(shown)
+
+
 def test_toy_plugins_of_every_kind_are_found_in_a_fresh_process(toy_site):
     toys = (
         "toy_runtime",

@@ -94,6 +94,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "event_loops",
             "onnx_external_data",
             "protobuf_wire",
+            "start_collection",
             *SPLIT,
         ),
     ),

@@ -39,6 +39,17 @@ runpy.run_module("navi_core", run_name="__main__", alter_sys=True)
 """
 
 
+# What is in memory once the host is ready, its models loaded and warm.
+IN_MEMORY = """
+import atexit, json, pathlib, runpy, sys
+atexit.register(lambda: pathlib.Path(sys.orig_argv[-1]).write_text(json.dumps(sorted(sys.modules))))
+sys.argv[:] = ["navi-host", *sys.argv[1:-1]]
+runpy.run_module("navi_core", run_name="__main__", alter_sys=True)
+"""
+
+NOT_FOR_GRPC = FRAMEWORKS - {"onnxruntime"} | {"aiohttp", "pygments", "pytest", "rich", "thrift"}
+
+
 class Navi:
     """``navi-host`` in processes of their own, and what they imported."""
 
@@ -149,3 +160,27 @@ def test_serve__imports_the_framework_of_its_models_alone(navi, model, plugins, 
         pytest.skip(f"{', '.join(absent)} not installed")
     predict_and_stop(navi, model, plugins)
     assert navi.frameworks == {framework}
+
+
+def test_serve__over_grpc_alone_has_nothing_in_memory_that_rest_or_a_terminal_needs(navi, model):
+    for name in ("navi_onnx", "onnxruntime"):
+        pytest.importorskip(name)
+    found = navi.folder / "modules.json"
+    words = ["serve", "--transport=grpc", "--port=0", "--log-format=json", "--model-dir", str(model)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_MEMORY, *words, str(found)],
+        env={**os.environ, "NAVI_PLUGINS": "onnx"},
+        text=True,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert any('"event":"ready"' in line for line in process.stderr), "it ended before it was ready"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    names = {name.partition(".")[0] for name in json.loads(found.read_text())}
+    assert {"grpc", "navi_core", "onnxruntime", "structlog"} <= names
+    assert not names & NOT_FOR_GRPC
