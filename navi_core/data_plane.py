@@ -82,6 +82,17 @@ class Handle:
         return self._loaded.policy.max_batch_rows
 
     @property
+    def priority_levels(self) -> int:
+        """Levels that requests may ask to be queued at."""
+        return self._loaded.policy.priority_levels
+
+    @property
+    def default_priority_level(self) -> int:
+        """The level of requests that ask for none."""
+        policy = self._loaded.policy
+        return policy.level_of(0) + 1 if policy.priority_levels else 0
+
+    @property
     def service_options(self) -> Mapping[str, Any]:
         """What the model says to services."""
         return self._loaded.service_options

@@ -161,6 +161,16 @@ class ModelHandle(Protocol):
         ...
 
     @property
+    def priority_levels(self) -> int:
+        """Levels that requests may ask to be queued at, 1 is served first; 0: there is but one."""
+        ...
+
+    @property
+    def default_priority_level(self) -> int:
+        """The level of requests that ask for none; 0 where there are no levels."""
+        ...
+
+    @property
     def service_options(self) -> Mapping[str, Any]:
         """Service name -> an instance of its ``model_options_type``; a service that the model does not name is not there."""
         ...

@@ -221,6 +221,16 @@ class ProbeHandle:
         return 64
 
     @property
+    def priority_levels(self) -> int:
+        """Levels that requests may ask for: none."""
+        return 0
+
+    @property
+    def default_priority_level(self) -> int:
+        """The level of requests that ask for none: there are no levels."""
+        return 0
+
+    @property
     def service_options(self) -> Mapping[str, object]:
         """What the model says to services: nothing."""
         return {}

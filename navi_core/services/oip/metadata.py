@@ -112,6 +112,8 @@ def model_config(plane: DataPlane, ref: ModelRef) -> ModelConfig:
         if is_batched:
             config.max_batch_size = min(handle.max_batch_rows, 2**31 - 1)
             config.dynamic_batching.SetInParent()
+            config.dynamic_batching.priority_levels = handle.priority_levels
+            config.dynamic_batching.default_priority_level = handle.default_priority_level
         for spec in signature.inputs.values():
             config.input.add(
                 name=spec.name,

@@ -62,7 +62,9 @@ async def host(tmp_path):
     folder = tmp_path / "m" / "3"
     folder.mkdir(parents=True)
     (folder / "powers").write_text("")
-    batching = BatchingSettings(max_batch_rows=16, batch_timeout_ms=50, max_concurrent_batches=1)
+    batching = BatchingSettings(
+        max_batch_rows=16, batch_timeout_ms=50, max_concurrent_batches=1, priority_levels=2
+    )
     config = HostConfig(
         models=(ModelConfig(path=str(tmp_path / "m"), stable_ms=0, batching=batching),),
         transports={"grpc": TransportSettings(port=0), "http": TransportSettings(port=0)},
@@ -112,6 +114,11 @@ async def test_parameters__reach_the_runtime_and_separate_batches(host, channel)
     }
     assert by_power == {1: 3, 2: 2, 3: 1}
     assert len(Powers.ran) < len(powers)  # equal ones were joined
+
+
+async def test_configuration__shows_the_levels_that_requests_may_ask_for(channel):
+    shown = (await call(channel, "ModelConfig", oip.ModelConfigRequest(name="m"))).config.dynamic_batching
+    assert (shown.priority_levels, shown.default_priority_level) == (2, 2)
 
 
 async def test_statistics__count_what_ran(host, channel):

@@ -182,6 +182,7 @@ class FakeHandle:
         self.version = version
         self.platform = "fake_kind"
         self.max_batch_rows = 32
+        self.priority_levels, self.default_priority_level = plane.priorities
         self._plane = plane
 
     @property
@@ -227,6 +228,7 @@ class FakePlane:
     open_handles: int = 0
     num_open_answers: int = 0
     draining: bool = False
+    priorities: tuple = (0, 0)
 
     @property
     def num_counted(self):

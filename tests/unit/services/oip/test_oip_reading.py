@@ -124,6 +124,15 @@ async def test_model_config__of_a_model_that_batches_shows_one_row(service):
     assert message_dict(message.config) == config
 
 
+async def test_model_config__shows_the_levels_that_requests_may_ask_for(service, plane):
+    _, config = await get(service, "/v2/models/m/config")
+    assert (config["dynamic_batching"].get("priority_levels", 0)) == 0
+    plane.priorities = (3, 2)
+    message = await ask(service, "ModelConfig", "name: 'm'")
+    batching = message.config.dynamic_batching
+    assert (batching.priority_levels, batching.default_priority_level) == (3, 2)
+
+
 async def test_model_config__of_a_model_that_does_not_batch_shows_whole_shapes(service):
     _, config = await get(service, "/v2/models/optional/config")
     assert config["max_batch_size"] == 0
