@@ -224,14 +224,14 @@ class _Run:
             raise CancelledRunError
         if self._steps > MAX_STEPS:
             raise OperationError("loop", node.label, f"the run takes more than {MAX_STEPS} steps")
-        if any(self._values.get(number) is _DEAD for number in node.after):
+        if node.after and any(self._values.get(number) is _DEAD for number in node.after):
             return _DEAD
         if node.control is None:
             return self.compute(node)
         if node.control == "merge":
             return self._merge(node, carried)
-        values = [self._value(address, node) for address in node.inputs]
-        if any(value is _DEAD for value in values):
+        values = self._alive(node)
+        if values is None:
             return _DEAD
         if node.control != "switch":
             return values
@@ -271,10 +271,18 @@ class _Run:
 
     def compute(self, node: Node) -> Any:
         """Compute one operation: its outputs, or that it is dead."""
-        inputs = [self._value(address, node) for address in node.inputs]
-        if any(value is _DEAD for value in inputs):
-            return _DEAD
-        return self._evaluated(node, inputs)
+        inputs = self._alive(node)
+        return _DEAD if inputs is None else self._evaluated(node, inputs)
+
+    def _alive(self, node: Node) -> list[Any] | None:
+        """Return a node's inputs; None: one of them is dead."""
+        inputs = []
+        for address in node.inputs:
+            value = self._value(address, node)
+            if value is _DEAD:
+                return None
+            inputs.append(value)
+        return inputs
 
     def _evaluated(self, node: Node, inputs: list[Any]) -> list[Any]:
         """Compute one operation from values that are alive."""
