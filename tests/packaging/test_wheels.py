@@ -15,15 +15,14 @@ import pytest
 
 from navi_core.cli.new_plugin import KINDS
 
+find_uv_bin = pytest.importorskip("uv", reason="uv builds and installs in these tests").find_uv_bin
+
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
-ENVIRON = {
-    **os.environ,
-    "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
-    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    "PYTHONPATH": "",
-}
+ENVIRON = {**os.environ, "PYTHONPATH": ""}
+for tool in ("PIP", "UV"):
+    ENVIRON[f"{tool}_CONSTRAINT"] = str(ROOT / "constraints.txt")
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 HEAVY = {"navi_tf", "navi_torch"}
 """Their frameworks are gigabytes: their suites run where CI has those anyway, and in ``nox -s "plugin(navi_tf)"``."""
@@ -39,6 +38,19 @@ def run(*command: object, **options: object) -> str:
     return done.stdout
 
 
+def uv(*arguments: object) -> str:
+    return run(find_uv_bin(), *arguments)
+
+
+def install(binaries: Path, *requirements: object) -> None:
+    uv("pip", "install", "--quiet", "--python", binaries / "python", *requirements)
+
+
+def check(binaries: Path) -> None:
+    """Fail where an installed package lacks one that it requires."""
+    uv("pip", "check", "--quiet", "--python", binaries / "python")
+
+
 @pytest.fixture(scope="session")
 def wheel_of(tmp_path_factory):
     """Return a function that builds a project's wheel, once."""
@@ -47,7 +59,7 @@ def wheel_of(tmp_path_factory):
     def build(folder: Path) -> Path:
         if folder not in built:
             target = tmp_path_factory.mktemp("wheel")
-            run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", target, folder)
+            uv("build", "--quiet", "--wheel", "--out-dir", target, folder)
             [built[folder]] = target.glob("*.whl")
         return built[folder]
 
@@ -59,9 +71,9 @@ def fresh(tmp_path):
     """Return a function that makes an environment and returns its ``bin`` folder."""
 
     def make(*wheels: Path | str) -> Path:
-        run(sys.executable, "-m", "venv", tmp_path / "venv")
+        uv("venv", "--quiet", "--python", sys.executable, tmp_path / "venv")
         binaries = tmp_path / "venv" / "bin"
-        run(binaries / "python", "-m", "pip", "install", "--quiet", "--no-compile", *wheels)
+        install(binaries, *wheels)
         return binaries
 
     return make
@@ -75,7 +87,7 @@ def has_suites(folder: Path) -> bool:
 
 
 def installed(binaries: Path) -> dict[str, str]:
-    rows = json.loads(run(binaries / "python", "-m", "pip", "list", "--format", "json"))
+    rows = json.loads(uv("pip", "list", "--format", "json", "--python", binaries / "python"))
     return {row["name"].lower().replace("_", "-"): row["version"] for row in rows}
 
 
@@ -111,7 +123,7 @@ def test_a_wheel_installs_alone_is_listed_and_conforms(wheel_of, fresh, folder):
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     binaries = fresh(*{wheel_of(ROOT), wheel_of(folder)})
 
-    run(binaries / "python", "-m", "pip", "check")
+    check(binaries)
     names = installed(binaries)
     assert names[project["name"]] == project["version"]
     assert [name for name in names if name.startswith("nvidia-")] == []
@@ -125,10 +137,20 @@ def test_a_wheel_installs_alone_is_listed_and_conforms(wheel_of, fresh, folder):
     tools = [*group_of(ROOT, "tests"), *group_of(folder, "tests")]
     extras = ",".join(project.get("optional-dependencies", {}))
     wheel = f"{wheel_of(folder)}[{extras}]" if extras else wheel_of(folder)
-    run(binaries / "python", "-m", "pip", "install", "--quiet", "--no-compile", wheel, *tools)
+    install(binaries, wheel, *tools)
     arguments = ("-q", "-p", "no:cacheprovider", "-m", "conformance")
     out = run(binaries / "python", "-m", "pytest", *arguments, folder / "tests", cwd=ROOT)
     assert " passed" in out
+
+
+def test_pip_installs_a_wheel_too(wheel_of, tmp_path):
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    python = tmp_path / "venv" / "bin" / "python"
+    wheels = {wheel_of(ROOT), wheel_of(ROOT / "plugins" / "navi_onnx")}
+    run(python, "-m", "pip", "install", "--quiet", "--no-compile", *wheels)
+    run(python, "-m", "pip", "check")
+    states = {row["distribution"]: row["state"] for row in listed(python.parent)}
+    assert states["navi-onnx"] == "loaded"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +160,7 @@ def test_a_wheel_installs_alone_is_listed_and_conforms(wheel_of, fresh, folder):
 )
 def test_a_package_that_does_not_require_the_core_installs_and_runs_without_it(wheel_of, fresh, folder):
     binaries = fresh(wheel_of(folder))
-    run(binaries / "python", "-m", "pip", "check")
+    check(binaries)
     assert "navi-core" not in installed(binaries)
     run(binaries / "python", "-c", f"from {folder.name} import *", cwd=binaries)
 
@@ -149,8 +171,8 @@ def test_what_new_plugin_writes_and_the_examples_install_and_pass_their_tests(wh
     for kind, folder in zip(KINDS, written, strict=True):
         run(binaries / "navi-host", "new-plugin", folder.name, "--kind", kind, cwd=tmp_path)
     folders = [*written, *EXAMPLES]
-    run(binaries / "python", "-m", "pip", "install", "--quiet", "--no-compile", *folders)
-    run(binaries / "python", "-m", "pip", "check")
+    install(binaries, *folders)
+    check(binaries)
 
     expected = {tomllib.loads((each / "pyproject.toml").read_text())["project"]["name"] for each in folders}
     rows = [row for row in listed(binaries) if row["distribution"] in expected]

@@ -20,7 +20,7 @@ from navi_torch.testing import store
 
 from navi_core import Artifact, DType, ModelLoadError, NaviError, TensorMismatchError
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 
 COMPILE = """
 import sys, warnings
@@ -43,7 +43,12 @@ program = torch.export.export(
     module, (torch.zeros(5, 16),), {"mask": torch.zeros(5, 4)}, dynamic_shapes={"x": {0: rows}, "mask": {0: rows}}
 )
 torch.export.save(program, sys.argv[1] + "/program.pt2")
-torch._inductor.aoti_compile_and_package(program, package_path=sys.argv[1] + "/package.pt2")
+torch._inductor.aoti_compile_and_package(
+    program,
+    package_path=sys.argv[1] + "/package.pt2",
+    # most of the time goes into the optimisation of what calls the kernels
+    inductor_configs={"aot_inductor.compile_wrapper_opt_level": "O0"},
+)
 torch.manual_seed(0)
 x, mask = torch.randn(7, 16), torch.randn(7, 4)
 with torch.inference_mode():
@@ -58,7 +63,7 @@ def made(tmp_path_factory):
         pytest.skip("AOTInductor compiles with g++, which is not here")
     folder = tmp_path_factory.mktemp("compiled")
     done = subprocess.run(
-        [sys.executable, "-c", COMPILE, str(folder)], capture_output=True, text=True, check=False, timeout=110
+        [sys.executable, "-c", COMPILE, str(folder)], capture_output=True, text=True, check=False, timeout=280
     )
     assert done.returncode == 0, done.stderr[-2000:]
     import torch

@@ -153,13 +153,13 @@ def test_odd_answers(ask):
 
 
 def test_a_server_that_drips__ends_at_the_deadline(ask):
-    pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", *[b"x"] * 30]
+    pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", *[b"x"] * 900]
     client, _ = ask(pieces, pause_s=0.05, timeout_s=0.3)
     begin = time.monotonic()
     with pytest.raises(RemoteError, match="cannot be asked: timed out") as caught:
         client.models(["m"])
     assert caught.value.code is ErrorCode.DEADLINE_EXCEEDED
-    assert time.monotonic() - begin < 1.2
+    assert time.monotonic() - begin < 30, "it waited for the whole answer, which takes 45 s"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -66,6 +67,7 @@ def write_torchscript(net, folder):
     torch.jit.trace(Named(net), (torch.zeros(2, 16),), strict=False).save(folder / "model.pt")
 
 
+@functools.cache
 def exported(net):
     rows = torch.export.Dim("rows", min=1, max=4096)
     return torch.export.export(Named(net), (torch.zeros(2, 16),), dynamic_shapes={"x": {0: rows}})
@@ -76,24 +78,32 @@ def write_torch_export(net, folder):
 
 
 def write_aot_inductor(net, folder):
-    torch._inductor.aoti_compile_and_package(exported(net), package_path=str(folder / "model.pt2"))
+    torch._inductor.aoti_compile_and_package(
+        exported(net),
+        package_path=str(folder / "model.pt2"),
+        # most of the time goes into the optimisation of what calls the kernels
+        inductor_configs={"aot_inductor.compile_wrapper_opt_level": "O0"},
+    )
     (folder / "navi.toml").write_text(  # a compiled package names no inputs
         '[runtime_options]\ninputs.x = { dtype = "float32", shape = ["rows", 16] }\noutput_names = ["y"]\n'
     )
 
 
-def write_onnx(net, folder):
-    torch.onnx.export(
+@functools.cache
+def onnx_program(net):
+    return torch.onnx.export(
         net,
         (torch.zeros(2, 16),),
-        folder / "model.onnx",
         input_names=["x"],
         output_names=["y"],
         dynamic_shapes=({0: torch.export.Dim("rows")},),
-        external_data=False,
         verbose=False,
         dynamo=True,
     )
+
+
+def write_onnx(net, folder):
+    onnx_program(net).save(folder / "model.onnx", external_data=False)
 
 
 def write_saved_model(net, folder):

@@ -76,7 +76,7 @@ async def test_settling__has_a_timer_of_its_own(tmp_path):
         changed_last = time.monotonic()
         assert emitted == []
         await until(lambda: emitted == [("m", [1])])
-        assert 0.25 < time.monotonic() - changed_last < 2.0
+        assert 0.25 < time.monotonic() - changed_last < 60
 
 
 async def test_poll__zero_looks_once_and_once_more_at_what_settles(tmp_path):

@@ -245,7 +245,7 @@ async def test_a_health_watch_is_told_and_ended_by_a_drain(listening):
             assert await watch.receive() == b"\x08\x02"
             start_s = time.monotonic()
             await server.drain(30)
-            assert time.monotonic() - start_s < 3
+            assert time.monotonic() - start_s < 20, "the drain waited for the watch"
             ended = await watch.end()
             assert (ended.status, ended.message) == (14, "draining")
         finally:

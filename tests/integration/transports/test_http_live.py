@@ -110,7 +110,7 @@ async def test_a_body_that_comes_too_slowly_is_given_up(listening):
 
 
 async def test_a_large_body_may_take_longer_than_the_timeout(listening):
-    own = HttpOptions(body_timeout_s=0.1, min_body_bytes_per_s=1000)
+    own = HttpOptions(body_timeout_s=0.1, min_body_bytes_per_s=100)
     head = request("/probe/echo", "Content-Length: 1001", verb="POST")
     async with listening(HttpTransport(), options=own) as server:
         status, _, body = parts(await raw(server.port, head + b"x" * 1000, then=b"y", pause_s=0.4))
