@@ -1,15 +1,14 @@
 """Everything that is run on this repository, by name: ``nox -l`` lists it, ``nox`` runs what CI runs.
 
 The sessions of every day share one environment, ``.nox/develop``, with the core, every plugin, the
-frameworks and all tools in it. Sessions about what users install make fresh ones. uv installs into all of
-them: it fetches a file once, and links it from then on.
+frameworks and all tools in it: making it is the slowest part. Sessions about what users install make fresh
+ones.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,34 +33,8 @@ nox.options.sessions = ["lint", "types", "tests", "tests_nojit", "packaging", "c
 # Work is stolen by tests of neighbouring files, so that models that a file's tests share are mostly made once.
 PARALLEL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
 
-
-def _environ() -> dict[str, str]:
-    """Return one constraints file for every installation, and where pip is told to look, in uv's words."""
-    constraints = str(ROOT / "constraints.txt")
-    environ = {
-        "PIP_CONSTRAINT": constraints,
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "UV_CONSTRAINT": constraints,
-        "UV_SYSTEM_CERTS": "1",
-    }
-    listed = [sys.executable, "-m", "pip", "config", "list"]
-    for line in subprocess.run(listed, capture_output=True, text=True, check=False).stdout.splitlines():
-        key, _, value = line.partition("=")
-        name = {"find-links": "UV_FIND_LINKS", "index-url": "UV_INDEX_URL"}.get(key.rpartition(".")[2])
-        if name is not None and name not in os.environ:
-            environ[name] = ",".join(value.strip("'").split())
-    return environ
-
-
-ENVIRON = _environ()
-
-
-def _uv() -> str:
-    """Return the program that comes with ``nox[uv]``, or one that is installed."""
-    found = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    if found is None:
-        raise RuntimeError("uv makes the environments, and is not found: pip install 'nox[uv]'")
-    return found
+# One constraints file for every installation, given to pip in the way that its subprocesses see too.
+ENVIRON = {"PIP_CONSTRAINT": str(ROOT / "constraints.txt"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 def _groups(*names: str) -> list[str]:
@@ -79,7 +52,7 @@ def _own_groups(project: dict[str, Any], *names: str) -> Sequence[str]:
 
 
 def _editable() -> list[str]:
-    """Return an installer's arguments for the core and every plugin, with all of their extras."""
+    """Return pip's arguments for the core and every plugin, with all of their extras."""
     arguments = ["-e", str(ROOT)]
     for folder in PLUGINS.values():
         project = nox.project.load_toml(folder / "pyproject.toml")["project"]
@@ -96,8 +69,8 @@ def _make(session: nox.Session, environment: Path, *requirements: str) -> str:
     """Make an environment with some packages in it and return its python."""
     python = _python(environment)
     if not Path(python).exists():
-        session.run(_uv(), "venv", "--quiet", "--python", sys.executable, str(environment), external=True)
-    install = (_uv(), "pip", "install", "--quiet", "--python", python)
+        session.run(sys.executable, "-m", "venv", str(environment), external=True)
+    install = (python, "-m", "pip", "install", "--quiet", "--no-compile")
     session.run(*install, *requirements, env=ENVIRON, external=True, silent=False)
     return python
 
@@ -108,7 +81,7 @@ _up_to_date: list[str] = []  # the shared environment's python, once this run of
 def _develop(session: nox.Session) -> str:
     """Return the python of the shared environment, which the first session of a run brings up to date."""
     if not _up_to_date:
-        groups = _groups("tests", "train", "lint", "types", "protos", "clients", "packaging")
+        groups = _groups("tests", "train", "lint", "types", "protos", "clients")
         _up_to_date.append(_make(session, DEVELOP, *_editable(), *groups))
         # What these require is there under another name (tensorflow-cpu), or is not needed (torchaudio).
         _make(session, DEVELOP, "--no-deps", *_groups("alone"))
@@ -191,10 +164,10 @@ def plugin(session: nox.Session, name: str) -> None:
     extras = ",".join(sorted(project["project"].get("optional-dependencies", {})))
     environment = ROOT / ".nox" / f"plugin-{name}"
     shutil.rmtree(environment, ignore_errors=True)
+    tool = _make(session, environment, "pip")
     wheels = session.create_tmp()
-    for each in (ROOT, folder):
-        build = (_uv(), "build", "--quiet", "--wheel", "--out-dir", wheels, str(each))
-        session.run(*build, env=ENVIRON, external=True)
+    build = ("-m", "pip", "wheel", "--quiet", "--no-deps", "-w", wheels, str(ROOT), str(folder))
+    session.run(tool, *build, env=ENVIRON, external=True)
     found = {wheel.name.split("-")[0]: str(wheel) for wheel in Path(wheels).glob("*.whl")}
     own = f"{found[name]}[{extras}]" if extras else found[name]
     python = _make(
