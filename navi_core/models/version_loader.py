@@ -12,6 +12,7 @@ from navi_core.config.records import HostConfig, ModelConfig
 from navi_core.contracts.artifact import Artifact
 from navi_core.errors import NaviError
 from navi_core.metrics.metrics import Metrics
+from navi_core.models.load_turns import short_turns
 from navi_core.models.loading import load_version
 from navi_core.models.replay import Replay
 from navi_core.models.served import LoadedVersion
@@ -78,17 +79,18 @@ class VersionLoader:
             )
 
         def load() -> LoadedVersion:
-            return load_version(
-                self._registry,
-                artifact,
-                model,
-                runtime_tables=config.runtimes,
-                converter_tables=config.converters,
-                batching=config.batching,
-                max_model_bytes=model.max_model_bytes,
-                max_concurrent_batches=self._max_concurrent_batches,
-                on_replayed=replayed,
-            )
+            with short_turns():
+                return load_version(
+                    self._registry,
+                    artifact,
+                    model,
+                    runtime_tables=config.runtimes,
+                    converter_tables=config.converters,
+                    batching=config.batching,
+                    max_model_bytes=model.max_model_bytes,
+                    max_concurrent_batches=self._max_concurrent_batches,
+                    on_replayed=replayed,
+                )
 
         return await run_in_daemon_thread(load, name=f"navi-load-{artifact.name}-{artifact.version}")
 

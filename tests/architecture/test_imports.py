@@ -143,6 +143,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "metrics",
             "models.batching_file",
             "models.keeper",
+            "models.load_turns",
             "models.loading",
             "models.manager",
             "models.opening",
