@@ -51,7 +51,9 @@ def host(tmp_path_factory):
             stable_ms=0.0,
         ),
         ModelConfig(
-            path=str(folder / "graph-5"), stable_ms=0.0, batching=BatchingSettings(batch_timeout_ms=200.0)
+            path=str(folder / "graph-5"),
+            stable_ms=0.0,
+            batching=BatchingSettings(batch_timeout_ms=2000.0, max_batch_rows=12),
         ),
     )
     transports = {"grpc": TransportSettings(port=0), "http": TransportSettings(port=0)}

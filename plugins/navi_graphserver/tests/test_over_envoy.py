@@ -71,13 +71,14 @@ def test_a_graph_s_life_under_every_name_of_the_service(port, prefix):
 
 
 def test_malformed_messages_and_endless_loops(port):
-    with Client(f"127.0.0.1:{port}", timeout_s=1.0) as client:
+    target = f"127.0.0.1:{port}"
+    with Client(target) as client, Client(target, timeout_s=1.0) as impatient:
         with pytest.raises(GraphServerError) as caught:
             client._call("ReplaceGraph", b"\xff" * 40)
         assert caught.value.code == "INVALID_ARGUMENT"
         client.replace(counting_graph())
         with pytest.raises(GraphServerError) as caught:
-            client.infer(3, {"x": np.float32(0), "limit": np.float32(np.inf)})
+            impatient.infer(3, {"x": np.float32(0), "limit": np.float32(np.inf)})
         assert caught.value.code == "DEADLINE_EXCEEDED"
         assert client.infer(3, {"x": np.float32(0), "limit": np.float32(4)}) == {"count": 4}
 
