@@ -50,6 +50,17 @@ class MemoryBudget:
         MemoryBudgetError
             The budget does not allow it now.
         """
+        self.take(size_bytes)
+        return Reservation(self, size_bytes)
+
+    def take(self, size_bytes: int) -> None:
+        """Hold ``size_bytes`` until they are given back.
+
+        Raises
+        ------
+        MemoryBudgetError
+            The budget does not allow it now.
+        """
         if size_bytes < 0:
             raise ValueError(f"size_bytes: expected at least 0, got {size_bytes}")
         with self._lock:
@@ -59,9 +70,9 @@ class MemoryBudget:
                     f"got {size_bytes} more than the {self._in_use_bytes} that are held"
                 )
             self._in_use_bytes += size_bytes
-        return Reservation(self, size_bytes)
 
-    def _give_back(self, size_bytes: int) -> None:
+    def give_back(self, size_bytes: int) -> None:
+        """Hold ``size_bytes`` less; the caller took them before."""
         with self._lock:
             self._in_use_bytes -= size_bytes
 
@@ -83,7 +94,7 @@ class Reservation:
     ) -> None:
         size_bytes, self._size_bytes = self._size_bytes, 0
         if size_bytes:
-            self._budget._give_back(size_bytes)  # noqa: SLF001 - the other half of the same object
+            self._budget.give_back(size_bytes)
 
 
 # --- how much memory there is ---------------------------------------------------------------------

@@ -11,7 +11,7 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
 from typing import Any, ClassVar, Final, TypeAlias
@@ -72,15 +72,15 @@ class Operation(StrEnum):
     ADMIN = "admin"
 
 
-async def _no_messages() -> AsyncIterator[Bytes]:
-    none: tuple[Bytes, ...] = ()
-    for message in none:
-        yield message
+class _NoMessages(AsyncIterator[Bytes]):
+    """The messages of a call that has none; it knows nothing, so all such calls share one."""
+
+    async def __anext__(self) -> Bytes:
+        raise StopAsyncIteration
 
 
-@dataclass(slots=True, kw_only=True)
-class Call:
-    """One call, as the transport read it.
+class Call(msgspec.Struct, kw_only=True):
+    """One call, as the transport read it. A struct: every request makes one, and a dataclass takes ten times as long.
 
     Parameters
     ----------
@@ -114,17 +114,17 @@ class Call:
 
     path: str
     body: Bytes = b""
-    messages: AsyncIterator[Bytes] = field(default_factory=_no_messages)
+    messages: AsyncIterator[Bytes] = _NoMessages()
     verb: str = ""
     query: str = ""
-    match: Mapping[str, str] = field(default_factory=dict)
-    metadata: Mapping[str, str | bytes] = field(default_factory=dict)
+    match: Mapping[str, str] = {}
+    metadata: Mapping[str, str | bytes] = {}
     peer: str = ""
     deadline: float | None = None
     transport: str = ""
     compression: str = ""
     wire_size_bytes: int = 0
-    _on_cancel: list[Callable[[], None]] = field(default_factory=list, repr=False)
+    _on_cancel: list[Callable[[], None]] = []
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called once if the client goes away before the answer is written."""
@@ -137,8 +137,7 @@ class Call:
             callback()
 
 
-@dataclass(slots=True, kw_only=True)
-class Response:
+class Response(msgspec.Struct, kw_only=True):
     """One answer, as the service wants it written.
 
     Parameters

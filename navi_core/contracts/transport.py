@@ -92,6 +92,20 @@ class BodyBudget(Protocol):
         """
         ...
 
+    def take(self, size_bytes: int) -> None:
+        """Hold ``size_bytes`` until they are given back: without an object, for what every request does.
+
+        Raises
+        ------
+        MemoryBudgetError
+            The budget does not allow it now.
+        """
+        ...
+
+    def give_back(self, size_bytes: int) -> None:
+        """Hold ``size_bytes`` less; the caller took them before."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, nullcontext
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any
 
 from navi_core.contracts.service import Response
@@ -54,11 +54,11 @@ class BodyHold:
         The process-wide budget.
     """
 
-    __slots__ = ("_budget", "_held")
+    __slots__ = ("_budget", "_held_bytes")
 
     def __init__(self, budget: BodyBudget) -> None:
         self._budget = budget
-        self._held: list[AbstractContextManager[None]] = []
+        self._held_bytes = 0
 
     def grow(self, size_bytes: int) -> None:
         """Hold ``size_bytes`` more.
@@ -68,11 +68,11 @@ class BodyHold:
         MemoryBudgetError
             The budget does not allow it now; what was held before is still held.
         """
-        reservation = self._budget.reserve(size_bytes)
-        reservation.__enter__()
-        self._held.append(reservation)
+        self._budget.take(size_bytes)
+        self._held_bytes += size_bytes
 
     def release(self) -> None:
         """Give everything back. Idempotent."""
-        while self._held:
-            self._held.pop().__exit__(None, None, None)
+        held_bytes, self._held_bytes = self._held_bytes, 0
+        if held_bytes:
+            self._budget.give_back(held_bytes)

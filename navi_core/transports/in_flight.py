@@ -85,11 +85,11 @@ class InFlight:
         self._num_working += not call.is_read
 
     def end(self, call: RunningCall) -> None:
-        """Count a call no longer. Idempotent."""
+        """Count a call no longer, and have it forget its task. Idempotent."""
+        call.forget()
         if call not in self._calls:
             return
         self._calls.remove(call)
-        call.forget()
         self._num_working -= not call.is_read
         for waits_for_reads, waiter in self._waiters:
             if not waiter.done() and self._is_idle(including_reads=waits_for_reads):

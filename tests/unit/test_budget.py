@@ -37,11 +37,24 @@ def test_leaving_twice_gives_back_once_and_errors_give_back():
     assert budget.in_use_bytes == 0
 
 
+def test_what_is_taken_is_held_until_it_is_given_back():
+    budget = MemoryBudget(100)
+    budget.take(60)
+    with pytest.raises(MemoryBudgetError, match=r"got 41 more than the 60"):
+        budget.take(41)
+    with budget.reserve(40):
+        assert budget.in_use_bytes == 100
+    budget.give_back(60)
+    assert budget.in_use_bytes == 0
+
+
 def test_bad_sizes_are_refused():
     with pytest.raises(ValueError, match="limit_bytes"):
         MemoryBudget(0)
     with pytest.raises(ValueError, match="size_bytes"):
         MemoryBudget(1).reserve(-1)
+    with pytest.raises(ValueError, match="size_bytes"):
+        MemoryBudget(1).take(-1)
 
 
 @settings(max_examples=50)

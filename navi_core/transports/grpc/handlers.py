@@ -90,19 +90,19 @@ class CallHandlers:
     """
 
     def __init__(self, router: Router, options: TransportOptions, calls: InFlight, name: str) -> None:
-        self.router: Final = router
         self.options: Final = options
         self.calls: Final = calls
         self.name: Final = name
+        self._methods: Final = {
+            path: _Method(method) for path in router.rpc_paths() if (method := router.rpc(path)) is not None
+        }
         self.parked: asyncio.Event | None = None
         self.num_parked = 0
 
     def service(self, details: _Details) -> object:
         """Return a method handler, as grpcio wants it, for one call."""
-        method = self.router.rpc(details.method)
-        if method is None:
-            return _UnknownMethod(details.method)
-        return _KINDS[method.kind](self, details, method)
+        method = self._methods.get(details.method)
+        return _UnknownMethod(details.method) if method is None else method.call_type(self, details, method)
 
     def park(self) -> None:
         """Hold new calls from now on, until :meth:`release_parked`; then they are told ``draining``."""
@@ -116,6 +116,18 @@ class CallHandlers:
             self.parked.set()
 
 
+class _Method:
+    """What every call of a method needs to know of it, looked up once."""
+
+    __slots__ = ("call_type", "handler", "is_read", "streams_responses")
+
+    def __init__(self, method: RpcMethod) -> None:
+        self.call_type: Final = _KINDS[method.kind]
+        self.handler: Final = method.handler
+        self.is_read: Final = method.operation is Operation.READ
+        self.streams_responses: Final = method.kind.streams_responses
+
+
 class _Inbound:
     """The client's messages; each is held in the budget until the next one is asked for."""
 
@@ -126,6 +138,10 @@ class _Inbound:
         self._hold = hold
         self._ended = False
         self.refusal: NaviError | None = None
+
+    def release(self) -> None:
+        """Hold nothing any more."""
+        self._hold.release()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -146,24 +162,25 @@ class _Inbound:
         return cast("bytes", message)
 
 
-class _Rpc:
-    """One call. The subclasses have the attributes by which grpcio knows its kind."""
+class _Rpc(RunningCall):
+    """One call, from its task's first step. The subclasses have the attributes by which grpcio knows its kind."""
 
-    __slots__ = ("_call", "_details", "_handlers", "_hold", "_inbound", "_method", "_response", "_running")
+    __slots__ = ("_body_bytes", "_call", "_details", "_handlers", "_inbound", "_method", "_response")
 
     request_streaming: ClassVar[bool] = False
     response_streaming: ClassVar[bool] = False
     request_deserializer: ClassVar[None] = None
     response_serializer: ClassVar[None] = None
 
-    def __init__(self, handlers: CallHandlers, details: _Details, method: RpcMethod) -> None:
+    def __init__(self, handlers: CallHandlers, details: _Details, method: _Method) -> None:
+        # grpcio looks a method up in the task that will run it
+        super().__init__(asyncio.current_task(), is_read=method.is_read)
         self._handlers = handlers
         self._details = details
         self._method = method
-        self._hold = BodyHold(handlers.options.budget)
+        self._body_bytes = 0
         self._inbound: _Inbound | None = None
         self._call: Call | None = None
-        self._running: RunningCall | None = None
         self._response: Response | None = None
 
     async def _run(self, context: _Context, body: bytes | None) -> bytes | _Failure | None:
@@ -174,15 +191,13 @@ class _Rpc:
             await handlers.parked.wait()
             return _DRAINING
         # the context would keep its callbacks, and they the call's bodies, until a garbage collection
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - grpcio runs a call in a task of its own
-        task.add_done_callback(self._finished)
+        assert self._task is not None  # noqa: S101 - grpcio runs a call in a task of its own
+        self._task.add_done_callback(self._finished)
         try:
             awaitable = self._start(context, body)
         except NaviError as refusal:
             return _Failure(grpc_status(refusal), refusal.message)
-        is_read = self._method.operation is Operation.READ
-        self._running = running = handlers.calls.begin(is_read=is_read)
+        handlers.calls.add(self)
         try:
             self._response = response = await awaitable
             if response.status:
@@ -191,15 +206,15 @@ class _Rpc:
                 await context.send_initial_metadata(checked_metadata(response.headers))
             if response.trailers:
                 context.set_trailing_metadata(checked_metadata(response.trailers))
-            if self._method.kind.streams_responses:
+            if self._method.streams_responses:
                 return await self._write_stream(context, response)
             answer = join_body(response.body)
             run_on_written(response)
         except asyncio.CancelledError:
-            return self._cancelled(running)
+            return self._cancelled()
         except grpc.aio.InternalError:
             # the answer could not be written: the client has gone
-            return await self._await_cancellation(running)
+            return await self._await_cancellation()
         except Exception as error:
             if self._inbound is not None and error is self._inbound.refusal:
                 return _Failure(grpc_status(self._inbound.refusal), self._inbound.refusal.message)
@@ -218,11 +233,11 @@ class _Rpc:
             transport=handlers.name,
         )
         if body is None:
-            self._inbound = call.messages = _Inbound(context, self._hold)
+            self._inbound = call.messages = _Inbound(context, BodyHold(handlers.options.budget))
         else:
-            self._hold.grow(len(body))
+            handlers.options.budget.take(len(body))
+            self._body_bytes = call.wire_size_bytes = len(body)
             call.body = body
-            call.wire_size_bytes = len(body)
         self._call = call
         return self._method.handler(call)
 
@@ -237,9 +252,9 @@ class _Rpc:
                 return _Failure(error.status, error.message, response.trailers)
         return None
 
-    def _cancelled(self, running: RunningCall) -> _Failure:
+    def _cancelled(self) -> _Failure:
         """Answer for our own interruption; the client's going goes on as a cancellation."""
-        match running.ending():
+        match self.ending():
             case Ending.CLIENT_GONE:
                 self._client_gone()
                 raise asyncio.CancelledError
@@ -249,11 +264,11 @@ class _Rpc:
             case _:
                 return _DRAINING
 
-    async def _await_cancellation(self, running: RunningCall) -> _Failure:
+    async def _await_cancellation(self) -> _Failure:
         try:
             await asyncio.sleep(_GONE_WAIT_S)
         except asyncio.CancelledError:
-            return self._cancelled(running)
+            return self._cancelled()
         self._client_gone()
         return _INTERNAL
 
@@ -263,11 +278,13 @@ class _Rpc:
 
     def _finished(self, _task: object) -> None:
         """Let go of everything, once the answer is written or cannot be written any more."""
-        self._hold.release()
+        if self._inbound is None:
+            self._handlers.options.budget.give_back(self._body_bytes)
+        else:
+            self._inbound.release()
         if self._response is not None:
             run_on_written(self._response)
-        if self._running is not None:
-            self._handlers.calls.end(self._running)
+        self._handlers.calls.end(self)
 
 
 async def _abort(context: _Context, failure: _Failure) -> None:

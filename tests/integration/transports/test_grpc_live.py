@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import gc
 import json
 import logging
 import socket
@@ -262,3 +263,30 @@ async def test_a_peer_and_a_deadline_are_real(listening):
             await client.close()
     assert facts["peer"].startswith("ipv4:127.0.0.1:")
     assert 7 < facts["deadline_in_s"] < 10
+
+
+async def test_calls_leave_nothing_to_the_garbage_collector(listening):
+    """Or bodies would live until a collection, while the budget counts them no longer."""
+
+    def alive():
+        counts = collections.Counter(type(each).__name__ for each in gc.get_objects())
+        return {name: counts[name] for name in ("_Unary", "_ServicerContext", "RPCState")}
+
+    async with listening(GrpcTransport()) as server:
+        client = GrpcioClient(f"127.0.0.1:{server.port}")
+        try:
+            await client.unary(RPC_PREFIX + "Echo", b"hello")
+            await asyncio.sleep(0.05)
+            gc.collect()
+            before = alive()
+            gc.disable()
+            for _ in range(30):
+                await client.unary(RPC_PREFIX + "Echo", b"hello")
+            await asyncio.sleep(0.05)
+            left = alive()
+        finally:
+            gc.enable()
+            await client.close()
+    assert left["_Unary"] == before["_Unary"]
+    assert left["_ServicerContext"] == before["_ServicerContext"]
+    assert left["RPCState"] <= before["RPCState"] + 2  # grpcio's loop keeps its last one for a while
