@@ -150,7 +150,8 @@ def _segments(kind: str, *, is_sorted: bool) -> Any:
             return (result / np.maximum(sizes, 1)).astype(x.dtype)
         if kind == "sqrt_n":
             return (result / np.sqrt(np.maximum(sizes, 1))).astype(x.dtype)
-        return np.where(sizes == 0, 0, result).astype(x.dtype) if is_sorted else result
+        nothing = int(kind == "prod")  # what TensorFlow answers for a segment that is left out
+        return np.where(sizes == 0, nothing, result).astype(x.dtype) if is_sorted else result
 
     return evaluate
 

@@ -161,8 +161,13 @@ def _transposed(inputs: Sequence[Array], arguments: Arguments, kernels: WindowKe
         for size, stride, wide in zip(first.shape[2:], window.stride, window.extent, strict=True)
     ]
     bounded((x.shape[0], own.shape[2], *full), x.dtype)
+    kept = kept_places(first.shape[2:], window)
     canvas = kernels.spread(first, own, window)
-    result = canvas[(slice(None), slice(None), *kept_places(first.shape[2:], window))]
+    missing = [(0, max(part.stop - size, 0)) for part, size in zip(kept, canvas.shape[2:], strict=True)]
+    if any(behind for _, behind in missing):  # steps that are longer than the window leave zeros at the end
+        bounded((*canvas.shape[:2], *(part.stop for part in kept)), x.dtype)
+        canvas = np.pad(canvas, ((0, 0), (0, 0), *missing))
+    result = canvas[(slice(None), slice(None), *kept)]
     return _answer(result, inputs[2:], x, last=last)
 
 
