@@ -46,6 +46,7 @@ def run_host(
     address_file: Path | None = None,
     beside: Callable[[Host], Coroutine[Any, Any, None]] | None = None,
     until: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    is_worker: bool = False,
 ) -> None:
     """Start a host, serve until a signal asks to stop, and stop in order.
 
@@ -62,6 +63,9 @@ def run_host(
         What else runs while the host does; it is cancelled when that stops.
     until
         Returns when the host should stop without any signal; None: never.
+    is_worker
+        A parent passes signals on, and ends this process where it must end at once: a second signal changes nothing.
+        Whoever signals a whole group (systemd's control groups) reaches a worker twice.
 
     Raises
     ------
@@ -70,7 +74,7 @@ def run_host(
     """
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(_serve(host, address_file, beside, until))
+            runner.run(_serve(host, address_file, beside, until, is_worker=is_worker))
     finally:
         if address_file is not None:
             address_file.unlink(missing_ok=True)
@@ -81,12 +85,16 @@ async def _serve(
     address_file: Path | None,
     beside: Callable[[Host], Coroutine[Any, Any, None]] | None,
     until: Callable[[], Coroutine[Any, Any, None]] | None,
+    *,
+    is_worker: bool,
 ) -> None:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
 
     def stop(number: signal.Signals) -> None:
         if told_to_stop.is_set():
+            if is_worker:
+                return
             log.warning("stopped_at_once", signal=number.name)
             _exit_now(128 + number)
         log.info("stopping", signal=number.name, drain_timeout_s=host.config.drain_timeout_s)

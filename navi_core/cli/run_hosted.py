@@ -43,7 +43,7 @@ def run_hosted(
     address_file: Path | None = None,
     log_level: str = "info",
     log_format: LogFormat = "auto",
-    reuse_port: bool = False,
+    is_worker: bool = False,
 ) -> int:
     """Start a foreign server with a host in it, serve until a signal asks to stop, and stop in order.
 
@@ -59,8 +59,8 @@ def run_hosted(
         Where to write the addresses, once they are listened on.
     log_level, log_format
         As this process logs.
-    reuse_port
-        Other processes listen on the same port.
+    is_worker
+        Other processes listen on the same port, and a parent passes signals on: a second one changes nothing.
 
     Returns
     -------
@@ -83,10 +83,10 @@ def run_hosted(
             log_level=log_level,
             log_format=form,
         )
-        launched = Launched(kind(), _plan(kind, config, form, reuse_port=reuse_port), orders)
+        launched = Launched(kind(), _plan(kind, config, form, reuse_port=is_worker), orders)
         try:
             with asyncio.Runner() as runner:
-                return runner.run(_serve(launched, kind.name, config, address_file))
+                return runner.run(_serve(launched, kind.name, config, address_file, is_worker=is_worker))
         finally:
             if address_file is not None:
                 address_file.unlink(missing_ok=True)
@@ -105,12 +105,16 @@ def _plan(kind: type[Transport], config: HostConfig, form: LogFormat, *, reuse_p
     )
 
 
-async def _serve(launched: Launched, name: str, config: HostConfig, address_file: Path | None) -> int:
+async def _serve(
+    launched: Launched, name: str, config: HostConfig, address_file: Path | None, *, is_worker: bool
+) -> int:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
 
     def stop(number: signal.Signals) -> None:
         if told_to_stop.is_set():
+            if is_worker:
+                return
             log.warning("stopped_at_once", signal=number.name)
             os._exit(128 + number)  # the server does not outlive this process
         log.info("stopping", signal=number.name, drain_timeout_s=config.drain_timeout_s)

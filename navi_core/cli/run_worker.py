@@ -97,9 +97,9 @@ def _run(seat: Seat) -> int:
             config,
             log_level=orders.log_level,
             log_format=orders.log_format,
-            reuse_port=True,
+            is_worker=True,
         )
-    run_host(Host(config, registry=registry, seat=seat), until=seat.parent_gone)
+    run_host(Host(config, registry=registry, seat=seat), until=seat.parent_gone, is_worker=True)
     return 0
 
 

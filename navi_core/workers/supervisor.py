@@ -260,6 +260,7 @@ class Supervisor(Receptionist):
 
     async def _run_one(self, processes: Processes, index: int) -> tuple[int | None, str]:
         """Start a worker's process and wait for its end; returns which it was, and how it ended."""
+        self._forget(index)
         self._lost[index] = asyncio.Event()
         self._opened_at.pop(index, None)
         try:
@@ -274,6 +275,13 @@ class Supervisor(Receptionist):
             return process.pid, await self._ended(index, process)
         finally:
             coming.cancel()
+
+    def _forget(self, index: int) -> None:
+        """Close the way to the process before: its end may not have been seen, and is none of the next one's."""
+        channel = self._channels.pop(index, None)
+        if channel is not None:
+            channel.close()
+            self._fleet.gone(index)
 
     def _never_came(self, index: int, process: Process) -> None:
         if index not in self._channels:

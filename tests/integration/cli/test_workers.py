@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import time
@@ -118,6 +119,17 @@ def is_running(pid):
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
+
+
+def test_a_signal_to_all_processes_at_once_stops_in_order(two):
+    """systemd sends one to every process of a service; each worker has the parent's as a second one."""
+    for pid in pids(two).values():
+        os.kill(pid, signal.SIGTERM)
+    assert two.stop() == 0
+    names = [each["event"] for each in two.events()]
+    assert "stopped_at_once" not in names
+    assert "worker_ended" not in names
+    assert sum(each["event"] == "stopped" and "worker" in each for each in two.events()) == 2
 
 
 def test_a_port_in_use_fails_the_start_as_with_one_process(navi_host, toy_model):
