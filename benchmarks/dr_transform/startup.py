@@ -16,7 +16,7 @@ def now(): return time.perf_counter(), time.process_time()
 begun = now()
 import numba
 imported = now()
-from navi_dr_transform import _kernels, _report
+from navi_dr_transform import _kernels, _report, _rows
 from navi_dr_transform.thrift_service import _scan
 loaded = now()
 from navi_dr_transform.kernel_cache import loaded_kernels
