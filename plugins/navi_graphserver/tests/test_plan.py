@@ -341,9 +341,9 @@ def test_an_offset_to_itself_is_said_to_be_one():
 def test_mutated_graphs_end_in_values_or_in_errors_that_are_known():
     """What is read is planned and run as well; nothing else than these errors comes out, and everything ends."""
     source, outcomes = random.Random(7), set()
-    datas = [write_graph(graph) for graph in (affine_graph(), counting_graph(), three_nodes())]
+    written = [write_graph(graph) for graph in (affine_graph(), counting_graph(), three_nodes())]
     for _ in range(1200):
-        data = bytearray(source.choice(datas))
+        data = bytearray(source.choice(written))
         for _ in range(source.randint(1, 3)):
             data[source.randrange(len(data))] = source.choice((0, 1, 4, 127, 128, 255, source.randrange(256)))
         asked = iter(range(200))

@@ -73,11 +73,14 @@ class TestTractRuntimeOfSingleFiles(TestTractRuntime):
 
 
 class TestTractRuntimeOfNnef(TestTractRuntime):
-    """The same over NNEF archives."""
+    """The same over NNEF archives, without rehearsals: those are of plans, whatever these were read from."""
 
     kind = "tgz"
     dtypes = tuple(ELEMENT_TYPES)
     ranks = (0, 1)
+
+    def load_options(self):
+        return LoadOptions(options=TractOptions(rehearse=False))
 
     def identity_model(self, dtype, rank, folder):
         return store_nnef(identity_model(dtype, ["batch"][:rank]), folder, kind=self.kind)
@@ -96,13 +99,10 @@ class TestTractRuntimeOfNnef(TestTractRuntime):
 
 
 class TestTractRuntimeOfNnefFolders(TestTractRuntimeOfNnef):
-    """The same over NNEF models that are no archives, without rehearsals."""
+    """The same over NNEF models that are no archives."""
 
     kind = "folder"
     dtypes = (DType.FLOAT32,)
-
-    def load_options(self):
-        return LoadOptions(options=TractOptions(rehearse=False))
 
     def corrupt_model(self, folder):
         artifact = self.pair_model(folder)
