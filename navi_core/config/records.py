@@ -363,8 +363,8 @@ class HostConfig(_Record, frozen=True, kw_only=True):
         Processes that ``navi-host serve`` starts, behind one port; 0: as many as there are cores. A host in process
         is that process alone.
     worker_timeout_s
-        A worker that answers its parent nothing for so long is ended and replaced; one that loads or unloads has six
-        times as long.
+        A worker that answers its parent nothing for so long is ended and replaced; one that starts, loads or
+        unloads has six times as long.
     default_deadline_ms
         Deadline of HTTP requests that bring none; 0: none.
     compat_metrics

@@ -314,8 +314,8 @@ class Fleet:
         self.gone(index)
 
     def _busy(self) -> set[int]:
-        """Return who loads or closes versions: with some frameworks Python's lock may be held for long meanwhile."""
-        coming = {index for index, member in self._members.items() if member.asked - member.ready}
+        """Return who starts, loads or closes versions: imports and frameworks may hold Python's lock for long."""
+        coming = {index for index, member in self._members.items() if not member.listens}
         closing: set[int] = set().union(*(waited for waited, _ in self._leaving.values()))
         return coming | closing | self._swaps.loading()
 
@@ -385,6 +385,7 @@ class Fleet:
             case Removed(ticket=ticket):
                 self._left(ticket, index)
             case Opened():
+                member.listens = True
                 self._has_opened(index, message)
             case Gathered(gather=gather):
                 self._gathering.take(member, gather, message)

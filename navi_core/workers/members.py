@@ -31,6 +31,9 @@ class Member:
     index: int
     send: Callable[[FromParent], None]
     is_open: bool = False
+    """It serves what the others do."""
+    listens: bool = False
+    """It has said so; until then it imports what it listens with."""
     asked: set[int] = field(default_factory=set)
     """Tickets that it was told to prepare before it may join."""
     ready: set[int] = field(default_factory=set)

@@ -17,7 +17,7 @@ BEAT_S: Final = 0.5
 """Between two beats."""
 
 BUSY_FACTOR: Final = 6
-"""A member that loads or closes versions may be silent for so many times as long: frameworks may hold Python's lock."""
+"""A member that starts, loads or closes versions may be silent for so many times as long: Python's lock may be held."""
 
 
 class Pulse:
@@ -52,7 +52,7 @@ class Pulse:
         Parameters
         ----------
         busy
-            Those that load or close versions.
+            Those that start, load or close versions.
         """
         silent = []
         for member, missed in self._missed.items():

@@ -301,6 +301,14 @@ async def test_a_worker_that_hangs_is_dropped_and_the_others_go_on(parent, hangs
     assert "navi_workers 1" in parent.metrics.render()[1].decode()
 
 
+async def test_a_worker_that_is_about_to_listen_has_longer(parent):
+    Worker(parent.fleet, 1, ignores=(Ping, Open, Switch))
+    await parent.beat(BUSY_FACTOR * BEATS)
+    assert parent.dropped == []
+    await parent.beat(1)
+    assert parent.dropped == [1]
+
+
 async def test_what_a_dropped_worker_says_later_is_not_heard(parent):
     Worker(parent.fleet, 1)
     two = Worker(parent.fleet, 2)
