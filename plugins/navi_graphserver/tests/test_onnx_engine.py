@@ -16,7 +16,7 @@ from navi_graphserver.options import GraphOptions
 from navi_graphserver.plan import make_plan
 from navi_graphserver.testing import affine_graph, constant, counting_graph, custom, graph_of, placeholder
 
-from navi_core import DEFAULT_SIGNATURE, Artifact, LoadOptions, ModelLoadError
+from navi_core import DEFAULT_SIGNATURE, Artifact, InferenceError, LoadOptions, ModelLoadError
 from navi_core.testing.run_context import SimpleRunContext
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -329,3 +329,18 @@ def test_windows(operation, weights, arguments, spatial, last):
     numbers = tuple(last if each is None else each for each in arguments)
     node = custom(10, operation, range(1, len(variables) + 1), i_args=numbers)
     check(graph_of(variables, [node]), {"x": RANDOM.normal(size=(3, *shape[1:])).astype(np.float32)})
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+@pytest.mark.parametrize("engine", ["numpy", "onnx"])
+@pytest.mark.parametrize("operation", ["gather", "gather_nd"])
+def test_indices_that_are_outside_are_errors_of_both(operation, engine, index):
+    variables = [
+        placeholder(1, "i", (None, 1), DType.INT32),
+        constant(2, "x", RANDOM.normal(size=(3, 2)).astype(np.float32)),
+    ]
+    servable = load(graph_of(variables, [custom(3, operation, [2, 1], name="y")]), engine)
+    good = servable.run(DEFAULT_SIGNATURE, {"i": np.int32([[2]])}, ["y"], SimpleRunContext())
+    assert good["y"].size == 2
+    with pytest.raises(InferenceError):
+        servable.run(DEFAULT_SIGNATURE, {"i": np.int32([[index]])}, ["y"], SimpleRunContext())

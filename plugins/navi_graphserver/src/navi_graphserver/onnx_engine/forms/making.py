@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from navi_graphserver.flat.records import Address
-from navi_graphserver.onnx_engine.forms.table import first_input, form, refusal
+from navi_graphserver.onnx_engine.forms.table import first_input, form, places, refusal
 from navi_graphserver.onnx_engine.writing import Writer
 from navi_graphserver.plan import Node
 
@@ -96,7 +96,7 @@ def _slice(writer: Writer, node: Node) -> list[str]:
 
 @form("gather_nd")
 def _gather_nd(writer: Writer, node: Node) -> list[str]:
-    return [writer.add("GatherND", first_input(writer, node), writer.as_int64(node.inputs[1]))]
+    return [writer.add("GatherND", first_input(writer, node), places(writer, node.inputs[1]))]
 
 
 @form("scatter_nd_update")
@@ -113,7 +113,7 @@ def _scattered(writer: Writer, node: Node, reduction: str) -> str:
     dtype = writer.sample(node.inputs[0]).dtype
     if writer.sample(node.inputs[2]).dtype != dtype:
         raise refusal(node, "updates of another type")
-    indices = writer.as_int64(node.inputs[1])
+    indices = places(writer, node.inputs[1])
     x, updates = first_input(writer, node), first_input(writer, node, 2)
     return writer.add("ScatterND", x, indices, updates, reduction=reduction)
 
@@ -124,5 +124,4 @@ def _top_k(writer: Writer, node: Node) -> list[str]:
     if writer.sample(node.inputs[0]).dtype.kind != "f":
         raise refusal(node, "of what is no float")
     number = writer.constant([count], np.int64)
-    values, places = writer.add_many("TopK", [first_input(writer, node), number], 2)
-    return [values, places]
+    return writer.add_many("TopK", [first_input(writer, node), number], 2)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from navi_graphserver.flat.records import Address
-from navi_graphserver.onnx_engine.forms.table import FORMS, Form, first_input, form, refusal
+from navi_graphserver.onnx_engine.forms.table import FORMS, Form, first_input, form, places, refusal
 from navi_graphserver.onnx_engine.writing import Writer
 from navi_graphserver.operations.shapes import CASTS, numpy_dtype
 from navi_graphserver.plan import Node
@@ -112,7 +112,7 @@ def _gather(writer: Writer, node: Node) -> list[str]:
     if len(node.inputs) < 2:
         raise refusal(node, "with indices of its own")
     axis = writer.integers(node, 2)[0] if len(node.inputs) > 2 else node.arguments.integer(0, 0)
-    return [writer.add("Gather", first_input(writer, node), writer.as_int64(node.inputs[1]), axis=axis)]
+    return [writer.add("Gather", first_input(writer, node), places(writer, node.inputs[1]), axis=axis)]
 
 
 @form("shape_of")
