@@ -64,14 +64,18 @@ def processor_s(root: int) -> float:
 def running(
     command: Sequence[str], *, log: Path, environ: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program; at the end it and everything that it started are gone."""
+    """Run a program; at the end it and everything that it started are gone.
+
+    Python keeps compiled modules, as wherever pip installed them: a checkout would be compiled at each start otherwise.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**os.environ, **environ},
+            env={**inherited, **environ},
             cwd=log.parent,
             process_group=0,
         )
