@@ -19,6 +19,7 @@ __all__ = [
     "INTERNAL_TEXT",
     "RETRY_AFTER",
     "RETRY_AFTER_S",
+    "AnswerTooLargeError",
     "grpc_status",
     "http_error_body",
     "http_status",
@@ -74,6 +75,16 @@ HTTP_STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.UNAUTHENTICATED: 401,
 }
 """The mapping that ``google.rpc.Code`` documents beside each code."""
+
+
+class AnswerTooLargeError(NaviError):
+    """A service's message is larger than the configured limit."""
+
+    default_code = ErrorCode.RESOURCE_EXHAUSTED
+    default_reason = "message_size"
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(f"answer: expected at most {limit_bytes} bytes, got {size_bytes}")
 
 
 def grpc_status(error: NaviError) -> int:

@@ -20,7 +20,7 @@ from navi_core.transports.asgi.framing import encode_prefix
 from navi_core.transports.asgi.inbound import Inbound
 from navi_core.transports.asgi.skin import Skin, peer_of
 from navi_core.transports.body import closing_stream, join_body, run_on_written
-from navi_core.transports.early_errors import GRPC_STATUS, INTERNAL_TEXT, grpc_status
+from navi_core.transports.early_errors import GRPC_STATUS, INTERNAL_TEXT, AnswerTooLargeError, grpc_status
 from navi_core.transports.in_flight import DRAINING_TEXT, Ending, RunningCall
 from navi_core.transports.inflate import Encoding, known_encoding
 from navi_core.transports.metadata import (
@@ -175,7 +175,7 @@ class RpcExchange:
             return await self._write(method, response)
         except ClientGoneError:
             raise
-        except _AnswerTooLargeError as error:
+        except AnswerTooLargeError as error:
             return _refusal(error)
         except Exception as error:
             if inbound.refusal is not None and error is inbound.refusal:
@@ -284,7 +284,7 @@ class RpcExchange:
     def _plain(self, message: bytes) -> list[bytes]:
         limit = self._skin.options.max_message_bytes
         if len(message) > limit:
-            raise _AnswerTooLargeError(len(message), limit)
+            raise AnswerTooLargeError(len(message), limit)
         prefix = encode_prefix(len(message))
         return [prefix + message] if len(message) < _JOIN_BELOW_BYTES else [prefix, message]
 
@@ -308,16 +308,6 @@ class RpcExchange:
             await self._channel.start(200, [_CONTENT_TYPE, _ACCEPTED], trailers=True)
         await self._channel.body(b"", more=False)
         await self._channel.trailers([*status, *extra])
-
-
-class _AnswerTooLargeError(NaviError):
-    """A service's message is larger than the configured limit."""
-
-    default_code = ErrorCode.RESOURCE_EXHAUSTED
-    default_reason = "message_size"
-
-    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
-        super().__init__(f"answer: expected at most {limit_bytes} bytes, got {size_bytes}")
 
 
 def _message_encoding(name: str) -> Encoding | None:

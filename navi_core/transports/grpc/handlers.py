@@ -27,9 +27,10 @@ from navi_core.contracts.service import (
 from navi_core.contracts.transport import Router, TransportOptions
 from navi_core.errors import ErrorCode, NaviError
 from navi_core.transports.body import BodyHold, closing_stream, join_body, run_on_written
-from navi_core.transports.early_errors import GRPC_STATUS, INTERNAL_TEXT, grpc_status
+from navi_core.transports.early_errors import GRPC_STATUS, INTERNAL_TEXT, AnswerTooLargeError, grpc_status
 from navi_core.transports.in_flight import DRAINING_TEXT, Ending, InFlight, RunningCall
 from navi_core.transports.metadata import checked_metadata, status_text
+from navi_core.types import Bytes
 
 __all__ = ["CallHandlers"]
 
@@ -208,13 +209,15 @@ class _Rpc(RunningCall):
                 context.set_trailing_metadata(checked_metadata(response.trailers))
             if self._method.streams_responses:
                 return await self._write_stream(context, response)
-            answer = join_body(response.body)
+            answer = self._joined(response.body)
             run_on_written(response)
         except asyncio.CancelledError:
             return self._cancelled()
         except grpc.aio.InternalError:
             # the answer could not be written: the client has gone
             return await self._await_cancellation()
+        except AnswerTooLargeError as error:
+            return _Failure(grpc_status(error), error.message)
         except Exception as error:
             if self._inbound is not None and error is self._inbound.refusal:
                 return _Failure(grpc_status(self._inbound.refusal), self._inbound.refusal.message)
@@ -247,10 +250,18 @@ class _Rpc(RunningCall):
         async with closing_stream(response.stream):
             try:
                 async for message in response.stream:
-                    await context.write(join_body(message))
+                    await context.write(self._joined(message))
             except StreamError as error:
                 return _Failure(error.status, error.message, response.trailers)
         return None
+
+    def _joined(self, body: Bytes | Sequence[Bytes]) -> bytes:
+        """Return an answer as grpcio wants it; grpcio's own limit costs more, even where nothing exceeds it."""
+        answer = join_body(body)
+        limit = self._handlers.options.max_message_bytes
+        if len(answer) > limit:
+            raise AnswerTooLargeError(len(answer), limit)
+        return answer
 
     def _cancelled(self) -> _Failure:
         """Answer for our own interruption; the client's going goes on as a cancellation."""

@@ -59,12 +59,12 @@ def channel_arguments(options: TransportOptions, own: GrpcOptions) -> list[tuple
     """Return grpcio's channel arguments.
 
     grpcio applies ``max_receive_message_length`` to a message as received and again after inflating
-    it, so one limit covers both; a limit of the ratio has no place there.
+    it, so one limit covers both; a limit of the ratio has no place there. Answers are measured before they
+    reach grpcio.
     """
     receive_bytes = min(options.max_message_bytes, options.max_inflated_bytes)
     arguments: list[tuple[str, int | str]] = [
         ("grpc.max_receive_message_length", _length(receive_bytes)),
-        ("grpc.max_send_message_length", _length(options.max_message_bytes)),
         # grpcio's default lets several servers share a port silently
         ("grpc.so_reuseport", int(options.reuse_port)),
     ]

@@ -19,7 +19,9 @@ from navi_core.transports.grpc.handlers import CallHandlers
 from navi_core.transports.in_flight import InFlight
 
 PATH = "/test.Answerer/Answer"
+STREAM = "/test.Answerer/Stream"
 BODY = bytes(100)
+MAX_BYTES = 2000
 
 
 class AbortedError(Exception):
@@ -36,12 +38,24 @@ class Answerer(Service):
         return cls()
 
     def rpc_methods(self):
-        return {PATH: RpcMethod(kind=RpcKind.UNARY, handler=self.answer, operation=Operation.INFER)}
+        return {
+            PATH: RpcMethod(kind=RpcKind.UNARY, handler=self.answer, operation=Operation.INFER),
+            STREAM: RpcMethod(kind=RpcKind.SERVER_STREAM, handler=self.stream, operation=Operation.READ),
+        }
+
+    async def stream(self, _call: Call) -> Response:
+        async def messages():
+            for size_bytes in (MAX_BYTES, MAX_BYTES + 1, 1):
+                yield bytes(size_bytes)
+
+        return Response(status=0, stream=messages())
 
     async def answer(self, call: Call) -> Response:
         await asyncio.sleep(0)
         if call.body.startswith(b"fail"):
             return Response(status=5, message="not here")
+        if call.body.startswith(b"long"):
+            return Response(status=0, body=[bytes(MAX_BYTES), b"x"])
         if call.body.startswith(b"break"):
             raise RuntimeError("a bug")
         return Response(status=0, body=[b"ans", b"wer"])
@@ -49,6 +63,12 @@ class Answerer(Service):
 
 class Context:
     """What the skin asks of grpcio."""
+
+    def __init__(self):
+        self.written = []
+
+    async def write(self, message):
+        self.written.append(len(message))
 
     async def abort(self, code, details, trailing_metadata):
         raise AbortedError(code.name, details)
@@ -72,7 +92,7 @@ class Grpcio:
         self.budget = MemoryBudget(budget_bytes)
         self.calls = InFlight()
         self.router = HostRouter([Answerer()])
-        options = TransportOptions(budget=self.budget, now=ManualClock().now)
+        options = TransportOptions(budget=self.budget, now=ManualClock().now, max_message_bytes=MAX_BYTES)
         self.handlers = CallHandlers(self.router, options, self.calls, "grpc")
         self.while_written = []
 
@@ -100,9 +120,10 @@ async def test_body_and_call_count_until_the_answer_is_written():
     [
         (b"fail", ("NOT_FOUND", "not here")),
         (b"break", ("INTERNAL", "internal error")),
+        (b"long", ("RESOURCE_EXHAUSTED", "answer: expected at most 2000 bytes, got 2001")),
         (bytes(1001), ("RESOURCE_EXHAUSTED", "bodies in flight: expected at most 1000 bytes, got 1001 more")),
     ],
-    ids=["failed", "broken", "refused"],
+    ids=["failed", "broken", "too long", "refused"],
 )
 async def test_failures_give_everything_back(body, told, caplog):
     caplog.set_level(logging.CRITICAL)
@@ -114,6 +135,20 @@ async def test_failures_give_everything_back(body, told, caplog):
     assert ended.value.args[1].startswith(told[1])
     assert grpcio.budget.in_use_bytes == 0
     assert len(grpcio.calls) == 0
+
+
+async def test_a_stream_ends_at_a_message_that_is_too_long():
+    class StreamDetails(Details):
+        method = STREAM
+
+    grpcio, context = Grpcio(), Context()
+
+    async def rpc():
+        await grpcio.handlers.service(StreamDetails()).unary_stream(BODY, context)
+
+    with pytest.raises(AbortedError, match="answer: expected at most 2000 bytes, got 2001"):
+        await asyncio.create_task(rpc())
+    assert context.written == [MAX_BYTES]
 
 
 async def test_a_drain_refuses_and_counts_nothing():
