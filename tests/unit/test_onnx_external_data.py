@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
 import pytest
 from hypothesis import given
@@ -16,64 +15,27 @@ from navi_core.onnx_external_data import (
     read_onnx_tensor,
 )
 from navi_core.protobuf_wire import FileFormatError
+from navi_core.testing.external_data import GOOD_LOCATIONS, REFUSED_LOCATIONS, make_model_directory
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A model's directory with every kind of file in it, and secrets beside it."""
-    inside = tmp_path / "models" / "1"
-    (inside / "sub").mkdir(parents=True)
-    secret = tmp_path / "models" / "secret.bin"
-    for path in (secret, inside / "w.bin", inside / "sub" / "w.bin"):
-        path.write_bytes(bytes(12))
-    (inside / "linked.bin").symlink_to("w.bin")
-    (inside / "leak.bin").symlink_to(secret)
-    (inside / "up").symlink_to("..")
-    (inside / "loop.bin").symlink_to("loop.bin")
-    (inside / "broken.bin").symlink_to("nowhere.bin")
-    os.link(secret, inside / "hard.bin")
-    os.mkfifo(inside / "pipe.bin")
-    return inside
+    return make_model_directory(tmp_path, bytes(12))
 
 
 def check(folder, location="w.bin", *, offset="", length="", **options):
     return check_external_data([ExternalTensor("w", location, offset, length)], folder, **options)
 
 
-GOOD = ["w.bin", "./w.bin", "sub/w.bin", "linked.bin"]
-BAD = {
-    "../secret.bin": "'..' is not allowed",
-    "sub/../../secret.bin": "'..' is not allowed",
-    "sub/../w.bin": "'..' is not allowed",
-    "sub\\..\\..\\secret.bin": "'..' is not allowed",
-    "/etc/passwd": "expected a path relative",
-    "C:\\secret.bin": "expected a path relative",
-    "\\\\host\\share\\secret.bin": "expected a path relative",
-    "w.bin\0": "expected a path relative",
-    "leak.bin": "a link leads out",
-    "up/secret.bin": "a link leads out",
-    "hard.bin": "2 names",
-    "broken.bin": "no such file",
-    "missing.bin": "no such file",
-    "loop.bin": "links",
-    "sub": "expected a regular file",
-    "pipe.bin": "expected a regular file",
-    ".": "expected a regular file",
-    "": "no location is given",
-    "w.bin/x": "not a directory",
-    "a" * 5000: "name too long",
-}
-
-
-@pytest.mark.parametrize("location", GOOD)
+@pytest.mark.parametrize("location", GOOD_LOCATIONS)
 def test_check__takes_files_inside(folder, location):
     found = check(folder, location, offset="4", length="8")
     assert found == {location: (folder / location).resolve()}
 
 
-@pytest.mark.parametrize("location", BAD, ids=lambda location: repr(location[:30]))
+@pytest.mark.parametrize("location", REFUSED_LOCATIONS, ids=lambda location: repr(location[:30]))
 def test_check__refuses_what_lies_outside_or_is_no_file(folder, location):
-    with pytest.raises(ExternalDataError, match=BAD[location]) as caught:
+    with pytest.raises(ExternalDataError, match=REFUSED_LOCATIONS[location]) as caught:
         check(folder, location)
     assert "tensor 'w'" in str(caught.value)
     assert str(folder) not in str(caught.value)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 from navi_onnx.options import OnnxOptions
@@ -12,6 +10,7 @@ from navi_onnx.testing import build, store
 from onnx import TensorProto, helper
 
 from navi_core import Artifact, LoadOptions, ModelLoadError
+from navi_core.testing.external_data import GOOD_LOCATIONS, REFUSED_LOCATIONS, make_model_directory
 from navi_core.testing.run_context import SimpleRunContext
 
 WEIGHTS = np.array([1, 2, 3], np.float32)
@@ -19,20 +18,7 @@ WEIGHTS = np.array([1, 2, 3], np.float32)
 
 @pytest.fixture
 def folder(tmp_path):
-    """A model's directory with every kind of file in it, and secrets beside it."""
-    inside = tmp_path / "models" / "1"
-    (inside / "sub").mkdir(parents=True)
-    secret = tmp_path / "models" / "secret.bin"
-    for path in (secret, inside / "w.bin", inside / "sub" / "w.bin"):
-        path.write_bytes(WEIGHTS.tobytes())
-    (inside / "linked.bin").symlink_to("w.bin")
-    (inside / "leak.bin").symlink_to(secret)
-    (inside / "up").symlink_to("..")
-    (inside / "loop.bin").symlink_to("loop.bin")
-    (inside / "broken.bin").symlink_to("nowhere.bin")
-    os.link(secret, inside / "hard.bin")
-    os.mkfifo(inside / "pipe.bin")
-    return inside
+    return make_model_directory(tmp_path, WEIGHTS.tobytes())
 
 
 def model_with(location, **entries):
@@ -44,33 +30,8 @@ def model_with(location, **entries):
     return build([helper.make_node("Add", ["x", "w"], ["y"])], [x], [y], [tensor])
 
 
-GOOD = ["w.bin", "./w.bin", "sub/w.bin", "linked.bin"]
-BAD = {
-    "../secret.bin": "'..' is not allowed",
-    "sub/../../secret.bin": "'..' is not allowed",
-    "sub/../w.bin": "'..' is not allowed",
-    "sub\\..\\..\\secret.bin": "'..' is not allowed",
-    "/etc/passwd": "expected a path relative",
-    "C:\\secret.bin": "expected a path relative",
-    "\\\\host\\share\\secret.bin": "expected a path relative",
-    "w.bin\0": "expected a path relative",
-    "leak.bin": "a link leads out",
-    "up/secret.bin": "a link leads out",
-    "hard.bin": "2 names",
-    "broken.bin": "no such file",
-    "missing.bin": "no such file",
-    "loop.bin": "links",
-    "sub": "expected a regular file",
-    "pipe.bin": "expected a regular file",
-    ".": "expected a regular file",
-    "": "no location is given",
-    "w.bin/x": "not a directory",
-    "a" * 5000: "name too long",
-}
-
-
 @pytest.mark.integration
-@pytest.mark.parametrize("location", [*GOOD, "hard.bin"])
+@pytest.mark.parametrize("location", [*GOOD_LOCATIONS, "hard.bin"])
 def test_load__reads_weights_from_inside(folder, location):
     options = LoadOptions(options=OnnxOptions(allow_hard_links=location == "hard.bin"))
     servable = OnnxRuntime().load(store(model_with(location), folder), options)
@@ -83,9 +44,9 @@ def test_load__reads_weights_from_inside(folder, location):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("location", BAD, ids=lambda location: repr(location[:30]))
+@pytest.mark.parametrize("location", REFUSED_LOCATIONS, ids=lambda location: repr(location[:30]))
 def test_load__refuses_weights_from_outside(folder, location):
-    with pytest.raises(ModelLoadError, match=BAD[location]) as caught:
+    with pytest.raises(ModelLoadError, match=REFUSED_LOCATIONS[location]) as caught:
         OnnxRuntime().load(store(model_with(location), folder), LoadOptions(options=OnnxOptions()))
     assert str(folder) not in str(caught.value)
     assert "\n" not in str(caught.value)
