@@ -365,6 +365,9 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     worker_timeout_s
         A worker that answers its parent nothing for so long is ended and replaced; one that starts, loads or
         unloads has six times as long.
+    max_workers_loading
+        While versions are served, so many workers load a new one at a time; None: all do at once, which is over
+        soonest.
     default_deadline_ms
         Deadline of HTTP requests that bring none; 0: none.
     compat_metrics
@@ -397,6 +400,7 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     max_load_retries: NonNegativeInt | None = None
     workers: WorkerNumber = 1
     worker_timeout_s: PositiveFloat = 10.0
+    max_workers_loading: PositiveInt | None = None
     default_deadline_ms: NonNegativeFloat = 30_000.0
     compat_metrics: tuple[Literal["navi", "tensorflow", "proton", "triton"], ...] = ()
 

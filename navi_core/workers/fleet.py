@@ -74,6 +74,8 @@ class Fleet:
         Versions that are loaded at once.
     silence_s
         A worker that answers nothing for so long is dropped.
+    max_loading
+        Workers that load a version at a time, where something is served already; None: all.
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class Fleet:
         now: Callable[[], float],
         load_threads: int = 2,
         silence_s: float = 10.0,
+        max_loading: int | None = None,
     ) -> None:
         self._size = size
         self._metrics = metrics
         self._now = now
         self._turns = asyncio.Semaphore(load_threads)
+        self._max_loading = max_loading
         self._swaps = Swaps()
         self._pulse = Pulse(silence_s)
         self._members: dict[int, Member] = {}
@@ -129,7 +133,9 @@ class Fleet:
         async with self._turns:
             change = self._change(next(self._numbers), model, artifact, is_coming=True)
             began = self._now()
-            self._do(self._swaps.begin(change.ticket, began, needs_prepare=True))
+            # nobody is served worse by loads that are the first
+            at_once = self._max_loading if self._table else None
+            self._do(self._swaps.begin(change.ticket, began, needs_prepare=True, at_once=at_once))
             await self._settled(change.ticket, change)
         change.took_s = self._now() - began
         facts = change.facts

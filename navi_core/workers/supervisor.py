@@ -99,6 +99,7 @@ class Supervisor(Receptionist):
             now=time.monotonic,
             load_threads=config.load_threads,
             silence_s=config.worker_timeout_s,
+            max_loading=config.max_workers_loading,
         )
         self._manager = ServableManager(
             registry,
@@ -118,6 +119,7 @@ class Supervisor(Receptionist):
         self._opened_at: dict[int, float] = {}
         self._lost: dict[int, asyncio.Event] = {}
         self._keepers: list[asyncio.Task[None]] = []
+        self._spare_keeper: asyncio.Task[None] | None = None
         self._first_fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._all_open = asyncio.Event()
         self._is_started = False
@@ -197,7 +199,7 @@ class Supervisor(Receptionist):
             self._first_fault.result()
         self._is_started = True
         self._watcher.start()
-        self._keepers.append(loop.create_task(self._keep_spare(processes)))
+        self._spare_keeper = loop.create_task(self._keep_spare(processes))
 
     async def wait_ready(self) -> None:
         """Return once every model has a version that can answer, in all workers; raises ModelLoadError."""
@@ -209,6 +211,9 @@ class Supervisor(Receptionist):
             return
         self._is_stopping = True
         timeout_s = self.config.drain_timeout_s if drain_timeout_s is None else drain_timeout_s
+        if self._spare_keeper is not None:
+            self._spare_keeper.cancel()
+            await asyncio.gather(self._spare_keeper, return_exceptions=True)
         await self._watcher.stop()
         grace_s = timeout_s + _END_GRACE_S if self._is_started else _KILL_S
         await asyncio.gather(*(end(process, grace_s) for process in self._all_processes()))
@@ -302,9 +307,9 @@ class Supervisor(Receptionist):
 
     async def _beat(self) -> None:
         """Have the fleet look again and again who still answers."""
-        while True:
-            await asyncio.sleep(BEAT_S)
+        while not self._is_stopping:
             self._fleet.beat()
+            await asyncio.sleep(BEAT_S)
 
     async def _ended(self, index: int, process: Process) -> str:
         """Wait for a process's end, and return how it ended; one that has left the table is not waited for long."""

@@ -272,6 +272,26 @@ async def test_what_was_held_in_vain_is_counted_too(parent):
     assert "navi_swap_hold_seconds_sum 0.25" in parent.metrics.render()[1].decode()
 
 
+async def test_so_many_workers_load_at_once_as_are_allowed(parent):
+    parent.fleet = Fleet(2, metrics=parent.metrics, now=parent.clock.now, max_loading=1)
+    one, two = Worker(parent.fleet, 1, ignores=(Prepare,)), Worker(parent.fleet, 2)
+    first = asyncio.ensure_future(parent.fleet.load(ModelConfig(path="/models/m"), _artifact(1)))
+    await parent.until(lambda: one.kinds(Prepare) and two.kinds(Prepare))
+    assert not first.done(), "the first version is loaded by all at once"
+    parent.fleet.received(one.member, Prepared(1, "affine", "affine"))
+    await first
+    second = asyncio.ensure_future(parent.fleet.load(ModelConfig(path="/models/m"), _artifact(2)))
+    await parent.until(lambda: len(one.kinds(Prepare)) == 2)
+    assert len(two.kinds(Prepare)) == 1
+    parent.fleet.received(one.member, Prepared(2, "affine", "affine"))
+    await second
+    assert len(two.kinds(Prepare)) == 2
+
+
+def _artifact(version):
+    return Artifact(name="m", version=version, path=Path(f"/models/m/{version}"))
+
+
 # --- workers that hang ----------------------------------------------------------------------------------
 
 
