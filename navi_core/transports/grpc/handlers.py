@@ -256,7 +256,7 @@ class _Rpc(RunningCall):
         return None
 
     def _joined(self, body: Bytes | Sequence[Bytes]) -> bytes:
-        """Return an answer as grpcio wants it; grpcio's own limit costs more, even where nothing exceeds it."""
+        """Return an answer as grpcio wants it; grpcio itself would log a traceback for one that is too long."""
         answer = join_body(body)
         limit = self._handlers.options.max_message_bytes
         if len(answer) > limit:
