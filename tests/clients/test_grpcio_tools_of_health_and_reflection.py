@@ -51,7 +51,7 @@ def test_predict_through_messages_of_the_reflected_pool(reflected, channel):
         request_serializer=lambda message: message.SerializeToString(),
         response_deserializer=GetMessageClass(method.output_type).FromString,
     )
-    answer = call(request, timeout=10)
+    answer = call(request, timeout=60)
     np.testing.assert_array_equal(answer.outputs["Y"].float_val, [2, 4, 6, 8, 10, 12])
 
 
@@ -70,12 +70,12 @@ def test_health(channel):
     serving = health_pb2.HealthCheckResponse.SERVING
     names = ("", "PredictionService", "tensorflow.serving.ModelService", "model/mul_1")
     for name in names:
-        assert stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10).status == serving
-    watch = stub.Watch(health_pb2.HealthCheckRequest(service="model/mul_1"), timeout=10)
+        assert stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=60).status == serving
+    watch = stub.Watch(health_pb2.HealthCheckRequest(service="model/mul_1"), timeout=60)
     assert next(watch).status == serving
     watch.cancel()
     with pytest.raises(grpc.RpcError) as caught:
-        stub.Check(health_pb2.HealthCheckRequest(service="model/nobody"), timeout=10)
+        stub.Check(health_pb2.HealthCheckRequest(service="model/nobody"), timeout=60)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    statuses = stub.List(health_pb2.HealthListRequest(), timeout=10).statuses
+    statuses = stub.List(health_pb2.HealthListRequest(), timeout=60).statuses
     assert set(names) <= set(statuses)

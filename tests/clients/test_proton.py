@@ -32,7 +32,7 @@ def stubs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stubs")
     arguments = [f"-I{PROTOS}", f"--python_out={folder}", f"--grpc_python_out={folder}", "predict.proto"]
     # A process of its own: the compiler's protobuf and TensorFlow's, which other tests here import, crash in one.
-    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *arguments], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *arguments], check=True, timeout=240)
     sys.path.insert(0, str(folder))
     try:
         yield SimpleNamespace(
@@ -128,7 +128,7 @@ def sigmoid(x):
 def test_the_stub_predicts(predict, stubs):
     x = np.linspace(0, 1, 60, dtype=np.float32).reshape(3, 4, 5)
     request = stubs.messages.InferenceRequest(model_name="sigmoid", data=x.ravel(), shape=x.shape)
-    answer = predict(request, timeout=10)
+    answer = predict(request, timeout=60)
     assert str(uuid.UUID(answer.prediction_id)) == answer.prediction_id
     assert (answer.model_name, list(answer.shape)) == ("sigmoid", [3, 4, 5])
     np.testing.assert_allclose(np.reshape(answer.data, x.shape), sigmoid(x), rtol=1e-6)
@@ -163,11 +163,11 @@ def test_twenty_at_a_time_on_two_models(predict, stubs):
 )
 def test_the_stub_gets_errors_and_the_model_lives_on(predict, stubs, fields, code, words):
     with pytest.raises(grpc.RpcError) as caught:
-        predict(stubs.messages.InferenceRequest(**fields), timeout=10)
+        predict(stubs.messages.InferenceRequest(**fields), timeout=60)
     assert caught.value.code().name == code
     assert words in caught.value.details()
     fine = stubs.messages.InferenceRequest(model_name="mul_1", data=[1] * 6, shape=[3, 2])
-    assert list(predict(fine, timeout=10).data) == [1, 2, 3, 4, 5, 6]
+    assert list(predict(fine, timeout=60).data) == [1, 2, 3, 4, 5, 6]
 
 
 def test_curl_predicts(curl):

@@ -124,7 +124,7 @@ def predict(tensorflow, apis, stub):
             request.model_spec.version.value = version
         for name, array in inputs.items():
             request.inputs[name].CopyFrom(tensorflow.make_tensor_proto(array))
-        answer = stub.Predict(request, timeout=20)
+        answer = stub.Predict(request, timeout=60)
         outputs = {name: tensorflow.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
         return outputs, answer.model_spec
 
@@ -197,13 +197,13 @@ def test_classify_regress_and_multi_inference(apis, stub, example):
     classify = apis.classification_pb2.ClassificationRequest()
     classify.model_spec.name, classify.model_spec.signature_name = V1, "classify_x_to_y"
     classify.input.example_list.examples.extend(example(x=value) for value in (2.0, 20.0))
-    answer = stub.Classify(classify, timeout=20)
+    answer = stub.Classify(classify, timeout=60)
     assert [each.classes[0].score for each in answer.result.classifications] == [3.0, 12.0]
 
     regress = apis.regression_pb2.RegressionRequest()
     regress.model_spec.name, regress.model_spec.signature_name = V1, "regress_x_to_y2"
     regress.input.CopyFrom(classify.input)
-    answer = stub.Regress(regress, timeout=20)
+    answer = stub.Regress(regress, timeout=60)
     assert [each.value for each in answer.result.regressions] == [4.0, 13.0]
 
     several = apis.inference_pb2.MultiInferenceRequest()
@@ -211,7 +211,7 @@ def test_classify_regress_and_multi_inference(apis, stub, example):
     for signature, kind in (("classify_x_to_y", "classify"), ("regress_x_to_y", "regress")):
         task = several.tasks.add(method_name=f"tensorflow/serving/{kind}")
         task.model_spec.name, task.model_spec.signature_name = V1, signature
-    first, second = stub.MultiInference(several, timeout=20).results
+    first, second = stub.MultiInference(several, timeout=60).results
     assert [each.classes[0].score for each in first.classification_result.classifications] == [3.0, 12.0]
     assert [each.value for each in second.regression_result.regressions] == [3.0, 12.0]
 
@@ -222,7 +222,7 @@ def test_metadata_is_the_file_s(apis, stub):
     for model in (V1, MATRIX):
         request = apis.get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         request.model_spec.name = model
-        answer = stub.GetModelMetadata(request, timeout=20)
+        answer = stub.GetModelMetadata(request, timeout=60)
         got = apis.get_model_metadata_pb2.SignatureDefMap()
         answer.metadata["signature_def"].Unpack(got)
         [path] = (MODELS / model).glob("*/saved_model.pb")

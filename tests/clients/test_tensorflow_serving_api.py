@@ -53,7 +53,7 @@ def test_predict_with_a_tensor_of_tensorflows(tensorflow, apis, predict):
     request = apis.predict_pb2.PredictRequest()
     request.model_spec.name = "mul_1"
     request.inputs["X"].CopyFrom(tensorflow.make_tensor_proto(x))  # as tensor_content
-    response = predict(request, timeout=10)
+    response = predict(request, timeout=60)
     assert response.model_spec.name == "mul_1"
     assert response.model_spec.version.value == 3
     np.testing.assert_allclose(tensorflow.make_ndarray(response.outputs["Y"]), x * [[1, 2], [3, 4], [5, 6]])
@@ -67,7 +67,7 @@ def test_a_broadcast_value_and_an_output_filter(apis, predict):
     tensor.tensor_shape.dim.add().size = 3
     tensor.tensor_shape.dim.add().size = 2
     tensor.float_val.append(2.0)
-    response = predict(request, timeout=10)
+    response = predict(request, timeout=60)
     assert list(response.outputs["Y"].float_val) == [2, 4, 6, 8, 10, 12]
 
 
@@ -75,12 +75,12 @@ def test_an_unknown_model_and_a_wrong_shape(tensorflow, apis, predict):
     request = apis.predict_pb2.PredictRequest()
     request.model_spec.name = "nothing_here"
     with pytest.raises(grpc.RpcError) as caught:
-        predict(request, timeout=10)
+        predict(request, timeout=60)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     request.model_spec.name = "mul_1"
     request.inputs["X"].CopyFrom(tensorflow.make_tensor_proto(np.ones((4, 9), np.float32)))
     with pytest.raises(grpc.RpcError) as caught:
-        predict(request, timeout=10)
+        predict(request, timeout=60)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "(4, 9)" in caught.value.details()
 
@@ -90,7 +90,7 @@ def test_status_and_metadata(apis, channel):
     status.model_spec.name = "sigmoid"
     [version] = (
         apis.model_service_pb2_grpc.ModelServiceStub(channel)
-        .GetModelStatus(status, timeout=10)
+        .GetModelStatus(status, timeout=60)
         .model_version_status
     )
     assert (version.version, version.State.Name(version.state)) == (3, "AVAILABLE")
@@ -98,7 +98,7 @@ def test_status_and_metadata(apis, channel):
     metadata = apis.get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     metadata.model_spec.name = "sigmoid"
     answer = apis.prediction_service_pb2_grpc.PredictionServiceStub(channel).GetModelMetadata(
-        metadata, timeout=10
+        metadata, timeout=60
     )
     signatures = apis.get_model_metadata_pb2.SignatureDefMap()
     assert answer.metadata["signature_def"].Unpack(signatures)
@@ -114,7 +114,7 @@ def test_classify_of_a_model_that_takes_no_examples(apis, channel):
     request.model_spec.name = "mul_1"
     request.input.example_list.examples.add()
     with pytest.raises(grpc.RpcError) as caught:
-        stub.Classify(request, timeout=10)
+        stub.Classify(request, timeout=60)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert caught.value.details().startswith("Expected one input Tensor.")
 

@@ -87,7 +87,7 @@ def test_the_commands_that_serve_do_what_they_say(folder, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     rows, after = json.JSONDecoder().raw_decode(done.stdout)

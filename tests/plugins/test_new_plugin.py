@@ -65,7 +65,7 @@ def test_a_package_passes_its_own_tests(kind, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout

@@ -152,7 +152,7 @@ def navi_host(toy_site, *words):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
         env=toy_site.environ(),
     )
 

@@ -31,7 +31,7 @@ def load(**environment):
         [sys.executable, "-c", LOAD],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
         env={**clean, **environment},
         check=False,
     )

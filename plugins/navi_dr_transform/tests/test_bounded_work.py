@@ -79,7 +79,7 @@ def accesses():
         [sys.executable, "-c", COUNT],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
         check=False,
     )

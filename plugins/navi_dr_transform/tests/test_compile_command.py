@@ -18,7 +18,7 @@ def navi_host(*arguments, **environment):
         [sys.executable, "-m", "navi_core", *arguments],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
         env={**kept, "NO_COLOR": "1", **environment},
         check=False,
     )

@@ -251,7 +251,7 @@ def test_demo_once_prints_the_ranking_and_leaves_nothing_behind(onnx_runtime, re
         [*NAVI_HOST, "demo", "--once", "--json", "--port", "0", "--rest-port", "0"],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         env=environment,
         check=False,
     )
@@ -287,7 +287,7 @@ def test_demo_stays_up_until_it_is_told_to_end(onnx_runtime, demo, reference, tm
         answers = predict(address, MODEL_NAME, "examples", demo.payloads)
         check_ranking(np.concatenate(answers), np.concatenate(reference))
         process.send_signal(number)
-        out, rest = process.communicate(timeout=60)
+        out, rest = process.communicate(timeout=240)
     finally:
         process.kill()
         process.wait()
@@ -304,7 +304,7 @@ def test_demo_says_what_is_not_installed(tmp_path):
         [*NAVI_HOST, "demo", "--once"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         check=False,
     )

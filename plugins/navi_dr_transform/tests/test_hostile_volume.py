@@ -50,7 +50,7 @@ def python(*arguments, **environ):
         [sys.executable, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
         env={**kept, **environ},
         check=False,
     )

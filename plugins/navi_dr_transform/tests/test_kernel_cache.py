@@ -265,7 +265,7 @@ def load(tmp_path):
         command = [sys.executable, "-c", LOAD, str(tmp_path), str(directory), "stamped" if stamped else "not"]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         processes = [subprocess.Popen(command, env=kept, **pipes) for _ in range(number)]
-        said = [process.communicate(timeout=100) for process in processes]
+        said = [process.communicate(timeout=240) for process in processes]
         assert [process.returncode for process in processes] == [0] * number, said
         return sorted(out.strip() for out, _ in said)
 

@@ -38,7 +38,7 @@ from navi_core.config.load import config_from_table
 from navi_core.testing.affine import AffineRuntime, write_affine
 from navi_core.testing.registries import registry_of
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 NAMES = ["a.one", "a.two", "a.three"]
 IDS = [feature_id(name) for name in NAMES]

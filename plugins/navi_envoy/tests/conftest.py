@@ -56,7 +56,7 @@ class Served:
 
     def envoy_ends(self, pid: int) -> bool:
         """Wait until Envoy is gone; one that waits to be buried is."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
                 if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":

@@ -228,7 +228,7 @@ async def test_a_renewed_certificate_is_shown_without_a_restart(secure, certific
         shown = subprocess.run(
             ["openssl", "s_client", "-connect", where(secure, "https"), "-cert", certificates.client,
              "-key", certificates.client_key],
-            input=b"", capture_output=True, check=False, timeout=20,
+            input=b"", capture_output=True, check=False, timeout=120,
         )  # fmt: skip
         return shown.stdout.decode().partition("subject=")[2].partition("\n")[0]
 

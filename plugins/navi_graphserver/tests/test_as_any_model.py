@@ -157,20 +157,20 @@ def test_rows_of_several_requests_run_together(target, url):
 def test_models_lists_graphs_and_inspect_shows_a_file(url, tmp_path):
     command = [sys.executable, "-m", "navi_core"]
     done = subprocess.run(
-        [*command, "models", "--url", url], capture_output=True, text=True, timeout=60, check=True
+        [*command, "models", "--url", url], capture_output=True, text=True, timeout=240, check=True
     )
     assert "encoder" in done.stdout
     assert "graph-5" in done.stdout
     file = tmp_path / "any.fb"
     file.write_bytes(write_graph(affine_graph()))
     done = subprocess.run(
-        [*command, "inspect", str(file)], capture_output=True, text=True, timeout=60, check=True
+        [*command, "inspect", str(file)], capture_output=True, text=True, timeout=240, check=True
     )
     for word in ("samediff", "flatgraph", "serving_default", "float32", "the graph "):
         assert word in done.stdout, word
     file.write_bytes(b"nothing of the kind")
     done = subprocess.run(
-        [*command, "inspect", str(file)], capture_output=True, text=True, timeout=60, check=False
+        [*command, "inspect", str(file)], capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode
     assert "Traceback" not in done.stdout + done.stderr

@@ -38,7 +38,7 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path):
     file = tmp_path / "bad.fb"
     file.write_bytes(b"nothing of the kind")
     command = [sys.executable, "-m", "navi_core", "graphserver", "-p", "0", "-f", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 1
     assert "graph" in done.stderr
     assert "Traceback" not in done.stderr

@@ -146,7 +146,7 @@ def test_run__can_go_on_while_another_thread_closes(load):
     begun = threading.Barrier(4)
 
     def work(_):
-        begun.wait(timeout=30)
+        begun.wait(timeout=120)
         for count in range(10_000):
             try:
                 got = loaded.run(x=x)["y"]
@@ -157,6 +157,6 @@ def test_run__can_go_on_while_another_thread_closes(load):
 
     with ThreadPoolExecutor(3) as pool:
         results = pool.map(work, range(3))
-        begun.wait(timeout=30)
+        begun.wait(timeout=120)
         loaded.servable.close()
         assert all(count is not None for count in results)

@@ -240,7 +240,7 @@ except ModelLoadError as error:
 
 def test_global_thread_pool__is_shared_and_made_once():
     done = subprocess.run(
-        [sys.executable, "-c", POOL], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", POOL], capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 0, done.stderr
     threads, text = done.stdout.split(" ", 1)

@@ -349,7 +349,7 @@ def test_run__can_go_on_while_another_thread_closes(load, tmp_path, loader):
     begun = threading.Barrier(4)
 
     def work(_):
-        begun.wait(timeout=30)
+        begun.wait(timeout=120)
         for count in range(10_000):
             try:
                 got = loaded.run(x=x)["y"]
@@ -360,7 +360,7 @@ def test_run__can_go_on_while_another_thread_closes(load, tmp_path, loader):
 
     with ThreadPoolExecutor(3) as pool:
         results = pool.map(work, range(3))
-        begun.wait(timeout=30)
+        begun.wait(timeout=120)
         loaded.servable.close()
         assert all(count is not None for count in results)
 
@@ -391,7 +391,7 @@ def test_run__threads_go_side_by_side(load, tmp_path, made):
 
     def work(number):
         a = np.full((1, 3), number, np.float32)
-        begun.wait(timeout=30)
+        begun.wait(timeout=120)
         return loaded.run(["sum"], a=a, b=a)["sum"].tolist()
 
     with ThreadPoolExecutor(4) as pool:

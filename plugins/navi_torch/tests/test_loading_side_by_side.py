@@ -32,7 +32,7 @@ def test_load__side_by_side(form):
     barrier = threading.Barrier(4)
 
     def work(_):
-        barrier.wait(timeout=30)
+        barrier.wait(timeout=120)
         for _ in range(5):
             servable = runtime.load(artifact, LoadOptions())
             got = servable.run(DEFAULT_SIGNATURE, {"x": x}, ["output_0"], SimpleRunContext())["output_0"]

@@ -146,7 +146,7 @@ def test_tract__ends_the_process_on_them(name, inputs, tmp_path):
         [sys.executable, "-c", PROGRAM, str(tmp_path / "model.onnx"), inputs],
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode < 0, done.stderr
 

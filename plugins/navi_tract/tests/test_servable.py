@@ -129,7 +129,7 @@ def test_plans__are_made_once_however_many_ask(load, monkeypatch):
     begun = threading.Barrier(4)
 
     def work(_):
-        begun.wait(timeout=30)
+        begun.wait(timeout=120)
         return loaded.run(a=zeros(2, 3), b=zeros(3, 4))["y"].shape
 
     with ThreadPoolExecutor(4) as pool:
@@ -170,7 +170,7 @@ def test_run__can_go_on_while_another_thread_closes(load):
     begun = threading.Barrier(4)
 
     def work(_):
-        begun.wait(timeout=30)
+        begun.wait(timeout=120)
         for count in range(10_000):
             try:
                 got = loaded.run(x=x)["y"]
@@ -181,6 +181,6 @@ def test_run__can_go_on_while_another_thread_closes(load):
 
     with ThreadPoolExecutor(3) as pool:
         results = pool.map(work, range(3))
-        begun.wait(timeout=30)
+        begun.wait(timeout=120)
         loaded.servable.close()
         assert all(count is not None for count in results)

@@ -23,7 +23,7 @@ from navi_core.cli.state import CliState
 from navi_core.plugins.discovery import discover, installed_entry_points
 from navi_core.plugins.registry import Registry
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 
 class Served:
@@ -87,7 +87,7 @@ def navi_host(environ):
             capture_output=True,
             text=True,
             env=environ,
-            timeout=60,
+            timeout=240,
             check=False,
         )
 

@@ -112,7 +112,7 @@ def test_the_workers_end_with_their_parent(two):
     def are_gone():
         return not any(is_running(pid) for pid in workers.values())
 
-    until(are_gone, 15.0)
+    until(are_gone)
 
 
 def is_running(pid):

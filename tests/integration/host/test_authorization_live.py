@@ -78,11 +78,11 @@ async def status_of(channel, path, kind, sent):
     """Return the status number of one call with an empty message."""
     try:
         if kind.streams_requests:
-            call = channel.stream_stream(path)(iter([b""]), metadata=sent, timeout=5)
+            call = channel.stream_stream(path)(iter([b""]), metadata=sent, timeout=60)
         elif kind.streams_responses:
-            call = channel.unary_stream(path)(b"", metadata=sent, timeout=5)
+            call = channel.unary_stream(path)(b"", metadata=sent, timeout=60)
         else:
-            await channel.unary_unary(path)(b"", metadata=sent, timeout=5)
+            await channel.unary_unary(path)(b"", metadata=sent, timeout=60)
             return 0
         async for _ in call:  # the first answer of a stream that never ends says enough
             call.cancel()

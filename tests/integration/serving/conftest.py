@@ -79,17 +79,17 @@ class Server:
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
 
-    def wait(self, timeout_s=30):
+    def wait(self, timeout_s=120):
         return self.process.wait(timeout_s)
 
     def resident_bytes(self):
         statm = Path(f"/proc/{self.process.pid}/statm").read_text()
         return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    async def until_ready(self, timeout_s=30):
+    async def until_ready(self, timeout_s=120):
         await self.until_logged('"ready"', timeout_s)
 
-    async def until_logged(self, text, timeout_s=30):
+    async def until_logged(self, text, timeout_s=120):
         async with asyncio.timeout(timeout_s):
             while text not in self.log.read_text():
                 assert self.process.poll() is None, self.log.read_text()
@@ -118,7 +118,7 @@ def serve(tmp_path):
                 env=environ,
             )
         started.append(process)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not addresses.exists():
             assert process.poll() is None, log_path.read_text()
             assert time.monotonic() < deadline, log_path.read_text()
@@ -198,7 +198,7 @@ async def callers(target, model, factors, count):
         yield everyone, stop, running
     finally:
         stop.set()
-        await asyncio.wait(running, timeout=10)
+        await asyncio.wait(running, timeout=60)
         for each in everyone:
             await each.close()
 

@@ -32,7 +32,7 @@ from navi_core import (
 )
 from navi_core.wire import oip
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 WIDTHS = {"tiny": (16, 32, 4), "small": (64, 256, 32), "large": (256, 2048, 512, 8)}
 NUM_CALLERS = 24

@@ -69,7 +69,7 @@ class Reflected:
 
     async def ask(self, *requests: Mapping[str, str]) -> Sequence[grpc_reflection.ServerReflectionResponse]:
         bodies = [grpc_reflection.ServerReflectionRequest(**each).SerializeToString() for each in requests]
-        stream = self._ask(iter(bodies), timeout=10)
+        stream = self._ask(iter(bodies), timeout=60)
         return [grpc_reflection.ServerReflectionResponse.FromString(each) async for each in stream]
 
     async def services(self) -> list[str]:
@@ -107,7 +107,7 @@ class Reflected:
         service, _, name = method.rpartition(".")
         _, answers = self.messages(method)
         unary = self.channel.unary_unary(f"/{service}/{name}")
-        return answers.FromString(await unary(request.SerializeToString(), timeout=10))
+        return answers.FromString(await unary(request.SerializeToString(), timeout=60))
 
 
 @pytest.fixture

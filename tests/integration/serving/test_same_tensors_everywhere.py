@@ -83,10 +83,10 @@ class Sockets:
         self.connection = http.client.HTTPConnection("127.0.0.1", port["http"])
 
     def rpc(self, path, body):
-        return self.channel.unary_unary(path)(body, timeout=20)
+        return self.channel.unary_unary(path)(body, timeout=60)
 
     def stream(self, path, body):
-        [answer] = self.channel.stream_stream(path)(iter([body]), timeout=20)
+        [answer] = self.channel.stream_stream(path)(iter([body]), timeout=60)
         return answer
 
     def http(self, path, body, headers):

@@ -76,7 +76,7 @@ async def test_sigterm_under_load_resets_nobody(serve, scale_model, model_dir, l
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.05 + 0.03 * attempt)
         server.terminate()
-        done, pending = await asyncio.wait(running, timeout=30)
+        done, pending = await asyncio.wait(running, timeout=120)
         status = await asyncio.get_running_loop().run_in_executor(None, server.wait)
 
     assert not pending

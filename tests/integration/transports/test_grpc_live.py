@@ -37,7 +37,7 @@ async def echo(target, credentials=None):
 async def test_a_blocking_unary_client(listening):
     def ask(port):
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            return channel.unary_unary(RPC_PREFIX + "Echo")(b"hello", timeout=10)
+            return channel.unary_unary(RPC_PREFIX + "Echo")(b"hello", timeout=60)
 
     async with listening(GrpcTransport()) as server:
         assert str(server.addresses[0]) == f"grpc://127.0.0.1:{server.port}"

@@ -144,7 +144,7 @@ def test_light_commands__import_no_framework_and_no_server(args):
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=240,
     )
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
     assert "navi_core.cli.main" in modules
@@ -160,7 +160,7 @@ def test_plugins_json__is_json_in_a_process_of_its_own():
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=240,
     )
     rows = json.loads(done.stdout)
     assert {"core"} <= {row["plugin"] for row in rows}
