@@ -58,7 +58,7 @@ class Answerer(Service):
             return Response(status=0, body=[bytes(MAX_BYTES), b"x"])
         if call.body.startswith(b"break"):
             raise RuntimeError("a bug")
-        return Response(status=0, body=[b"ans", b"wer"])
+        return Response(status=0, body=[b"an", b"swer"])
 
 
 class Context:
