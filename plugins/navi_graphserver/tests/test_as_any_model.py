@@ -10,8 +10,6 @@ import urllib.request
 
 import numpy as np
 import pytest
-from navi_client import Client as ModelClient
-from navi_client import ClientError
 from navi_graphserver import Client
 from navi_graphserver.flat.write_graph import write_graph
 from navi_graphserver.testing import affine_graph
@@ -24,6 +22,8 @@ from navi_core import (
     TransportSettings,
     VersionPolicySettings,
 )
+
+navi_client = pytest.importorskip("navi_client", reason="navi-client is not installed")
 
 pytestmark = pytest.mark.integration
 
@@ -81,7 +81,7 @@ def ask(url, body=None):
 
 @pytest.mark.parametrize("protocol", ["tf_serving", "oip"])
 def test_versions_side_by_side_over_grpc(target, protocol):
-    with ModelClient(target, protocol=protocol) as client:
+    with navi_client.Client(target, protocol=protocol) as client:
         np.testing.assert_array_equal(client.predict("encoder", {"x": X})["y"], Y2)
         for version, y in ((1, Y1), (2, Y2)):
             answer = client.predict("encoder", {"x": X}, version=version)
@@ -90,10 +90,10 @@ def test_versions_side_by_side_over_grpc(target, protocol):
 
 
 def test_labels_say_which_version_over_grpc(target):
-    with ModelClient(target) as client:
+    with navi_client.Client(target) as client:
         for label, y in (("stable", Y1), ("canary", Y2)):
             np.testing.assert_array_equal(client.predict("encoder", {"x": X}, label=label)["y"], y)
-        with pytest.raises(ClientError, match="version label: beta"):
+        with pytest.raises(navi_client.ClientError, match="version label: beta"):
             client.predict("encoder", {"x": X}, label="beta")
 
 
@@ -137,7 +137,7 @@ def test_rows_of_several_requests_run_together(target, url):
 
     def one(number):
         x = np.full((1, 3), number, np.float32)
-        with ModelClient(target) as client:
+        with navi_client.Client(target) as client:
             client.metadata("graph-5")
             start.wait()
             if client.predict("graph-5", {"x": x})["y"].tolist() != (x * 2 + 1).tolist():
