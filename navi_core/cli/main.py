@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from navi_core.cli.ending import end_process
 from navi_core.cli.failures import EXIT_BAD_USAGE, report
 from navi_core.cli.lazy import LazyGroup, debug_option, normalise
 from navi_core.cli.state import CliState
@@ -68,4 +69,4 @@ def run(args: Sequence[str], state: CliState | None = None) -> int:
 def main() -> None:
     """Run the command that the process's arguments name, and exit."""
     collect_rarely()
-    sys.exit(run(sys.argv[1:]))
+    end_process(run(sys.argv[1:]))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from navi_core.cli.ending import end_process
 from navi_core.config.records import HostConfig
 from navi_core.errors import ConfigError, NaviError, PluginNotFoundError
 from navi_core.logs_without_rich import configure_logging
@@ -123,4 +124,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -59,12 +56,6 @@ def serve(
         line = f"Server listening on: [{address.host}:{address.port}]; Number of operations: [{num_operations()}]"
         click.echo(line, err=True)
         stop.wait()
-    # The thread of a load that nobody waits for any more may be inside of a library's C++ code: Python, going down,
-    # would end it there, and the library the process, by a signal.
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def _config(
