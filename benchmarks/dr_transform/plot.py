@@ -16,7 +16,7 @@ STYLES = {
     THRIFTPY: "thriftpy",
     MEMCPY: "memcpy",
 }
-LEFT, RIGHT, TOP, ROW = 190, 30, 70, 20
+LEFT, RIGHT, TOP, ROW = 210, 30, 70, 20
 WIDTH = 780
 HEAD = """<style>
 text { font: 12px sans-serif; fill: #333 } .title { font-size: 14px } .line { stroke: #9994; stroke-width: 1 }
