@@ -14,7 +14,7 @@ version is wanted. The versions that serve are not touched by it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
@@ -42,6 +42,7 @@ from navi_core.models.version_loader import VersionLoader
 from navi_core.models.version_policy import Load, Unload, VersionSnapshot, next_action
 from navi_core.plugins.observers import Observers
 from navi_core.plugins.registry import Registry
+from navi_core.tasks import Tasks
 
 __all__ = ["ServableManager", "VersionRecord"]
 
@@ -90,13 +91,13 @@ class ServableManager:
         )
         self._models: dict[str, ModelRecord] = {}
         self._callbacks: dict[object, Callable[[], None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(log, "manager_task_failed")
         self._loop = asyncio.get_running_loop()
         self._is_closing = False
         self._renewals = Renewals(
             loader=self._loader,
             swap=self._swap,
-            spawn=self._spawn,
+            spawn=self._tasks.spawn,
             interval_s=config.load_retry_interval_s,
             max_retries=config.max_load_retries,
         )
@@ -211,7 +212,7 @@ class ServableManager:
         if record.handles == 0 and record.state is ServableState.UNLOADING:
             model = self._models.get(record.artifact.name)
             if model is not None:
-                self._spawn(self._close_version(model, record))
+                self._tasks.spawn(self._close_version(model, record))
 
     # --- what there is -------------------------------------------------------------------------------
 
@@ -287,7 +288,7 @@ class ServableManager:
                 case Load(version):
                     record = model.versions[version]
                     self._advance(model, record, Event.LOAD_STARTED)
-                    self._spawn(self._load(model, record))
+                    self._tasks.spawn(self._load(model, record))
                 case Unload(version):
                     self._retire(model, model.versions[version])
                 case _:
@@ -337,7 +338,7 @@ class ServableManager:
         """Take a version out of the traffic; it is closed when its last handle came back."""
         self._advance(model, record, Event.UNLOAD_STARTED)
         if record.handles == 0:
-            self._spawn(self._close_version(model, record))
+            self._tasks.spawn(self._close_version(model, record))
 
     async def _close_version(self, model: ModelRecord, record: VersionRecord) -> None:
         if record.state is not ServableState.UNLOADING or record.loaded is None or record.batcher is None:
@@ -440,22 +441,12 @@ class ServableManager:
                 log.warning("runs_abandoned", versions=len(stuck), timeout_s=timeout_s)
             for each in stuck:
                 each.cancel()
-        for task in list(self._tasks):
+        for task in list(self._tasks.running):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.running, return_exceptions=True)
 
     def _model(self, name: str) -> ModelRecord:
         model = self._models.get(name)
         if model is None:
             raise ModelNotFoundError(name)
         return model
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("manager_task_failed", exc_info=task.exception())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import structlog
 
@@ -13,6 +11,7 @@ from navi_core.errors import LifecycleError, NaviError
 from navi_core.metrics.metrics import Metrics
 from navi_core.metrics.tallies import joined_statistics
 from navi_core.models.manager import ServableManager
+from navi_core.tasks import Tasks
 from navi_core.workers.gathering import Gathering
 from navi_core.workers.members import Member
 from navi_core.workers.pictures import Painter
@@ -51,7 +50,7 @@ class Inquiries:
         self._metrics = metrics
         self._manager: ServableManager | None = None
         self._admin: Admin | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(log, "inquiry_failed")
 
     def serve(self, manager: ServableManager, admin: Admin) -> None:
         """Take who knows the models, and who does what is asked for."""
@@ -61,11 +60,11 @@ class Inquiries:
         """Answer a worker, when it can be answered."""
         match asked:
             case AdminWanted():
-                self._spawn(self._administer(member, asked))
+                self._tasks.spawn(self._administer(member, asked))
             case PageWanted():
-                self._spawn(self._show(member, asked))
+                self._tasks.spawn(self._show(member, asked))
             case StatisticsWanted():
-                self._spawn(self._show_statistics(member, asked))
+                self._tasks.spawn(self._show_statistics(member, asked))
 
     async def _administer(self, member: Member, wanted: AdminWanted) -> None:
         fault: Fault | None = None
@@ -111,13 +110,3 @@ class Inquiries:
         answers = await self._gathering.gather(statistics_of=wanted.model)
         parts: list[Sequence[VersionStatistics]] = [each.statistics for each in answers.values()]
         member.send(StatisticsMade(wanted.call, joined_statistics(parts)))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("inquiry_failed", exc_info=task.exception())

@@ -6,8 +6,7 @@ It is to the data plane what the manager is in a host of one process.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -32,6 +31,7 @@ from navi_core.models.opening import Opener
 from navi_core.models.records import VersionRecord, not_ready, nothing_found
 from navi_core.models.served import LoadedVersion
 from navi_core.plugins.observers import Observers
+from navi_core.tasks import Tasks
 from navi_core.workers.protocol import ModelPicture
 
 __all__ = ["Replica"]
@@ -121,7 +121,7 @@ class Replica:
         self._loading: set[int] = set()
         self._discarded: set[int] = set()
         self._callbacks: dict[object, Callable[[], None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(log, "replica_task_failed")
         self._handles = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -160,7 +160,7 @@ class Replica:
             if ticket in self._loading:
                 self._discarded.add(ticket)
         elif record.loaded is not None:
-            self._spawn(self._loader.close(record.loaded))
+            self._tasks.spawn(self._loader.close(record.loaded))
 
     def switch(
         self,
@@ -213,7 +213,7 @@ class Replica:
             if model.current is record:
                 model.current = None
         if record.handles == 0:
-            self._spawn(self._close_version(record))
+            self._tasks.spawn(self._close_version(record))
 
     def paint(self, names: Sequence[str], changed: Iterable[ModelPicture]) -> None:
         """Take what the parent knows: all models' names, and those that changed."""
@@ -262,7 +262,7 @@ class Replica:
         if self._handles == 0:
             self._idle.set()
         if record.handles == 0 and record.state is ServableState.UNLOADING:
-            self._spawn(self._close_version(record))
+            self._tasks.spawn(self._close_version(record))
 
     # --- what there is ------------------------------------------------------------------------------------
 
@@ -313,8 +313,8 @@ class Replica:
         end = asyncio.get_running_loop().time() + timeout_s
         await self.idle(timeout_s)
         left_s = max(end - asyncio.get_running_loop().time(), 0.0)
-        if self._tasks:
-            _, stuck = await asyncio.wait(set(self._tasks), timeout=left_s)
+        if self._tasks.running:
+            _, stuck = await asyncio.wait(set(self._tasks.running), timeout=left_s)
             for task in stuck:
                 task.cancel()
         if self._handles:
@@ -364,16 +364,6 @@ class Replica:
         if model is None:
             raise ModelNotFoundError(name)
         return model
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("replica_task_failed", exc_info=task.exception())
 
 
 def _nobody(ticket: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -22,6 +22,7 @@ from navi_core.contracts.planes import VersionStatistics
 from navi_core.errors import ErrorCode, NaviError
 from navi_core.logs import LogFormat
 from navi_core.metrics.pages import Page
+from navi_core.tasks import Tasks
 from navi_core.workers.channel import Channel
 from navi_core.workers.frames import ProtocolError, parse_from_parent
 from navi_core.workers.protocol import (
@@ -132,7 +133,7 @@ class Seat:
         self._gone: asyncio.Event = asyncio.Event()
         self._calls = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[_Answer]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(log, "worker_task_failed")
         self._memory: dict[str, bytes] = {}
         self.is_complete = False
         """Every worker has come up once."""
@@ -283,12 +284,12 @@ class Seat:
             raise ProtocolError(f"a worker that cannot start takes no {type(message).__name__}")
         match message:
             case Prepare():
-                self._spawn(self._prepare(replica, message))
+                self._tasks.spawn(self._prepare(replica, message))
             case Discard(ticket=ticket):
                 replica.discard(ticket)
             case Hold(hold=hold):
                 barrier.raise_()
-                self._spawn(self._hold(replica, hold))
+                self._tasks.spawn(self._hold(replica, hold))
             case Switch(hold=hold):
                 replica.switch(message.add, message.remove, message.current)
                 self._say(Switched(hold, barrier.lower()))
@@ -343,16 +344,6 @@ class Seat:
     def _say(self, message: FromWorker) -> None:
         if self._channel is not None:
             self._channel.send(message)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("worker_task_failed", exc_info=task.exception())
 
 
 class RemoteAdmin:

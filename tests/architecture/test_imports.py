@@ -162,6 +162,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "plugins.registry",
             "plugins.shelf",
             "sources",
+            "tasks",
             "workers.barrier",
             "workers.channel",
             "workers.frames",
