@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,42 @@ class GraphServer:
             self._log.close()
         assert status == 0, log
         assert self.may_log_tracebacks or "Traceback" not in log
+
+
+@contextmanager
+def serving(folder, *flags):
+    """Run ``navi-host serve`` in a process of its own, in a session of its own; the ports of its transports, by name."""
+    addresses, log = folder / "addresses.json", folder / "log"
+    command = [
+        sys.executable,
+        "-m",
+        "navi_core",
+        "serve",
+        "--port=0",
+        "--admin",
+        f"--address-file={addresses}",
+    ]
+    with log.open("w") as stream:
+        process = subprocess.Popen([*command, *flags], stdout=stream, stderr=stream, start_new_session=True)
+    try:
+        end = time.monotonic() + 120
+        while not addresses.exists():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        listening = json.loads(addresses.read_text())["addresses"]
+        yield {name: places[0]["port"] for name, places in listening.items()}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def host():
+    """What serves graphs with ``navi-host serve`` in a process of its own, given a folder and flags."""
+    return serving
 
 
 @pytest.fixture

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
 import urllib.request
 
 import numpy as np
@@ -23,29 +19,9 @@ X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("envoy")
-    addresses, log = folder / "addresses.json", folder / "log"
-    command = [sys.executable, "-m", "navi_core", "serve", "--transport", "envoy", "--port=0", "--admin"]
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            [*command, f"--address-file={addresses}", "--log-format=json"],
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-        )
-    try:
-        end = time.monotonic() + 120
-        while not addresses.exists():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.05)
-        yield json.loads(addresses.read_text())["addresses"]["envoy"][0]["port"]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, log.read_text()
-    finally:
-        process.kill()
-        process.wait(60)
+def port(tmp_path_factory, host):
+    with host(tmp_path_factory.mktemp("envoy"), "--transport=envoy", "--log-format=json") as ports:
+        yield ports["envoy"]
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -21,30 +17,12 @@ X = np.ones((2, 3), np.float32)
 
 
 @pytest.fixture
-def ports(tmp_path):
+def ports(tmp_path, host):
     """Ports of gRPC and REST of a host of two workers that keeps graphs."""
-    addresses, log, config = tmp_path / "addresses.json", tmp_path / "log", tmp_path / "host.toml"
+    config = tmp_path / "host.toml"
     config.write_text(f'[service_options.graphserver]\nstate_dir = "{tmp_path / "state"}"\n')
-    command = [sys.executable, "-m", "navi_core", "serve", "--workers=2", "--admin", f"--config={config}"]
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            [*command, "--port=0", "--rest-port=0", f"--address-file={addresses}"],
-            stdout=stream,
-            stderr=stream,
-        )
-    try:
-        end = time.monotonic() + 120
-        while not addresses.exists():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.05)
-        listening = json.loads(addresses.read_text())["addresses"]
-        yield listening["grpc"][0]["port"], listening["http"][0]["port"]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, log.read_text()
-    finally:
-        process.kill()
-        process.wait(60)
+    with host(tmp_path, "--workers=2", "--rest-port=0", f"--config={config}") as ports:
+        yield ports["grpc"], ports["http"]
 
 
 def test_graphs_and_their_names_are_every_worker_s(ports, tmp_path):
