@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["AiohttpClient", "HttpClient", "HttpReply"]
+
+_CLOSE_POLL_S: Final = 0.005
+_CLOSE_LIMIT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +72,17 @@ class AiohttpClient(HttpClient):
     ----------
     origin
         ``http://host:port``.
-    connector
-        aiohttp's connector; None: TCP.
     """
 
-    def __init__(self, origin: str, connector: Any = None) -> None:
+    def __init__(self, origin: str) -> None:
         import aiohttp  # noqa: PLC0415 - the suite is imported by plugins that have nothing to do with HTTP
 
         self._aiohttp = aiohttp
         self._origin = origin
+        self._sockets: list[socket.socket] = []
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
-            connector=connector or aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=self._socket),
             skip_auto_headers=("Accept-Encoding", "Content-Type"),
         )
 
@@ -110,10 +114,28 @@ class AiohttpClient(HttpClient):
         except (self._aiohttp.ClientConnectionError, self._aiohttp.ClientPayloadError) as error:
             raise ConnectionError(str(error)) from error
 
+    def _socket(self, address: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, *_ = address
+        made = socket.socket(family, kind, protocol)
+        self._sockets = [*self._open_sockets(), made]
+        return made
+
+    def _open_sockets(self) -> list[socket.socket]:
+        return [held for held in self._sockets if held.fileno() >= 0]
+
     async def close(self) -> None:
-        """Close all connections."""
-        await self._session.close()
-        await asyncio.sleep(0)  # its sockets are closed in the next turn of the loop
+        """Close all connections, also those with bytes that the server never took.
+
+        asyncio keeps a closing connection open until its bytes are written, and aiohttp's session no longer knows
+        one whose request is over: a loop that ends before would leave the socket to the garbage collector.
+        """
+        async with asyncio.timeout(_CLOSE_LIMIT_S):
+            await self._session.close()
+            while left := self._open_sockets():
+                for held in left:
+                    with suppress(OSError):  # the server was first
+                        held.shutdown(socket.SHUT_RDWR)  # what is still to be written fails, which closes it
+                await asyncio.sleep(_CLOSE_POLL_S)
 
 
 async def _pieces(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
