@@ -72,9 +72,11 @@ class AiohttpClient(HttpClient):
     ----------
     origin
         ``http://host:port``.
+    connector
+        aiohttp's connector, whose sockets are its own; None: TCP.
     """
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, connector: Any = None) -> None:
         import aiohttp  # noqa: PLC0415 - the suite is imported by plugins that have nothing to do with HTTP
 
         self._aiohttp = aiohttp
@@ -82,7 +84,7 @@ class AiohttpClient(HttpClient):
         self._sockets: list[socket.socket] = []
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
-            connector=aiohttp.TCPConnector(limit=0, socket_factory=self._socket),
+            connector=connector or aiohttp.TCPConnector(limit=0, socket_factory=self._socket),
             skip_auto_headers=("Accept-Encoding", "Content-Type"),
         )
 
@@ -131,6 +133,7 @@ class AiohttpClient(HttpClient):
         """
         async with asyncio.timeout(_CLOSE_LIMIT_S):
             await self._session.close()
+            await asyncio.sleep(0)  # a connector's own sockets are closed in the next turn of the loop
             while left := self._open_sockets():
                 for held in left:
                     with suppress(OSError):  # the server was first
