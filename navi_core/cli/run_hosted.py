@@ -26,6 +26,7 @@ from navi_core.contracts.transport import TlsFiles, Transport
 from navi_core.hosted.launcher import Launched
 from navi_core.hosted.orders import Orders
 from navi_core.logs import LogFormat, resolved_format
+from navi_core.start_collection import collect_as_usual
 
 __all__ = ["run_hosted"]
 
@@ -135,6 +136,7 @@ async def _serve(
         if address_file is not None:
             write_addresses(address_file, {name: addresses})
         log.info("serving", pid=os.getpid(), models=[model.model_name for model in config.models])
+        collect_as_usual()  # the application inside has thresholds of its own
         ended = loop.create_task(launched.wait())
         await asyncio.wait({ended, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():

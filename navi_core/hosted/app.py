@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from navi_core.logs_without_rich import configure_logging  # before anything that imports structlog
+
+# isort: split
 import structlog
 
 from navi_core.config.load import load_config
@@ -15,7 +18,7 @@ from navi_core.contracts.foreign import AsgiApplication, AsgiHosting
 from navi_core.errors import NaviError, PluginError
 from navi_core.hosted.inside import InsideApp, Tenant
 from navi_core.hosted.orders import Orders
-from navi_core.logs import configure_logging
+from navi_core.start_collection import collect_as_usual, collect_rarely
 from navi_core.workers.seat import seat_from_environment
 
 __all__ = ["app"]
@@ -27,6 +30,7 @@ class _HostTenant(Tenant):
     """A host from a configuration file."""
 
     def __init__(self, orders: Orders) -> None:
+        collect_rarely()
         seat = seat_from_environment()
         index = None if seat is None else seat.index
         configure_logging(level=orders.log_level, log_format=orders.log_format, worker=index)
@@ -66,6 +70,8 @@ class _HostTenant(Tenant):
             log.error("not_ready", error=error.message)  # noqa: TRY400 - the text says it all
         else:
             log.info("ready")
+        finally:
+            collect_as_usual()
 
 
 app = InsideApp(_HostTenant)

@@ -77,6 +77,12 @@ def test_logs_of_navi_s_own_processes_come_without_rich_which_commands_still_can
     assert "rich.table" in imported_by(shown)
 
 
+def test_the_application_inside_a_foreign_server_comes_without_rich_too():
+    names = imported_by("import navi_core.hosted.app")
+    assert "structlog" in names
+    assert "rich" not in names
+
+
 def test_toy_plugins_of_every_kind_are_found_in_a_fresh_process(toy_site):
     toys = (
         "toy_runtime",
