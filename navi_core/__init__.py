@@ -32,17 +32,7 @@ if TYPE_CHECKING:
     from navi_core.contracts.converter_metrics import ConverterMetric, HistogramValue
     from navi_core.contracts.events import RequestFinished, StateChanged
     from navi_core.contracts.foreign import ForeignServer, LaunchPlan
-    from navi_core.contracts.planes import (
-        Admin,
-        DataPlane,
-        ModelHandle,
-        ServableState,
-        ServiceContext,
-        ServiceMemory,
-        ServiceOptions,
-        Signal,
-        VersionStatus,
-    )
+    from navi_core.contracts.planes import Admin, DataPlane, ModelHandle
     from navi_core.contracts.runtime import LoadOptions, RunContext, Runtime, Servable
     from navi_core.contracts.serve_flags import ServeFlag
     from navi_core.contracts.service import (
@@ -55,6 +45,7 @@ if TYPE_CHECKING:
         Service,
         StreamError,
     )
+    from navi_core.contracts.service_context import ServiceContext, ServiceMemory, ServiceOptions, Signal
     from navi_core.contracts.source import Emit, ModelSource, VersionChoice, WatchedModel
     from navi_core.contracts.transport import (
         Address,
@@ -65,6 +56,7 @@ if TYPE_CHECKING:
         Transport,
         TransportOptions,
     )
+    from navi_core.contracts.versions import ServableState, VersionStatus
     from navi_core.cores import core_count
     from navi_core.errors import (
         ConfigError,
@@ -161,17 +153,7 @@ _MODULES: Final = {
     "navi_core.contracts.converter_metrics": ("ConverterMetric", "HistogramValue"),
     "navi_core.contracts.events": ("RequestFinished", "StateChanged"),
     "navi_core.contracts.foreign": ("ForeignServer", "LaunchPlan"),
-    "navi_core.contracts.planes": (
-        "Admin",
-        "DataPlane",
-        "ModelHandle",
-        "ServableState",
-        "ServiceContext",
-        "ServiceMemory",
-        "ServiceOptions",
-        "Signal",
-        "VersionStatus",
-    ),
+    "navi_core.contracts.planes": ("Admin", "DataPlane", "ModelHandle"),
     "navi_core.contracts.runtime": ("LoadOptions", "RunContext", "Runtime", "Servable"),
     "navi_core.contracts.serve_flags": ("ServeFlag",),
     "navi_core.contracts.service": (
@@ -184,6 +166,12 @@ _MODULES: Final = {
         "Service",
         "StreamError",
     ),
+    "navi_core.contracts.service_context": (
+        "ServiceContext",
+        "ServiceMemory",
+        "ServiceOptions",
+        "Signal",
+    ),
     "navi_core.contracts.source": ("Emit", "ModelSource", "VersionChoice", "WatchedModel"),
     "navi_core.contracts.transport": (
         "Address",
@@ -194,6 +182,7 @@ _MODULES: Final = {
         "Transport",
         "TransportOptions",
     ),
+    "navi_core.contracts.versions": ("ServableState", "VersionStatus"),
     "navi_core.cores": ("core_count",),
     "navi_core.errors": (
         "ConfigError",

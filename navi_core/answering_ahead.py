@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class AnswerAhead:
-    """An :class:`~navi_core.contracts.planes.AnswerStream` with a task for each message.
+    """An :class:`~navi_core.contracts.service_context.AnswerStream` with a task for each message.
 
     A transport holds memory for the last message that it gave away only, so those that are worked on while
     the next one is read are held here. Where the budget has no room for that, the next one is left unread: reading

@@ -17,7 +17,7 @@ from navi_core.batching.batcher import Batcher
 from navi_core.batching.buffers import Lease
 from navi_core.batching.prepared import Answer, Prepared
 from navi_core.contracts.events import RequestFinished
-from navi_core.contracts.planes import ServableState, VersionStatistics, VersionStatus
+from navi_core.contracts.versions import ServableState, VersionStatistics, VersionStatus
 from navi_core.errors import (
     ErrorCode,
     InferenceError,

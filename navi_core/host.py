@@ -26,8 +26,9 @@ from navi_core.config.checks import check_config
 from navi_core.config.records import HostConfig
 from navi_core.config.single_files import name_single_files
 from navi_core.confined_admin import ConfinedAdmin
-from navi_core.contracts.planes import Admin, ServiceContext, ServiceOptions
+from navi_core.contracts.planes import Admin
 from navi_core.contracts.service import Service
+from navi_core.contracts.service_context import ServiceContext, ServiceOptions
 from navi_core.contracts.transport import Address, Transport
 from navi_core.cores import core_count
 from navi_core.data_plane import HostDataPlane, own_outputs
@@ -64,7 +65,7 @@ OPERATIONS_SERVICE = "operations"
 
 
 class _LoopSignal:
-    """A :class:`~navi_core.contracts.planes.Signal` on this loop."""
+    """A :class:`~navi_core.contracts.service_context.Signal` on this loop."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()

@@ -12,7 +12,8 @@ from navi_core.admin import HostAdmin
 from navi_core.batching.buffers import BufferPool
 from navi_core.batching.threads import RunThreads
 from navi_core.config.records import HostConfig
-from navi_core.contracts.planes import Admin, OwnMemory, ServiceMemory
+from navi_core.contracts.planes import Admin
+from navi_core.contracts.service_context import OwnMemory, ServiceMemory
 from navi_core.contracts.transport import Address
 from navi_core.data_plane import AllWorkers, HostDataPlane
 from navi_core.metrics.metrics import Metrics

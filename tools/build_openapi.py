@@ -24,7 +24,8 @@ import yaml
 
 from navi_core.authorization import Authorization
 from navi_core.config.records import AuthSettings
-from navi_core.contracts.planes import Admin, DataPlane, ServiceContext
+from navi_core.contracts.planes import Admin, DataPlane
+from navi_core.contracts.service_context import ServiceContext
 from navi_core.openapi import compose
 from navi_core.plugins.discovery import discover
 from navi_core.plugins.registry import Registry

@@ -9,8 +9,8 @@ import numpy as np
 import orjson
 from codec_cases import SMALL, Case, infer_body, predict_body, random
 
-from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import Call, Handler
+from navi_core.contracts.service_context import ServiceContext
 from navi_core.messages import InferenceResponse
 from navi_core.services.oip.service import OipService
 from navi_core.services.tf_serving.service import TfServingService

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 import msgspec
 
-from navi_core.contracts.planes import ServiceContext
+from navi_core.contracts.service_context import ServiceContext
 from navi_core.types import Bytes
 
 __all__ = [

@@ -27,7 +27,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from navi_core.contracts.converter_metrics import ConverterMetric
-from navi_core.contracts.planes import ServableState
+from navi_core.contracts.versions import ServableState
 from navi_core.errors import ErrorCode
 from navi_core.metrics.cells import (
     FamilySnapshot,

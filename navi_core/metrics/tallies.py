@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from navi_core.contracts.planes import BatchTally, Tally, VersionStatistics
+from navi_core.contracts.versions import BatchTally, Tally, VersionStatistics
 
 __all__ = ["Tallies", "VersionTally", "joined_statistics"]
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from navi_core.batching.batcher import Batcher
 from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.planes import VersionStatus
+from navi_core.contracts.versions import VersionStatus
 from navi_core.messages import ModelRef
 from navi_core.models.records import VersionRecord
 from navi_core.models.served import LoadedVersion

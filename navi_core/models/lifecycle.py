@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from navi_core.contracts.planes import ServableState
+from navi_core.contracts.versions import ServableState
 from navi_core.errors import LifecycleError
 
 __all__ = ["LEGAL_EVENTS", "TRANSITIONS", "Event", "advance", "draw_mermaid", "draw_text"]

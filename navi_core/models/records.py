@@ -9,7 +9,7 @@ from typing import Final
 from navi_core.batching.batcher import Batcher
 from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.planes import ServableState, VersionStatus
+from navi_core.contracts.versions import ServableState, VersionStatus
 from navi_core.errors import (
     ErrorCode,
     LabelNotFoundError,

@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.planes import ServableState
+from navi_core.contracts.versions import ServableState
 from navi_core.errors import NaviError
 from navi_core.models.keeper import Loads
 from navi_core.models.records import ModelRecord, VersionRecord

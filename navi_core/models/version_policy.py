@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
-from navi_core.contracts.planes import ServableState
 from navi_core.contracts.source import VersionChoice
+from navi_core.contracts.versions import ServableState
 
 __all__ = [
     "MAX_VERSION",

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import ClassVar, Final, Self
 
-from navi_core.contracts.planes import DataPlane, ServiceContext
+from navi_core.contracts.planes import DataPlane
 from navi_core.contracts.service import Call, Handler, Operation, Response, RpcKind, RpcMethod, Service
+from navi_core.contracts.service_context import ServiceContext
 from navi_core.errors import ModelNotFoundError
 from navi_core.wire import grpc_health
 from navi_core.wire.json_shown import printable

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Final, Self
 
 import msgspec
 
-from navi_core.contracts.planes import DataPlane, ServiceContext
+from navi_core.contracts.planes import DataPlane
 from navi_core.contracts.service import Call, Handler, HttpRoute, Operation, Response, Service
+from navi_core.contracts.service_context import ServiceContext
 
 __all__ = ["LIVE_PATH", "METRICS_PATH", "READY_PATH", "OperationsService"]
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import HttpRoute, Operation, RpcMethod, Service
+from navi_core.contracts.service_context import ServiceContext
 from navi_core.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 from navi_core.tensors import DType
 from navi_core.testing.service_stage import MODEL, UNKNOWN_MODEL, Reply, Sample, Stage, Target

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.planes import ServableState, VersionStatus
+from navi_core.contracts.versions import ServableState, VersionStatus
 from navi_core.errors import (
     LabelNotFoundError,
     ModelNotFoundError,
@@ -26,7 +26,7 @@ _VERSION: Final = 1
 
 
 class LoopSignal:
-    """A :class:`~navi_core.contracts.planes.Signal` on the running loop."""
+    """A :class:`~navi_core.contracts.service_context.Signal` on the running loop."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()

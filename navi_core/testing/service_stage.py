@@ -11,7 +11,6 @@ from navi_core.answering_ahead import AnswerAhead
 from navi_core.authorization import Authorization
 from navi_core.budget import MemoryBudget
 from navi_core.clock import ManualClock
-from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import (
     Call,
     Handler,
@@ -22,6 +21,7 @@ from navi_core.contracts.service import (
     Service,
     StreamError,
 )
+from navi_core.contracts.service_context import ServiceContext
 from navi_core.routing import HostRouter
 from navi_core.signature import DEFAULT_SIGNATURE, Signature
 from navi_core.testing.service_plane import LoopSignal, ProbeAdmin, ProbePlane

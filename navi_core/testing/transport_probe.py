@@ -12,7 +12,6 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import (
     GRPC,
     Call,
@@ -26,6 +25,7 @@ from navi_core.contracts.service import (
     Service,
     StreamError,
 )
+from navi_core.contracts.service_context import ServiceContext
 
 __all__ = ["HIDDEN_TEXT", "HTTP_PREFIX", "RPC_PREFIX", "ProbeService"]
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from navi_core.contracts.planes import Admin, VersionStatistics
+from navi_core.contracts.planes import Admin
+from navi_core.contracts.versions import VersionStatistics
 from navi_core.errors import LifecycleError, NaviError
 from navi_core.metrics.metrics import Metrics
 from navi_core.metrics.tallies import joined_statistics

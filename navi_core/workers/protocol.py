@@ -17,8 +17,8 @@ from msgspec import Struct
 from navi_core import errors
 from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.planes import ServableState, VersionStatistics, VersionStatus
 from navi_core.contracts.transport import Address
+from navi_core.contracts.versions import ServableState, VersionStatistics, VersionStatus
 from navi_core.errors import ErrorCode, NaviError
 from navi_core.metrics.pages import Page
 

@@ -14,7 +14,7 @@ from navi_core.batching.batcher import Batcher
 from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.events import StateChanged
-from navi_core.contracts.planes import ServableState, VersionStatus
+from navi_core.contracts.versions import ServableState, VersionStatus
 from navi_core.errors import (
     ErrorCode,
     LabelNotFoundError,

@@ -18,7 +18,7 @@ import structlog
 
 from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.planes import VersionStatistics
+from navi_core.contracts.versions import VersionStatistics
 from navi_core.errors import ErrorCode, NaviError
 from navi_core.logs import LogFormat
 from navi_core.metrics.pages import Page

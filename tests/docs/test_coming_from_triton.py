@@ -10,7 +10,7 @@ import pytest
 
 from navi_core import Call
 from navi_core.clock import ManualClock
-from navi_core.contracts.planes import ServiceContext
+from navi_core.contracts.service_context import ServiceContext
 from navi_core.routing import HostRouter
 from navi_core.services.oip.metadata import EXTENSIONS
 from navi_core.services.oip.options import OipOptions, read_options

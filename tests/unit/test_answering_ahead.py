@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from navi_core.answering_ahead import AnswerAhead
 from navi_core.budget import MemoryBudget
-from navi_core.contracts.planes import answer_one_by_one
+from navi_core.contracts.service_context import answer_one_by_one
 from navi_core.errors import InvalidRequestError
 
 

@@ -14,8 +14,8 @@ from openapi_spec_validator import validate
 from navi_core.authorization import Authorization
 from navi_core.clock import ManualClock
 from navi_core.config.records import AuthSettings
-from navi_core.contracts.planes import ServiceContext, ServiceOptions
 from navi_core.contracts.service import Call, HttpRoute, Operation, Response, Service
+from navi_core.contracts.service_context import ServiceContext, ServiceOptions
 from navi_core.openapi import VERBS, compose, described_operations, resolve, route_of
 from navi_core.plugins.discovery import discover
 from navi_core.plugins.registry import Registry

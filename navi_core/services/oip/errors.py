@@ -14,8 +14,9 @@ from typing import Final
 
 import msgspec
 
-from navi_core.contracts.planes import DataPlane, ServableState
+from navi_core.contracts.planes import DataPlane
 from navi_core.contracts.service import Response
+from navi_core.contracts.versions import ServableState
 from navi_core.errors import (
     DeadlineExceededError,
     ErrorCode,

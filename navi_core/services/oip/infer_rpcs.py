@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from navi_core.contracts.planes import AnswerStream
 from navi_core.contracts.service import Call, Response, StreamError
+from navi_core.contracts.service_context import AnswerStream
 from navi_core.errors import NaviError
 from navi_core.services.oip.errors import GRPC_STATUS, Asked, Failures
 from navi_core.services.oip.inference import Answered, FailedRequest, Inference

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Final
 
-from navi_core.contracts.planes import DataPlane, OffLoop, run_at_once
+from navi_core.contracts.planes import DataPlane
 from navi_core.contracts.service import Call
+from navi_core.contracts.service_context import OffLoop, run_at_once
 from navi_core.errors import ErrorCode, InvalidRequestError, NaviError, SignatureNotFoundError
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.services.oip.classification import class_count, classify

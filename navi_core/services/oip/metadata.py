@@ -6,7 +6,8 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
 from typing import TYPE_CHECKING, Final
 
-from navi_core.contracts.planes import DataPlane, ServableState
+from navi_core.contracts.planes import DataPlane
+from navi_core.contracts.versions import ServableState
 from navi_core.errors import VersionNotFoundError
 from navi_core.messages import ModelRef
 from navi_core.services.oip.inference import served_signature

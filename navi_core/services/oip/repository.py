@@ -16,7 +16,9 @@ import msgspec
 
 from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.planes import Admin, DataPlane, ServableState, ServiceMemory, VersionStatus
+from navi_core.contracts.planes import Admin, DataPlane
+from navi_core.contracts.service_context import ServiceMemory
+from navi_core.contracts.versions import ServableState, VersionStatus
 from navi_core.errors import ErrorCode, InvalidRequestError, ModelNotFoundError, NaviError, UnsupportedError
 
 __all__ = [

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from navi_core.contracts.planes import OFF_LOOP_BYTES, OffLoop, run_at_once
 from navi_core.contracts.service import Call, Headers, HttpRoute, Operation, Response
+from navi_core.contracts.service_context import OFF_LOOP_BYTES, OffLoop, run_at_once
 from navi_core.errors import NaviError
 from navi_core.services.oip.errors import Asked, Failures
 from navi_core.services.oip.inference import Answered, FailedRequest, Inference

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Self
 
-from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import HttpRoute, Operation, RpcKind, RpcMethod, Service
+from navi_core.contracts.service_context import ServiceContext
 from navi_core.services.oip.errors import Failures
 from navi_core.services.oip.infer_rpcs import ModelInferRpc, ModelStreamInferRpc
 from navi_core.services.oip.inference import Inference

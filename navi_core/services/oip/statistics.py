@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from navi_core.contracts.planes import DataPlane, Tally, VersionStatistics
+from navi_core.contracts.planes import DataPlane
+from navi_core.contracts.versions import Tally, VersionStatistics
 from navi_core.errors import VersionNotFoundError
 from navi_core.services.oip.inference import model_ref
 from navi_core.wire import oip

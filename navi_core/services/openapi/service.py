@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Final, Self
 
 import msgspec
 
-from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import Call, HttpRoute, Operation, Response, Service
+from navi_core.contracts.service_context import ServiceContext
 
 __all__ = ["PATH", "OpenApiService"]
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Final, Self, TypeVar
 
 import msgspec
 
-from navi_core.contracts.planes import OFF_LOOP_BYTES, DataPlane, ServiceContext
+from navi_core.contracts.planes import DataPlane
 from navi_core.contracts.service import (
     Call,
     Handler,
@@ -21,6 +21,7 @@ from navi_core.contracts.service import (
     RpcMethod,
     Service,
 )
+from navi_core.contracts.service_context import OFF_LOOP_BYTES, ServiceContext
 from navi_core.errors import ConfigError, DecodeError, ErrorCode, NaviError
 from navi_core.services.proton.errors import ContentTypeError, http_failure, rpc_failure
 from navi_core.services.proton.predictor import Predictor

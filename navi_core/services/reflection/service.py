@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import Call, Operation, Response, RpcKind, RpcMethod, Service, StreamError
+from navi_core.contracts.service_context import ServiceContext
 from navi_core.errors import DecodeError
 from navi_core.services.reflection.index import DescriptorIndex
 from navi_core.types import Bytes

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from navi_core.contracts.planes import DataPlane, ServableState, VersionStatus
+from navi_core.contracts.planes import DataPlane
 from navi_core.contracts.service import Call, Response
+from navi_core.contracts.versions import ServableState, VersionStatus
 from navi_core.errors import ErrorCode, ModelNotFoundError, NaviError
 from navi_core.messages import ModelRef
 from navi_core.services.tf_serving.errors import GRPC_STATUS, Failures

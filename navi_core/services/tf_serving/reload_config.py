@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from navi_core.config.listed import listed_config
 from navi_core.config.records import ModelConfig, ModelSettings
-from navi_core.contracts.planes import Admin, DataPlane, ServableState
+from navi_core.contracts.planes import Admin, DataPlane
 from navi_core.contracts.service import Call, Response
+from navi_core.contracts.versions import ServableState
 from navi_core.errors import (
     ErrorCode,
     ModelError,

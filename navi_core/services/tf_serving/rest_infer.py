@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from navi_core.contracts.planes import OFF_LOOP_BYTES, DataPlane, ModelHandle, OffLoop
+from navi_core.contracts.planes import DataPlane, ModelHandle
 from navi_core.contracts.service import Call
+from navi_core.contracts.service_context import OFF_LOOP_BYTES, OffLoop
 from navi_core.errors import ErrorCode, NaviError, SignatureNotFoundError
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.services.tf_serving.examples import (

@@ -7,8 +7,8 @@ from typing import ClassVar, Final, Self
 
 from msgspec import Struct
 
-from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import Handler, HttpRoute, Operation, RpcKind, RpcMethod, Service
+from navi_core.contracts.service_context import ServiceContext
 from navi_core.errors import NaviError
 from navi_core.messages import ModelRef
 from navi_core.services.tf_serving.errors import Failures

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from navi_core.clock import ManualClock
-from navi_core.contracts.planes import ServiceContext
+from navi_core.contracts.service_context import ServiceContext
 from navi_core.contracts.transport import TlsFiles
 from navi_core.errors import ConfigError
 from navi_core.services.health import HealthService

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from navi_core.contracts.planes import ServableState
+from navi_core.contracts.versions import ServableState
 from navi_core.errors import ErrorCode
 from navi_core.metrics.cells import HistogramCell
 from navi_core.metrics.families import BUCKETS, FAMILIES, UNKNOWN

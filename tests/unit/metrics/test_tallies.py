@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navi_core.contracts.planes import BatchTally, Tally, VersionStatistics
+from navi_core.contracts.versions import BatchTally, Tally, VersionStatistics
 from navi_core.metrics.tallies import Tallies, VersionTally
 
 

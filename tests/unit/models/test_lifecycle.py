@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navi_core.contracts.planes import ServableState
+from navi_core.contracts.versions import ServableState
 from navi_core.errors import LifecycleError
 from navi_core.models.lifecycle import LEGAL_EVENTS, TRANSITIONS, Event, advance, draw_mermaid, draw_text
 

@@ -16,7 +16,7 @@ from manager_stage import make_stages
 
 from navi_core.config.records import BatchingSettings
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.planes import ServableState
+from navi_core.contracts.versions import ServableState
 from navi_core.errors import (
     LabelNotFoundError,
     ModelConflictError,

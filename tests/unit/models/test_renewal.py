@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from manager_stage import Stage, make_stages
 
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.planes import ServableState
+from navi_core.contracts.versions import ServableState
 from navi_core.models.renewal import backoff_s
 
 AVAILABLE = ServableState.AVAILABLE

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from navi_core.contracts.planes import ServableState as S
 from navi_core.contracts.source import VersionChoice
+from navi_core.contracts.versions import ServableState as S
 from navi_core.models.lifecycle import Event, advance
 from navi_core.models.version_policy import (
     MAX_VERSION,

@@ -15,11 +15,11 @@ from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.client import RemoteClient
 from navi_core.contracts.converter import Converter
 from navi_core.contracts.events import RequestFinished, StateChanged
-from navi_core.contracts.planes import ServableState
 from navi_core.contracts.runtime import Runtime
 from navi_core.contracts.serve_flags import ServeFlag
 from navi_core.contracts.source import ModelSource
 from navi_core.contracts.transport import Transport
+from navi_core.contracts.versions import ServableState
 from navi_core.errors import ErrorCode, PluginConflictError, PluginLoadError, PluginNotFoundError
 from navi_core.hookspecs import hookimpl
 from navi_core.plugins.discovery import discover

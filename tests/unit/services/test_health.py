@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navi_core.clock import ManualClock
-from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import Call, Operation, RpcKind
+from navi_core.contracts.service_context import ServiceContext
 from navi_core.errors import ModelNotFoundError
 from navi_core.services.health import HealthService
 from navi_core.wire import grpc_health

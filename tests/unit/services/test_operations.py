@@ -5,8 +5,8 @@ import json
 import pytest
 
 from navi_core.clock import ManualClock
-from navi_core.contracts.planes import ServiceContext, ServiceOptions
 from navi_core.contracts.service import Call, Operation
+from navi_core.contracts.service_context import ServiceContext, ServiceOptions
 from navi_core.routing import HostRouter
 from navi_core.services.operations import OperationsService
 

@@ -12,7 +12,7 @@ from navi_core.batching.buffers import BufferPool
 from navi_core.clock import ManualClock
 from navi_core.config.records import HostConfig, ModelConfig
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.planes import ServableState
+from navi_core.contracts.versions import ServableState
 from navi_core.errors import ErrorCode, ModelLoadError, ModelNotFoundError
 from navi_core.metrics.cells import FamilySpec
 from navi_core.metrics.metrics import Metrics

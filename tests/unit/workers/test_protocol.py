@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from navi_core.config.records import BatchingSettings, ModelConfig
 from navi_core.contracts.artifact import Artifact
-from navi_core.contracts.planes import ServableState, VersionStatus
 from navi_core.contracts.transport import Address
+from navi_core.contracts.versions import ServableState, VersionStatus
 from navi_core.errors import (
     ConfigError,
     ErrorCode,

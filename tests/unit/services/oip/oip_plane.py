@@ -11,15 +11,8 @@ import numpy as np
 
 from navi_core.clock import ManualClock
 from navi_core.config.records import ModelConfig
-from navi_core.contracts.planes import (
-    BatchTally,
-    ServableState,
-    ServiceContext,
-    ServiceOptions,
-    Tally,
-    VersionStatistics,
-    VersionStatus,
-)
+from navi_core.contracts.service_context import ServiceContext, ServiceOptions
+from navi_core.contracts.versions import BatchTally, ServableState, Tally, VersionStatistics, VersionStatus
 from navi_core.errors import (
     DeadlineExceededError,
     ErrorCode,

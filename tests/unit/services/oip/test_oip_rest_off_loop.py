@@ -11,7 +11,7 @@ import pytest
 from oip_calls import body_of, call_http, tensor
 from oip_plane import context_of
 
-from navi_core.contracts.planes import OFF_LOOP_BYTES
+from navi_core.contracts.service_context import OFF_LOOP_BYTES
 from navi_core.errors import ErrorCode
 from navi_core.services.oip.service import OipService
 

@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from small_plane import SmallPlane
 
 from navi_core.clock import ManualClock
-from navi_core.contracts.planes import ServiceContext, ServiceOptions
 from navi_core.contracts.service import Call
+from navi_core.contracts.service_context import ServiceContext, ServiceOptions
 from navi_core.routing import HostRouter
 from navi_core.services.proton.service import ProtonService
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from navi_core.clock import ManualClock
-from navi_core.contracts.planes import OFF_LOOP_BYTES, ServiceContext
 from navi_core.contracts.service import Call
+from navi_core.contracts.service_context import OFF_LOOP_BYTES, ServiceContext
 from navi_core.errors import ErrorCode
 from navi_core.services.proton.service import ProtonService
 

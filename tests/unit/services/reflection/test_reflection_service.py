@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navi_core.clock import ManualClock
-from navi_core.contracts.planes import ServiceContext
 from navi_core.contracts.service import Call, Operation, RpcKind, StreamError
+from navi_core.contracts.service_context import ServiceContext
 from navi_core.services.health import HealthService
 from navi_core.services.reflection.service import ReflectionService
 from navi_core.wire import grpc_reflection

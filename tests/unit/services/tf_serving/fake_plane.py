@@ -9,7 +9,8 @@ import numpy as np
 
 from navi_core.clock import ManualClock
 from navi_core.config.records import BatchingSettings, ModelConfig
-from navi_core.contracts.planes import ServableState, ServiceContext, ServiceOptions, VersionStatus
+from navi_core.contracts.service_context import ServiceContext, ServiceOptions
+from navi_core.contracts.versions import ServableState, VersionStatus
 from navi_core.errors import (
     DeadlineExceededError,
     DecodeError,

@@ -5,7 +5,7 @@ import pytest
 from calls import body_of, call_rpc
 from fake_plane import DEFAULT_B, SIGNATURES
 
-from navi_core.contracts.planes import ServableState, VersionStatus
+from navi_core.contracts.versions import ServableState, VersionStatus
 from navi_core.services.tf_serving.metadata import signature_def_map
 from navi_core.services.tf_serving.model_status import STATE_NUMBERS, status_message
 from navi_core.wire import tf_serving
