@@ -128,6 +128,7 @@ if TYPE_CHECKING:
     from navi_core.transports.listener import bind_tcp
     from navi_core.transports.tls import TlsWatch, read_pem, renewing_context, tls_context
     from navi_core.types import Array, NamedArrays, Parameters
+    from navi_core.wire.statuses import GRPC_STATUS, HTTP_STATUS
     from navi_core.wire.tf_serving import PredictRequest, PredictResponse
 
 _MODULES: Final = {
@@ -254,6 +255,7 @@ _MODULES: Final = {
     "navi_core.transports.listener": ("bind_tcp",),
     "navi_core.transports.tls": ("TlsWatch", "read_pem", "renewing_context", "tls_context"),
     "navi_core.types": ("Array", "NamedArrays", "Parameters"),
+    "navi_core.wire.statuses": ("GRPC_STATUS", "HTTP_STATUS"),
     "navi_core.wire.tf_serving": ("PredictRequest", "PredictResponse"),
 }
 
@@ -262,6 +264,8 @@ _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name
 # written out, so that type checkers of plugins see what is exported; a test compares it with the imports
 __all__ = [
     "DEFAULT_SIGNATURE",
+    "GRPC_STATUS",
+    "HTTP_STATUS",
     "Address",
     "Admin",
     "Array",

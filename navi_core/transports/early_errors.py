@@ -6,12 +6,12 @@ bodies that cannot be taken (too large, badly compressed, no memory), and for bu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from navi_core.errors import ErrorCode, NaviError, RequestTooLargeError
+from navi_core.wire.statuses import GRPC_STATUS, HTTP_STATUS
 
 __all__ = [
     "GRPC_STATUS",
@@ -33,48 +33,6 @@ RETRY_AFTER_S: Final = "1"
 
 RETRY_AFTER: Final = frozenset({429, 503})
 """The HTTP statuses that carry ``Retry-After``."""
-
-GRPC_STATUS: Final[Mapping[ErrorCode, int]] = {
-    ErrorCode.OK: 0,
-    ErrorCode.CANCELLED: 1,
-    ErrorCode.UNKNOWN: 2,
-    ErrorCode.INVALID_ARGUMENT: 3,
-    ErrorCode.DEADLINE_EXCEEDED: 4,
-    ErrorCode.NOT_FOUND: 5,
-    ErrorCode.ALREADY_EXISTS: 6,
-    ErrorCode.PERMISSION_DENIED: 7,
-    ErrorCode.RESOURCE_EXHAUSTED: 8,
-    ErrorCode.FAILED_PRECONDITION: 9,
-    ErrorCode.ABORTED: 10,
-    ErrorCode.OUT_OF_RANGE: 11,
-    ErrorCode.UNIMPLEMENTED: 12,
-    ErrorCode.INTERNAL: 13,
-    ErrorCode.UNAVAILABLE: 14,
-    ErrorCode.DATA_LOSS: 15,
-    ErrorCode.UNAUTHENTICATED: 16,
-}
-"""The numbers of the gRPC specification (``statuscodes.md``)."""
-
-HTTP_STATUS: Final[Mapping[ErrorCode, int]] = {
-    ErrorCode.OK: 200,
-    ErrorCode.CANCELLED: 499,
-    ErrorCode.UNKNOWN: 500,
-    ErrorCode.INVALID_ARGUMENT: 400,
-    ErrorCode.DEADLINE_EXCEEDED: 504,
-    ErrorCode.NOT_FOUND: 404,
-    ErrorCode.ALREADY_EXISTS: 409,
-    ErrorCode.PERMISSION_DENIED: 403,
-    ErrorCode.RESOURCE_EXHAUSTED: 429,
-    ErrorCode.FAILED_PRECONDITION: 400,
-    ErrorCode.ABORTED: 409,
-    ErrorCode.OUT_OF_RANGE: 400,
-    ErrorCode.UNIMPLEMENTED: 501,
-    ErrorCode.INTERNAL: 500,
-    ErrorCode.UNAVAILABLE: 503,
-    ErrorCode.DATA_LOSS: 500,
-    ErrorCode.UNAUTHENTICATED: 401,
-}
-"""The mapping that ``google.rpc.Code`` documents beside each code."""
 
 
 class AnswerTooLargeError(NaviError):

@@ -2,8 +2,9 @@
 
 The protocol leaves both to the server, so the dialects differ. Where KServe has a text of its own (models that
 are unknown or not ready), it is the default; about requests it says nothing, and Triton's texts, which tools
-look for, are used in both dialects. ``compat = "triton"`` adds Triton's codes and its ``[request id: ID]``.
-``specs/errors/oip_*.toml`` lists every situation, and tests drive a call through the service for each.
+look for, are used in both dialects. KServe's HTTP statuses are the usual ones; ``compat = "triton"`` brings
+Triton's codes and its ``[request id: ID]``. ``specs/errors/oip_*.toml`` lists every situation, and tests drive a
+call through the service for each.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-
-import msgspec
 
 from navi_core.contracts.planes import DataPlane
 from navi_core.contracts.service import Response
@@ -33,54 +32,14 @@ from navi_core.errors import (
 )
 from navi_core.messages import ModelRef
 from navi_core.services.oip.options import OipOptions
+from navi_core.services.worded import Worded
 from navi_core.signature import Signature
 from navi_core.tensors import DType
 from navi_core.types import Dim
 from navi_core.wire.oip_dtypes import datatype_name
+from navi_core.wire.statuses import GRPC_STATUS, HTTP_STATUS
 
-__all__ = ["GRPC_STATUS", "HTTP_STATUS", "TRITON_CODE", "TRITON_HTTP_STATUS", "Asked", "Failures", "Worded"]
-
-GRPC_STATUS: Final[Mapping[ErrorCode, int]] = {
-    ErrorCode.OK: 0,
-    ErrorCode.CANCELLED: 1,
-    ErrorCode.UNKNOWN: 2,
-    ErrorCode.INVALID_ARGUMENT: 3,
-    ErrorCode.DEADLINE_EXCEEDED: 4,
-    ErrorCode.NOT_FOUND: 5,
-    ErrorCode.ALREADY_EXISTS: 6,
-    ErrorCode.PERMISSION_DENIED: 7,
-    ErrorCode.RESOURCE_EXHAUSTED: 8,
-    ErrorCode.FAILED_PRECONDITION: 9,
-    ErrorCode.ABORTED: 10,
-    ErrorCode.OUT_OF_RANGE: 11,
-    ErrorCode.UNIMPLEMENTED: 12,
-    ErrorCode.INTERNAL: 13,
-    ErrorCode.UNAVAILABLE: 14,
-    ErrorCode.DATA_LOSS: 15,
-    ErrorCode.UNAUTHENTICATED: 16,
-}
-"""Code -> gRPC status number. Total."""
-
-HTTP_STATUS: Final[Mapping[ErrorCode, int]] = {
-    ErrorCode.OK: 200,
-    ErrorCode.CANCELLED: 499,
-    ErrorCode.UNKNOWN: 500,
-    ErrorCode.INVALID_ARGUMENT: 400,
-    ErrorCode.DEADLINE_EXCEEDED: 504,
-    ErrorCode.NOT_FOUND: 404,
-    ErrorCode.ALREADY_EXISTS: 409,
-    ErrorCode.PERMISSION_DENIED: 403,
-    ErrorCode.RESOURCE_EXHAUSTED: 429,
-    ErrorCode.FAILED_PRECONDITION: 400,
-    ErrorCode.ABORTED: 409,
-    ErrorCode.OUT_OF_RANGE: 400,
-    ErrorCode.UNIMPLEMENTED: 501,
-    ErrorCode.INTERNAL: 500,
-    ErrorCode.UNAVAILABLE: 503,
-    ErrorCode.DATA_LOSS: 500,
-    ErrorCode.UNAUTHENTICATED: 401,
-}
-"""Code -> HTTP status: KServe's, where it has one. Total."""
+__all__ = ["GRPC_STATUS", "HTTP_STATUS", "TRITON_CODE", "TRITON_HTTP_STATUS", "Asked", "Failures"]
 
 TRITON_CODE: Final[Mapping[ErrorCode, ErrorCode]] = {
     **{code: code for code in ErrorCode},
@@ -111,19 +70,8 @@ TRITON_HTTP_STATUS: Final[Mapping[ErrorCode, int]] = {
 
 _MAX_MESSAGE_BYTES: Final = 2048
 _TRUNCATED: Final = "..."
-_RETRY_AFTER_S: Final = "1"
-"""Overload of a model server passes within a second, or not at all."""
 
 _BETWEEN: Final = (ServableState.START, ServableState.LOADING, ServableState.UNLOADING)
-
-
-@dataclass(frozen=True, slots=True)
-class Worded:
-    """An error as the client gets it."""
-
-    code: ErrorCode
-    text: str
-    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -167,24 +115,14 @@ class Failures:
     def rpc(self, error: NaviError, asked: Asked = _NOTHING) -> Response:
         """Make the gRPC response for an error."""
         worded = self.word(error, asked)
-        text = worded.text.encode("utf-8", "replace")
-        message = text.decode()
-        if len(text) > _MAX_MESSAGE_BYTES:
-            message = text[:_MAX_MESSAGE_BYTES].decode("utf-8", "ignore") + _TRUNCATED
-        trailers = (("navi-reason", worded.reason),) if worded.reason else ()
-        return Response(status=GRPC_STATUS[worded.code], message=message, trailers=trailers)
+        return worded.rpc_response(
+            GRPC_STATUS[worded.code], max_bytes=_MAX_MESSAGE_BYTES, truncated=_TRUNCATED
+        )
 
     def http(self, error: NaviError, asked: Asked = _NOTHING) -> Response:
         """Make the HTTP response for an error."""
         worded = self.word(error, asked)
-        headers = [("content-type", "application/json")]
-        if worded.reason:
-            headers.append(("navi-reason", worded.reason))
-        status = self._http_status[worded.code]
-        if status in (429, 503):
-            headers.append(("retry-after", _RETRY_AFTER_S))
-        text = worded.text.encode("utf-8", "replace").decode()
-        return Response(status=status, headers=headers, body=msgspec.json.encode({"error": text}))
+        return worded.json_response(self._http_status[worded.code])
 
     def word(self, error: NaviError, asked: Asked = _NOTHING) -> Worded:
         """Say an error in the protocol's words."""

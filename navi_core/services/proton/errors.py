@@ -12,55 +12,21 @@ from typing import Final
 from navi_core.contracts.service import Response
 from navi_core.errors import ErrorCode, InvalidRequestError, NaviError
 from navi_core.wire.ndarray_json import JsonDataError, JsonSyntaxError
+from navi_core.wire.statuses import GRPC_STATUS
+from navi_core.wire.statuses import HTTP_STATUS as USUAL_HTTP_STATUS
 
 __all__ = ["GRPC_STATUS", "HTTP_STATUS", "ContentTypeError", "http_failure", "rpc_failure"]
 
-GRPC_STATUS: Final[Mapping[ErrorCode, int]] = {
-    ErrorCode.OK: 0,
-    ErrorCode.CANCELLED: 1,
-    ErrorCode.UNKNOWN: 2,
-    ErrorCode.INVALID_ARGUMENT: 3,
-    ErrorCode.DEADLINE_EXCEEDED: 4,
-    ErrorCode.NOT_FOUND: 5,
-    ErrorCode.ALREADY_EXISTS: 6,
-    ErrorCode.PERMISSION_DENIED: 7,
-    ErrorCode.RESOURCE_EXHAUSTED: 8,
-    ErrorCode.FAILED_PRECONDITION: 9,
-    ErrorCode.ABORTED: 10,
-    ErrorCode.OUT_OF_RANGE: 11,
-    ErrorCode.UNIMPLEMENTED: 12,
-    ErrorCode.INTERNAL: 13,
-    ErrorCode.UNAVAILABLE: 14,
-    ErrorCode.DATA_LOSS: 15,
-    ErrorCode.UNAUTHENTICATED: 16,
-}
-"""Code -> gRPC status number. Total."""
-
 HTTP_STATUS: Final[Mapping[ErrorCode, int]] = {
-    ErrorCode.OK: 200,
-    ErrorCode.CANCELLED: 499,
-    ErrorCode.UNKNOWN: 500,
+    **USUAL_HTTP_STATUS,
     ErrorCode.INVALID_ARGUMENT: 422,
-    ErrorCode.DEADLINE_EXCEEDED: 504,
-    ErrorCode.NOT_FOUND: 404,
-    ErrorCode.ALREADY_EXISTS: 409,
-    ErrorCode.PERMISSION_DENIED: 403,
-    ErrorCode.RESOURCE_EXHAUSTED: 429,
     ErrorCode.FAILED_PRECONDITION: 422,
-    ErrorCode.ABORTED: 409,
     ErrorCode.OUT_OF_RANGE: 422,
-    ErrorCode.UNIMPLEMENTED: 501,
-    ErrorCode.INTERNAL: 500,
-    ErrorCode.UNAVAILABLE: 503,
-    ErrorCode.DATA_LOSS: 500,
-    ErrorCode.UNAUTHENTICATED: 401,
 }
 """Code -> HTTP status. Total. What is JSON but cannot be done is 422, Proton's status for it."""
 
 _BAD_REQUEST: Final = 400
 _UNSUPPORTED_MEDIA_TYPE: Final = 415
-
-_RETRY_AFTER_S: Final = "1"
 
 
 class ContentTypeError(InvalidRequestError):
@@ -85,8 +51,6 @@ def http_failure(error: NaviError) -> Response:
     headers = [("content-type", "text/plain; charset=utf-8")]
     if error.reason:
         headers.append(("navi-reason", error.reason))
-    if status in (429, 503):
-        headers.append(("retry-after", _RETRY_AFTER_S))
     return Response(status=status, headers=headers, body=_printable(text).encode())
 
 

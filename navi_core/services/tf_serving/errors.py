@@ -1,17 +1,15 @@
 """navi's errors in TensorFlow Serving's words and codes: the only place that has either.
 
 The texts are TensorFlow Serving's where it has one; what it leaves out (the tensor, the model)
-follows in parentheses. ``specs/errors/tf_serving_*.toml`` lists every situation, and tests drive a
-call through the service for each.
+follows in parentheses. Its codes, ``tensorflow.error.Code``, have gRPC's numbers, and its REST
+server answers with the usual HTTP statuses. ``specs/errors/tf_serving_*.toml`` lists every
+situation, and tests drive a call through the service for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Final
-
-import msgspec
 
 from navi_core.contracts.service import Response
 from navi_core.errors import (
@@ -31,70 +29,18 @@ from navi_core.errors import (
 )
 from navi_core.messages import ModelRef
 from navi_core.services.tf_serving.options import TfServingOptions
+from navi_core.services.worded import Worded
 from navi_core.tensors import DType
+from navi_core.wire.statuses import GRPC_STATUS, HTTP_STATUS
 from navi_core.wire.tf_dtypes import tf_type_name
 
-__all__ = ["GRPC_STATUS", "HTTP_STATUS", "Failures", "Worded", "tensor_parsing_error"]
-
-GRPC_STATUS: Final[Mapping[ErrorCode, int]] = {
-    ErrorCode.OK: 0,
-    ErrorCode.CANCELLED: 1,
-    ErrorCode.UNKNOWN: 2,
-    ErrorCode.INVALID_ARGUMENT: 3,
-    ErrorCode.DEADLINE_EXCEEDED: 4,
-    ErrorCode.NOT_FOUND: 5,
-    ErrorCode.ALREADY_EXISTS: 6,
-    ErrorCode.PERMISSION_DENIED: 7,
-    ErrorCode.RESOURCE_EXHAUSTED: 8,
-    ErrorCode.FAILED_PRECONDITION: 9,
-    ErrorCode.ABORTED: 10,
-    ErrorCode.OUT_OF_RANGE: 11,
-    ErrorCode.UNIMPLEMENTED: 12,
-    ErrorCode.INTERNAL: 13,
-    ErrorCode.UNAVAILABLE: 14,
-    ErrorCode.DATA_LOSS: 15,
-    ErrorCode.UNAUTHENTICATED: 16,
-}
-"""Code -> gRPC status number; also the numbers of ``tensorflow.error.Code``. Total."""
-
-HTTP_STATUS: Final[Mapping[ErrorCode, int]] = {
-    ErrorCode.OK: 200,
-    ErrorCode.CANCELLED: 499,
-    ErrorCode.UNKNOWN: 500,
-    ErrorCode.INVALID_ARGUMENT: 400,
-    ErrorCode.DEADLINE_EXCEEDED: 504,
-    ErrorCode.NOT_FOUND: 404,
-    ErrorCode.ALREADY_EXISTS: 409,
-    ErrorCode.PERMISSION_DENIED: 403,
-    ErrorCode.RESOURCE_EXHAUSTED: 429,
-    ErrorCode.FAILED_PRECONDITION: 400,
-    ErrorCode.ABORTED: 409,
-    ErrorCode.OUT_OF_RANGE: 400,
-    ErrorCode.UNIMPLEMENTED: 501,
-    ErrorCode.INTERNAL: 500,
-    ErrorCode.UNAVAILABLE: 503,
-    ErrorCode.DATA_LOSS: 500,
-    ErrorCode.UNAUTHENTICATED: 401,
-}
-"""Code -> HTTP status, as TensorFlow Serving's REST server maps them. Total."""
+__all__ = ["GRPC_STATUS", "HTTP_STATUS", "Failures", "tensor_parsing_error"]
 
 _MAX_MESSAGE_BYTES: Final = 1024
 _TRUNCATED: Final = "...TRUNCATED"
 
-_RETRY_AFTER_S: Final = "1"
-"""Overload of a model server passes within a second, or not at all."""
-
 InputNames = Callable[[ModelRef, str], Iterable[str]]
 """Gives the input names of a model's signature, in order; none where they cannot be had."""
-
-
-@dataclass(frozen=True, slots=True)
-class Worded:
-    """An error as the client gets it."""
-
-    code: ErrorCode
-    text: str
-    reason: str = ""
 
 
 class Failures:
@@ -115,24 +61,14 @@ class Failures:
     def rpc(self, error: NaviError, ref: ModelRef | None = None) -> Response:
         """Make the gRPC response for an error; ``ref`` is what was asked for, where that is known."""
         worded = self.word(error, ref)
-        text = worded.text.encode("utf-8", "replace")
-        message = text.decode()
-        if len(text) > _MAX_MESSAGE_BYTES:
-            message = text[:_MAX_MESSAGE_BYTES].decode("utf-8", "ignore") + _TRUNCATED
-        trailers = (("navi-reason", worded.reason),) if worded.reason else ()
-        return Response(status=GRPC_STATUS[worded.code], message=message, trailers=trailers)
+        return worded.rpc_response(
+            GRPC_STATUS[worded.code], max_bytes=_MAX_MESSAGE_BYTES, truncated=_TRUNCATED
+        )
 
     def http(self, error: NaviError, ref: ModelRef | None = None) -> Response:
         """Make the HTTP response for an error."""
         worded = self.word(error, ref, over_http=True)
-        headers = [("content-type", "application/json")]
-        if worded.reason:
-            headers.append(("navi-reason", worded.reason))
-        status = HTTP_STATUS[worded.code]
-        if status in (429, 503):
-            headers.append(("retry-after", _RETRY_AFTER_S))
-        text = worded.text.encode("utf-8", "replace").decode()
-        return Response(status=status, headers=headers, body=msgspec.json.encode({"error": text}))
+        return worded.json_response(HTTP_STATUS[worded.code])
 
     def word(self, error: NaviError, ref: ModelRef | None = None, *, over_http: bool = False) -> Worded:
         """Say an error in TensorFlow Serving's words.

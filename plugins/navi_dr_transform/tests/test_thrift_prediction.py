@@ -21,11 +21,12 @@ from navi_dr_transform.feature_id import feature_id
 from navi_dr_transform.thrift_records import data_record, decode_request
 from navi_dr_transform.thrift_service.options import PredictionModelOptions
 from navi_dr_transform.thrift_service.scanner import Scan, find_argument, find_records
-from navi_dr_transform.thrift_service.service import GRPC_STATUS, ThriftPredictionService
+from navi_dr_transform.thrift_service.service import ThriftPredictionService
 from thrift.protocol.TBinaryProtocol import TBinaryProtocolAcceleratedFactory
 from thrift.TSerialization import deserialize, serialize
 
 from navi_core import (
+    GRPC_STATUS,
     Call,
     ConfigError,
     DecodeError,

@@ -15,24 +15,10 @@ from navi_core.errors import (
     UnsupportedError,
 )
 from navi_core.transports.early_errors import (
-    GRPC_STATUS,
-    HTTP_STATUS,
     grpc_status,
     http_error_body,
     http_status,
 )
-
-
-def test_the_tables_are_total():
-    assert set(GRPC_STATUS) == set(HTTP_STATUS) == set(ErrorCode)
-
-
-def test_the_grpc_numbers_are_grpcs():
-    import grpc
-
-    assert {code.value: GRPC_STATUS[code] for code in ErrorCode} == {
-        code.name: code.value[0] for code in grpc.StatusCode
-    }
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ import numpy as np
 
 from navi_core import (
     DEFAULT_SIGNATURE,
+    GRPC_STATUS,
     Call,
     DataPlane,
     DType,
-    ErrorCode,
     InferenceError,
     InferenceRequest,
     InferenceResponse,
@@ -55,28 +55,7 @@ from navi_dr_transform.thrift_service.payloads import (
     written_result,
 )
 
-__all__ = ["GRPC_STATUS", "ThriftPredictionService"]
-
-GRPC_STATUS: Final[Mapping[ErrorCode, int]] = {
-    ErrorCode.OK: 0,
-    ErrorCode.CANCELLED: 1,
-    ErrorCode.UNKNOWN: 2,
-    ErrorCode.INVALID_ARGUMENT: 3,
-    ErrorCode.DEADLINE_EXCEEDED: 4,
-    ErrorCode.NOT_FOUND: 5,
-    ErrorCode.ALREADY_EXISTS: 6,
-    ErrorCode.PERMISSION_DENIED: 7,
-    ErrorCode.RESOURCE_EXHAUSTED: 8,
-    ErrorCode.FAILED_PRECONDITION: 9,
-    ErrorCode.ABORTED: 10,
-    ErrorCode.OUT_OF_RANGE: 11,
-    ErrorCode.UNIMPLEMENTED: 12,
-    ErrorCode.INTERNAL: 13,
-    ErrorCode.UNAVAILABLE: 14,
-    ErrorCode.DATA_LOSS: 15,
-    ErrorCode.UNAUTHENTICATED: 16,
-}
-"""Code -> the number that stands for it beside the exception. Total."""
+__all__ = ["ThriftPredictionService"]
 
 _SERVICE_METADATA: Final = "thrift-service"
 _SERVICE_NAME: Final = "PredictionService"

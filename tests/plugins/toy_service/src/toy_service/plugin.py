@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from navi_core import (
+    GRPC_STATUS,
+    HTTP_STATUS,
     Call,
     DecodeError,
-    ErrorCode,
     HttpRoute,
     InferenceRequest,
     ModelRef,
@@ -25,8 +26,6 @@ from navi_core import (
     hookimpl,
 )
 
-_RPC_STATUS = {ErrorCode.INVALID_ARGUMENT: 3, ErrorCode.NOT_FOUND: 5, ErrorCode.UNAVAILABLE: 14}
-_HTTP_STATUS = {ErrorCode.INVALID_ARGUMENT: 400, ErrorCode.NOT_FOUND: 404, ErrorCode.UNAVAILABLE: 503}
 _TEXT = (("content-type", "text/plain"),)
 
 
@@ -69,14 +68,14 @@ class ToySum(Service):
         try:
             return Response(status=0, body=await self._sum(model.decode("utf-8", "replace"), numbers, call))
         except NaviError as error:
-            return Response(status=_RPC_STATUS.get(error.code, 13), message=error.message)
+            return Response(status=GRPC_STATUS[error.code], message=error.message)
 
     async def _http(self, call: Call) -> Response:
         try:
             body = await self._sum(call.match["model"], bytes(call.body), call)
             return Response(status=200, body=body, headers=_TEXT)
         except NaviError as error:
-            status = _HTTP_STATUS.get(error.code, 500)
+            status = HTTP_STATUS[error.code]
             return Response(status=status, body=error.message.encode(), headers=_TEXT)
 
     async def _sum(self, model: str, numbers: bytes, call: Call) -> bytes:
