@@ -31,7 +31,8 @@ class VersionStatus:
     state
         Where it is in its life.
     error_code, error_message
-        Why it ended, where it ended badly.
+        Why it ended, where it ended badly; of an available one, why what its contents were replaced with cannot be
+        loaded (it serves what it has).
     labels
         The version labels that point here.
     """

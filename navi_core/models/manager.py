@@ -97,6 +97,7 @@ class ServableManager:
         self._renewals = Renewals(
             loader=self._loader,
             swap=self._swap,
+            on_fault=self._changed,
             spawn=self._tasks.spawn,
             interval_s=config.load_retry_interval_s,
             max_retries=config.max_load_retries,
@@ -167,9 +168,11 @@ class ServableManager:
         """Begin to load anew what is not any more what it was loaded from."""
         for version, artifact in model.aspired.items():
             record = model.versions.get(version)
-            if record is None or record.artifact.revision == artifact.revision or self._is_closing:
+            if record is None or self._is_closing:
                 continue
-            if record.state is ServableState.START:
+            if record.artifact.revision == artifact.revision:
+                self._renewals.settle(record)
+            elif record.state is ServableState.START:
                 record.artifact = artifact
             elif record.state is ServableState.AVAILABLE and model.config.transition == "resource":
                 self._retire(model, record)  # its next life begins when this one has ended

@@ -37,6 +37,14 @@ class VersionRecord:
         What it is loaded from.
     attempts
         Loads of this version that failed before this life.
+
+    Attributes
+    ----------
+    error
+        Why this life ended, where it ended badly.
+    renewal_error
+        Why what its contents were replaced with could not be loaded when that was tried last; it serves what it was
+        loaded from.
     """
 
     artifact: Artifact
@@ -46,6 +54,7 @@ class VersionRecord:
     batcher: Batcher | None = None
     handles: int = 0
     error: NaviError | None = None
+    renewal_error: NaviError | None = None
     retry: asyncio.TimerHandle | None = None
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -53,6 +62,11 @@ class VersionRecord:
     def version(self) -> int:
         """The version's number."""
         return self.artifact.version
+
+    @property
+    def fault(self) -> NaviError | None:
+        """What status calls say is wrong with it; None: nothing."""
+        return self.renewal_error if self.state is ServableState.AVAILABLE else self.error
 
 
 @dataclass(slots=True, eq=False)
@@ -118,8 +132,8 @@ class ModelRecord:
             VersionStatus(
                 version=record.version,
                 state=record.state,
-                error_code=record.error.code if record.error else ErrorCode.OK,
-                error_message=record.error.message if record.error else "",
+                error_code=record.fault.code if record.fault else ErrorCode.OK,
+                error_message=record.fault.message if record.fault else "",
                 labels=tuple(labels.get(record.version, ())),
             )
             for record in sorted(self.versions.values(), key=lambda one: one.version)

@@ -41,6 +41,8 @@ class Renewals:
         Loads, and closes what was loaded in vain.
     swap
         Serves what was loaded in place of a version, in one step.
+    on_fault
+        Called when a version's ``renewal_error`` has changed.
     spawn
         Runs work for as long as the manager.
     interval_s, max_retries
@@ -52,12 +54,14 @@ class Renewals:
         *,
         loader: Loads,
         swap: Callable[[ModelRecord, Artifact, LoadedVersion], None],
+        on_fault: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         interval_s: float,
         max_retries: int | None,
     ) -> None:
         self._loader = loader
         self._swap = swap
+        self._on_fault = on_fault
         self._spawn = spawn
         self._interval_s = interval_s
         self._max_retries = max_retries
@@ -72,6 +76,10 @@ class Renewals:
         wake = self._running[record] = asyncio.Event()
         self._spawn(self._renew(model, record, wake))
 
+    def settle(self, record: VersionRecord) -> None:
+        """Take note that a version is wanted as it is: what its contents were replaced with is gone again."""
+        self._set_fault(record, None)
+
     async def _renew(self, model: ModelRecord, record: VersionRecord, wake: asyncio.Event) -> None:
         try:
             attempts = 0
@@ -83,6 +91,8 @@ class Renewals:
                 try:
                     loaded = await self._loader.load(model.config, artifact)
                 except NaviError as error:
+                    if _wanted(model, record) is not None:
+                        self._set_fault(record, error)
                     if not await self._rest(record, error, attempts, wake):
                         return
                     continue
@@ -94,6 +104,11 @@ class Renewals:
                     return
         finally:
             self._running.pop(record, None)
+
+    def _set_fault(self, record: VersionRecord, error: NaviError | None) -> None:
+        if record.renewal_error is not error:
+            record.renewal_error = error
+            self._on_fault()
 
     async def _rest(
         self, record: VersionRecord, error: NaviError, attempts: int, wake: asyncio.Event

@@ -16,6 +16,7 @@ from manager_stage import Stage, make_stages
 
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.versions import ServableState
+from navi_core.errors import ErrorCode
 from navi_core.models.renewal import backoff_s
 
 AVAILABLE = ServableState.AVAILABLE
@@ -44,7 +45,7 @@ async def serving(stage, **fields):
 
 
 async def answers(s, scale):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while await s.ask() != (1, float(scale)):
             await asyncio.sleep(0.001)
 
@@ -97,6 +98,47 @@ async def test_contents_that_cannot_be_loaded_leave_what_serves_until_they_can(s
     assert [status.state for status in s.manager.status("m")] == [AVAILABLE]
     s.manager.set_aspired("m", [contents(s, 3, scale=3)])
     await answers(s, 3)
+
+
+def faults(s):
+    return [(status.state, status.error_code, bool(status.error_message)) for status in s.manager.status("m")]
+
+
+async def test_contents_that_cannot_be_loaded_are_told_with_the_version_until_others_take_over(stage):
+    s = await serving(stage)
+    seen = []
+    s.manager.on_change(lambda: seen.append(faults(s)))
+    told = [(AVAILABLE, ErrorCode.FAILED_PRECONDITION, True)]
+    s.manager.set_aspired("m", [contents(s, 2)])
+    await s.until(lambda: faults(s) == told)
+    assert told in seen
+    assert "affine.json" in s.manager.status("m")[0].error_message
+    s.manager.set_aspired("m", [contents(s, 3, scale=3)])
+    await answers(s, 3)
+    assert faults(s) == [(AVAILABLE, ErrorCode.OK, False)]
+
+
+async def test_what_is_wrong_with_them_is_forgotten_when_the_old_ones_are_back(stage):
+    s = stage(max_load_retries=0)
+    s.add()
+    old = contents(s, 1, scale=1)
+    s.manager.set_aspired("m", [old])
+    await s.manager.wait_available("m")
+    s.manager.set_aspired("m", [contents(s, 2)])
+    await s.until(lambda: faults(s)[0][2])
+    seen = []
+    s.manager.on_change(lambda: seen.append(faults(s)))
+    s.manager.set_aspired("m", [old])
+    assert seen[-1] == faults(s) == [(AVAILABLE, ErrorCode.OK, False)]
+
+
+async def test_a_version_that_goes_does_not_look_as_if_it_ended_badly(stage):
+    s = await serving(stage)
+    s.manager.set_aspired("m", [contents(s, 2)])
+    await s.until(lambda: faults(s)[0][2])
+    s.manager.set_aspired("m", [])
+    await s.until(lambda: s.states() == {1: "END"})
+    assert faults(s) == [(ServableState.END, ErrorCode.OK, False)]
 
 
 async def test_they_are_tried_again(stage):
