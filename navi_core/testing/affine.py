@@ -129,8 +129,17 @@ class AffineRuntime(Runtime):
 
 
 def write_affine(model_dir: Path, version: int | str, **fields: object) -> Path:
-    """Write one version directory whose ``affine.json`` has ``fields``; returns the directory."""
+    """Write one version directory whose ``affine.json`` has ``fields``; returns the directory.
+
+    It appears whole: a host that looks at this moment sees no directory without its file.
+    """
     folder = model_dir / str(version)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / FILE_NAME).write_text(json.dumps(fields))
+    staging = model_dir / f".{version}.writing"
+    staging.mkdir(parents=True)
+    (staging / FILE_NAME).write_text(json.dumps(fields))
+    if folder.exists():
+        (staging / FILE_NAME).replace(folder / FILE_NAME)
+        staging.rmdir()
+    else:
+        staging.rename(folder)
     return folder

@@ -23,7 +23,7 @@ AsgiApplication: TypeAlias = Callable[
     Awaitable[None],
 ]
 
-_START_TIMEOUT_S: Final = 10.0
+_JOIN_TIMEOUT_S: Final = 60.0
 
 
 class ClientDisconnectedError(Exception):
@@ -170,7 +170,7 @@ class AsgiDriver:
         if self.loop is None or self._shut_down is None or not self._thread.is_alive():
             return
         self.loop.call_soon_threadsafe(self._shut_down.set)
-        await asyncio.to_thread(self._thread.join, _START_TIMEOUT_S)
+        await asyncio.to_thread(self._thread.join, _JOIN_TIMEOUT_S)
 
     async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine on the driver's loop and return its result.

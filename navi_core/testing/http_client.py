@@ -14,7 +14,7 @@ from typing import Any, Final
 __all__ = ["AiohttpClient", "HttpClient", "HttpReply"]
 
 _CLOSE_POLL_S: Final = 0.005
-_CLOSE_LIMIT_S: Final = 10.0
+_CLOSE_LIMIT_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,14 +59,13 @@ class RpcCases(TransportCases):
         assert reply.trailers["probe-tail"] == "last"
 
     async def test_rpc_server_stream_arrives_while_it_runs(self) -> None:
-        async with self.rpc() as (_, client):
-            stream = await client.open(RPC_PREFIX + "Count")
-            await stream.send(b'{"to": 2, "pause_s": 0.5}')
+        async with self.rpc() as (harness, client):
+            stream = await client.open(RPC_PREFIX + "Watch")
+            await stream.send(b"")
             await stream.half_close()
-            assert await stream.receive() == b"0"
-            start_s = time.monotonic()
-            assert list((await stream.end()).messages) == [b"1"]
-            assert time.monotonic() - start_s > 0.1, "the first message waited for the last"
+            assert await stream.receive() == b"watching"
+            assert (await counters(harness))["streams_closed"] == 0
+            await stream.cancel()
 
     async def test_rpc_server_stream_may_end_with_a_status_of_its_own(self) -> None:
         async with self.rpc() as (harness, client):
@@ -197,16 +196,17 @@ class RpcCases(TransportCases):
 
     async def test_rpc_a_deadline_shorter_than_the_run(self) -> None:
         async with self.rpc() as (harness, client):
+            assert (await client.unary(RPC_PREFIX + "Echo", b"connected")).status == 0
             start_s = time.monotonic()
-            reply = await client.unary(RPC_PREFIX + "Sleep", b"30", timeout_s=0.3)
+            reply = await client.unary(RPC_PREFIX + "Sleep", b"60", timeout_s=1)
             assert reply.status == _DEADLINE
-            assert time.monotonic() - start_s < 5
+            assert time.monotonic() - start_s < 40
             await self.eventually(harness, lambda seen: seen["cancelled"] == 1)
 
     async def test_rpc_a_reset_during_the_run_cancels_the_handler(self) -> None:
         async with self.rpc() as (harness, client):
             stream = await client.open(RPC_PREFIX + "Sleep")
-            await stream.send(b"30")
+            await stream.send(b"60")
             await stream.half_close()
             await self.eventually(harness, lambda seen: seen["sleeping"] == 1)
             await stream.cancel()
@@ -297,7 +297,7 @@ class RpcCases(TransportCases):
             assert "bodies in flight" in refused.message
             # what one call holds is missing for others, and comes back
             holding = await client.open(RPC_PREFIX + "Sleep")
-            await holding.send(b"30".ljust(900 * KIB))
+            await holding.send(b"60".ljust(900 * KIB))
             await holding.half_close()
             await self.eventually(harness, lambda seen: seen["sleeping"] == 1)
             assert (await client.unary(RPC_PREFIX + "Echo", bytes(200 * KIB))).status == _EXHAUSTED
@@ -336,16 +336,15 @@ class RpcCases(TransportCases):
         async with self.running(may_leave_bytes=True) as harness:
             client = harness.rpc_client()
             try:
-                running = asyncio.create_task(client.unary(RPC_PREFIX + "Sleep", b"0.5"))
+                running = asyncio.create_task(client.unary(RPC_PREFIX + "Sleep", b"2"))
                 await self.eventually(harness, lambda seen: seen["sleeping"] == 1)
-                draining = asyncio.create_task(harness.drain(20))
+                draining = asyncio.create_task(harness.drain(60))
                 await asyncio.sleep(0.1)
                 refused = await client.unary(RPC_PREFIX + "Echo", b"late")
                 assert (refused.status, refused.message) == (_UNAVAILABLE, "draining")
-                assert not running.done()
                 finished = await running
                 assert (finished.status, list(finished.messages)) == (0, [b"slept"])
-                await asyncio.wait_for(draining, 10)
+                await asyncio.wait_for(draining, 60)
             finally:
                 await client.close()
 
@@ -358,8 +357,8 @@ class RpcCases(TransportCases):
                 await stream.half_close()
                 assert await stream.receive() == b"watching"
                 start_s = time.monotonic()
-                await harness.drain(30)
-                assert time.monotonic() - start_s < 5
+                await harness.drain(60)
+                assert time.monotonic() - start_s < 40
                 ended = await stream.end()
                 assert (ended.status, ended.message) == (_UNAVAILABLE, "draining")
             finally:
@@ -369,11 +368,11 @@ class RpcCases(TransportCases):
         async with self.running(may_leave_bytes=True) as harness:
             client = harness.rpc_client()
             try:
-                running = asyncio.create_task(client.unary(RPC_PREFIX + "Sleep", b"30"))
+                running = asyncio.create_task(client.unary(RPC_PREFIX + "Sleep", b"60"))
                 await self.eventually(harness, lambda seen: seen["sleeping"] == 1)
                 start_s = time.monotonic()
                 await harness.drain(0.3)
-                assert 0.25 < time.monotonic() - start_s < 5
+                assert 0.25 < time.monotonic() - start_s < 40
                 await harness.stop()
                 ended = await running
                 assert ended.status in (_UNAVAILABLE, _CANCELLED)
@@ -384,9 +383,10 @@ class RpcCases(TransportCases):
         async with self.running(may_leave_bytes=True) as harness:
             clients = [harness.rpc_client() for _ in range(8)]
             try:
+                await asyncio.gather(*(client.unary(RPC_PREFIX + "Echo", b"connected") for client in clients))
                 loops = [asyncio.create_task(_call_until_refused(client)) for client in clients]
                 await asyncio.sleep(0.3)
-                await harness.drain(20)
+                await harness.drain(60)
                 ends = await asyncio.gather(*loops)
                 assert {(end.status, end.message) for end in ends} == {(_UNAVAILABLE, "draining")}
             finally:

@@ -138,20 +138,20 @@ def _serving(folder: Path, models: dict[str, Path], *flags: str) -> Iterator[Ser
     try:
         yield _wait(process, addresses, log, models)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, log.read_text()
+        assert process.wait(120) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()
 
 
 def _wait(process: subprocess.Popen, addresses: Path, log: Path, models: dict[str, Path]) -> Server:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
             listening = json.loads(addresses.read_text())["addresses"]
             grpc, http = (f"127.0.0.1:{listening[name][0]['port']}" for name in ("grpc", "http"))
-            with urllib.request.urlopen(f"http://{http}/healthz/ready", timeout=5):
+            with urllib.request.urlopen(f"http://{http}/healthz/ready", timeout=60):
                 return Server(grpc, http, models)
         except (OSError, ValueError):
             time.sleep(0.05)

@@ -53,7 +53,7 @@ def examples(*values):
 
 async def call(host, rpc, request, response):
     async with grpc.aio.insecure_channel(f"127.0.0.1:{host.addresses['grpc'][0].port}") as channel:
-        body = await channel.unary_unary(f"{SERVICE}/{rpc}")(request.SerializeToString(), timeout=30)
+        body = await channel.unary_unary(f"{SERVICE}/{rpc}")(request.SerializeToString(), timeout=60)
     return response.FromString(body)
 
 
@@ -61,7 +61,7 @@ async def post(host, verb, document, model="half"):
     url = f"http://127.0.0.1:{host.addresses['http'][0].port}/v1/models/{model}:{verb}"
 
     def ask():
-        with urllib.request.urlopen(url, json.dumps(document).encode(), timeout=30) as answer:
+        with urllib.request.urlopen(url, json.dumps(document).encode(), timeout=60) as answer:
             return json.load(answer)
 
     return await asyncio.to_thread(ask)

@@ -37,7 +37,7 @@ def tensorflow_client(channel):
         request.model_spec.name = model
         for name, array in inputs.items():
             request.inputs[name].CopyFrom(tensorflow.make_tensor_proto(array))
-        answer = stub.Predict(request, timeout=10)
+        answer = stub.Predict(request, timeout=60)
         return [tensorflow.make_ndarray(answer.outputs[name]) for name in outputs]
 
     return ask

@@ -78,20 +78,20 @@ def host(tmp_path_factory):
     try:
         yield _wait(process, addresses, log)
         process.terminate()
-        assert process.wait(30) == 0, log.read_text()
+        assert process.wait(120) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()
 
 
 def _wait(process, addresses, log):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
             found = json.loads(addresses.read_text())["addresses"]
             grpc_at, http_at = (f"127.0.0.1:{found[name][0]['port']}" for name in ("grpc", "http"))
-            with urllib.request.urlopen(f"http://{http_at}/ready", timeout=5) as response:
+            with urllib.request.urlopen(f"http://{http_at}/ready", timeout=60) as response:
                 if json.load(response)["healthy"]:
                     return SimpleNamespace(grpc=grpc_at, http=http_at)
         except (OSError, ValueError):
@@ -140,7 +140,7 @@ def test_twenty_at_a_time_on_two_models(predict, stubs):
         model, shape = (("sigmoid", (3, 4, 5)), ("mul_1", (3, 2)))[index % 2]
         x = np.full(shape, index, np.float32)
         request = stubs.messages.InferenceRequest(model_name=model, data=x.ravel(), shape=shape)
-        sent[predict.future(request, timeout=30)] = (model, x)
+        sent[predict.future(request, timeout=60)] = (model, x)
     for future, (model, x) in sent.items():
         want = sigmoid(x) if model == "sigmoid" else x * [[1, 2], [3, 4], [5, 6]]
         answer = future.result()

@@ -226,19 +226,19 @@ def test_the_host_serves_on(request, name, session):
     """Runs late: whatever was asked, the model that is served still is."""
     server = request.getfixturevalue(name)
     url = f"http://{server.http}/v1/models/{MODEL}"
-    answer = session.post(f"{url}:predict", json={"inputs": VALUES}, headers=server.headers, timeout=30)
+    answer = session.post(f"{url}:predict", json={"inputs": VALUES}, headers=server.headers, timeout=60)
     assert answer.json() == {"outputs": SQUARES}
-    states = {each["state"] for each in session.get(url, timeout=30).json()["model_version_status"]}
+    states = {each["state"] for each in session.get(url, timeout=60).json()["model_version_status"]}
     assert states == {"AVAILABLE"}
 
 
 def test_what_is_served_is_what_is_committed(guarded, session):
-    served = session.get(f"http://{guarded.http}/openapi.json", timeout=30).json()
+    served = session.get(f"http://{guarded.http}/openapi.json", timeout=60).json()
     assert (served == yaml.safe_load(DOCUMENT.read_text())) is True
 
 
 def test_what_triton_serves_is_what_was_tried(guarded_triton, session):
-    served = session.get(f"http://{guarded_triton.http}/openapi.json", timeout=30).json()
+    served = session.get(f"http://{guarded_triton.http}/openapi.json", timeout=60).json()
     tried = triton_document()
     assert {path for path in served["paths"] if path.startswith("/v2")} == set(tried["paths"])
     for path in ("/v2/health/live", "/v2/models/{model}/ready", "/v2/models/{model}/stats"):

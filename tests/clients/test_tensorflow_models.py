@@ -73,7 +73,7 @@ def address(tmp_path_factory):
     try:
         yield _listening(process, addresses, log)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, log.read_text()
+        assert process.wait(120) == 0, log.read_text()
         assert "OP_REQUIRES" not in log.read_text(), "clients could fill the log"
     finally:
         process.kill()
@@ -101,7 +101,7 @@ def _is_available(channel, name):
 
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = name
-    answer = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(request, timeout=5)
+    answer = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(request, timeout=60)
     expected = 2 if name == TWO else 1
     return sum(version.state == 30 for version in answer.model_version_status) == expected
 

@@ -215,7 +215,7 @@ def test_async_infer__of_the_grpc_client(managed):
             client.async_infer(
                 model, [tensor(triton_grpc, X)], lambda result, error: done.put((result, error))
             )
-        ended = [done.get(timeout=10) for _ in range(2)]
+        ended = [done.get(timeout=60) for _ in range(2)]
     (answer,) = [result for result, error in ended if error is None]
     (error,) = [error for result, error in ended if error is not None]
     assert answer.as_numpy("Y").tolist() == Y
@@ -249,7 +249,7 @@ def test_stream(managed):
             client.async_stream_infer(
                 model, [tensor(triton_grpc, X)], request_id=str(request_id), enable_empty_final_response=True
             )
-        got = [ended.get(timeout=10) for _ in range(4)]
+        got = [ended.get(timeout=60) for _ in range(4)]
         client.stop_stream()
     assert [error is None for _, error in got] == [True, False, True, True]
     assert got[1][1].message() == "Model with name nobody does not exist."
@@ -276,7 +276,7 @@ def test_stream__of_many_requests_is_answered_in_their_order(managed):
         for number in range(200):
             values = [tensor(triton_grpc, X + number)]
             client.async_stream_infer("mul_1", values, request_id=str(number), priority=number % 3)
-        got = [ended.get(timeout=10) for _ in range(200)]
+        got = [ended.get(timeout=60) for _ in range(200)]
         client.stop_stream()
     assert not [error for _, error in got if error is not None]
     assert [result.get_response().id for result, _ in got] == [str(number) for number in range(200)]

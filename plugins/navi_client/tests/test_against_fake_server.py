@@ -93,14 +93,14 @@ async def test_retries_may_be_turned_off(fake, ask):
 
 
 async def test_a_deadline_ends_the_request(fake, ask):
-    fake.answers = [lambda body, context: fake.released.wait(10) and body]
+    fake.answers = [lambda body, context: fake.released.wait(60) and body]
     began = time.monotonic()
     with pytest.raises(ClientError) as caught:
-        await ask(fake, "predict", "m", {"x": X}, timeout_s=0.2)
+        await ask(fake, "predict", "m", {"x": X}, timeout_s=2)
     assert caught.value.code is Code.DEADLINE_EXCEEDED
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 40
     [(_, _, _, left_s)] = fake.calls
-    assert left_s < 0.21  # the server is told
+    assert left_s < 2.1  # the server is told
 
 
 async def test_each_attempt_is_given_what_is_left(fake, ask):
@@ -214,7 +214,7 @@ async def test_a_closed_async_client_says_so(fake):
 
 
 async def test_a_cancelled_request_is_cancelled_and_the_client_goes_on(fake):
-    fake.answers = [lambda body, context: fake.released.wait(10) and body, answer()]
+    fake.answers = [lambda body, context: fake.released.wait(60) and body, answer()]
     async with AsyncClient(fake.address) as client:
         task = asyncio.create_task(client.predict("m", {"x": X}))
         while not fake.calls:

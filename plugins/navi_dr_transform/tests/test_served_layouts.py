@@ -120,7 +120,7 @@ def test_a_model_whose_layout_is_written_gets_every_tensor(tmp_path):
         np.testing.assert_array_equal(answer["ids_out"], [[150, -1], [-1, -1]])
         np.testing.assert_array_equal(answer["vector_out"], [[0.5, 1.5], [0, 0]])
         (address,) = host.addresses["http"]
-        with urllib.request.urlopen(f"http://{address.host}:{address.port}/metrics", timeout=10) as response:
+        with urllib.request.urlopen(f"http://{address.host}:{address.port}/metrics", timeout=60) as response:
             page = response.read().decode()
     target = 'model="written",(?:outcome="[a-z]+",)?signature="serving_default",version="1"'
     values = dict(

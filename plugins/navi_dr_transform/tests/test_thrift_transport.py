@@ -205,7 +205,7 @@ async def running(**own):
         await harness.stop()
 
 
-async def is_closed(reader, within_s=5.0):
+async def is_closed(reader, within_s=60.0):
     """Wait until the server closes a connection."""
     async with asyncio.timeout(within_s):
         try:
@@ -224,7 +224,7 @@ async def test_connections_without_messages_are_closed():
 
 
 async def test_an_answered_connection_is_idle_again():
-    async with running(idle_timeout_s=0.3) as connect:
+    async with running(idle_timeout_s=1.0) as connect:
         reader, writer = await connect()
         writer.write(_STRING.pack(len(CALL) + 2) + CALL + b"hi")
         assert (await reader.readexactly(len(CALL) + 6))[-2:] == b"hi"
@@ -240,10 +240,10 @@ async def test_messages_that_do_not_come_are_not_waited_for(start):
 
 
 async def test_a_message_that_comes_slowly_enough_is_waited_for_as_far_as_it_comes():
-    async with running(message_timeout_s=0.2, min_message_bytes_per_s=10) as connect:
+    async with running(message_timeout_s=0.2, min_message_bytes_per_s=1) as connect:
         reader, writer = await connect()
         writer.write(_STRING.pack(len(CALL) + 20) + CALL)
-        for _ in range(20):  # 20 bytes in half a second: 16 + 20 bytes are given 3.6 seconds more
+        for _ in range(20):  # 20 bytes in half a second: 16 + 20 bytes are given 36 seconds more
             await asyncio.sleep(0.025)
             writer.write(b"x")
         assert (await reader.readexactly(len(CALL) + 24))[-20:] == b"x" * 20
@@ -261,7 +261,7 @@ async def test_a_client_that_does_not_read_is_cut():
                 await writer.drain()
 
         with pytest.raises(ConnectionError):
-            await asyncio.wait_for(write_for_ever(), 20)
+            await asyncio.wait_for(write_for_ever(), 60)
 
 
 async def test_connections_over_the_limit_are_closed_at_once():

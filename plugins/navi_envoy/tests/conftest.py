@@ -93,10 +93,10 @@ def environ(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
-    """Return a folder with the models ``quick`` and ``slow`` (0.3 s a run); y = 2 x + 1."""
+    """Return a folder with the models ``quick`` and ``slow`` (1 s a run); y = 2 x + 1."""
     folder = tmp_path_factory.mktemp("models")
     write_affine(folder / "quick", 1, scale=2.0, bias=1.0)
-    write_affine(folder / "slow", 1, scale=2.0, bias=1.0, run_seconds=0.3)
+    write_affine(folder / "slow", 1, scale=2.0, bias=1.0, run_seconds=1.0)
     old = time.time() - 3600
     for path in (*folder.rglob("*"), folder):
         os.utime(path, (old, old))

@@ -45,12 +45,12 @@ def row_of(answer: bytes) -> list[float]:
 
 
 def predict(channel: grpc.Channel, model: str, *row: float) -> list[float]:
-    return row_of(channel.unary_unary(PREDICT)(request_of(model, *row), timeout=30))
+    return row_of(channel.unary_unary(PREDICT)(request_of(model, *row), timeout=60))
 
 
 def get(url: str) -> tuple[int, bytes]:
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -62,7 +62,7 @@ def test_grpc_and_rest_answer_on_one_port(served):
         assert predict(channel, "quick", 1, 2) == [3, 5]
     body = json.dumps({"instances": [[1, 2]]}).encode()
     url = f"http://{served.target}/v1/models/quick:predict"
-    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=30) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=60) as answer:
         predicted = json.load(answer)["predictions"]
     assert predicted[0]["y"] == [3, 5]
 
@@ -74,7 +74,7 @@ def test_every_other_service_answers_there_too(served):
     assert b'transport="envoy"' in page
     assert get(f"http://{served.target}/v2/models/quick")[0] == 200
     with grpc.insecure_channel(served.target) as channel:
-        health = channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=30)
+        health = channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=60)
     assert health == b"\x08\x01"  # SERVING
 
 
@@ -95,7 +95,7 @@ class Caller(threading.Thread):
         self._target = target
         self._model = model
         self.num_answers = 0
-        self.has_begun = threading.Event()
+        self.has_answers = threading.Event()
         self.end: tuple[object, str] | None = None
 
     def run(self) -> None:
@@ -104,23 +104,23 @@ class Caller(threading.Thread):
             call = channel.unary_unary(PREDICT)
             while self.end is None:
                 try:
-                    self.has_begun.set()
-                    answer = call(request_of(self._model, 1, 2), timeout=30)
+                    answer = call(request_of(self._model, 1, 2), timeout=60)
                     assert row_of(answer) == [3, 5]
                     self.num_answers += 1
+                    self.has_answers.set()
                 except grpc.RpcError as error:
                     self.end = (error.code(), error.details())
 
 
 @pytest.mark.parametrize("ended_by", ["SIGTERM", "a terminal's Ctrl-C"])
 def test_an_end_under_load_loses_nothing(start, ended_by):
-    served = start("--drain-timeout", "20")
+    served = start("--drain-timeout", "60")
     served.wait_for("ready")
     callers = [Caller(served.target, model) for model in ("quick", "slow") for _ in range(8)]
     for caller in callers:
         caller.start()
     for caller in callers:
-        assert caller.has_begun.wait(30)
+        assert caller.has_answers.wait(60)
     time.sleep(0.5)
     if ended_by == "SIGTERM":
         served.process.send_signal(signal.SIGTERM)
@@ -133,7 +133,7 @@ def test_an_end_under_load_loses_nothing(start, ended_by):
     assert status == 503
     assert served.process.wait(100) == 0
     for caller in callers:
-        caller.join(30)
+        caller.join(60)
     assert {code for code, _ in (caller.end for caller in callers)} == {grpc.StatusCode.UNAVAILABLE}
     # a call that comes after GOAWAY was not begun: grpcio would make it again, unseen, were its retries not off
     refused = ("draining", "Stream removed (GOAWAY received; Error code: 0")

@@ -36,7 +36,7 @@ REFUSED = ("draining", "Stream removed (GOAWAY received; Error code: 0")
 """What a call is told that was not begun."""
 
 
-def until(condition, seconds=60.0):
+def until(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -83,7 +83,7 @@ def model(tmp_path) -> Path:
 def two(start, model):
     served = start(
         *("--model-dir", str(model), "--model-check-interval-secs", "0.1"),
-        *("--workers", "2", "--drain-timeout", "20"),
+        *("--workers", "2", "--drain-timeout", "60"),
     )
     served.wait_for("serving")
     until(lambda: [each for each in events(served, "ready") if "worker" not in each])
@@ -120,7 +120,7 @@ class Client(threading.Thread):
             while True:
                 began = time.monotonic()
                 try:
-                    answer = PredictResponse.FromString(call(content, timeout=30))
+                    answer = PredictResponse.FromString(call(content, timeout=60))
                 except grpc.RpcError as error:
                     self.end = (error.code(), error.details())
                     return
@@ -155,7 +155,7 @@ def test_it_serves_swaps_and_ends_without_a_loss_and_without_an_orphan(two, mode
     for version in (2, 3):
         write(model, version, float(version))
         until(lambda newest=version: all(client.answers[-1][2] == newest for client in clients))
-    with urllib.request.urlopen(f"http://{two.target}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://{two.target}/metrics", timeout=60) as answer:
         page = answer.read().decode()
     assert "navi_workers 2" in page
     processes = list(descendants(two.process.pid))
@@ -164,7 +164,7 @@ def test_it_serves_swaps_and_ends_without_a_loss_and_without_an_orphan(two, mode
     two.process.send_signal(signal.SIGTERM)
     assert two.process.wait(100) == 0
     for client in clients:
-        client.join(30)
+        client.join(60)
     assert {code for code, _ in (client.end for client in clients)} == {grpc.StatusCode.UNAVAILABLE}
     assert all(details.startswith(REFUSED) for _, details in (client.end for client in clients))
     assert all(value == version for client in clients for value, version in client.values)
@@ -187,7 +187,7 @@ def test_a_killed_worker_takes_its_envoy_along_and_another_one_serves(two, model
         ).encode()
         url = f"http://{two.target}/v2/models/scaled/infer"
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, body), timeout=30) as answer:
+            with urllib.request.urlopen(urllib.request.Request(url, body), timeout=60) as answer:
                 return int(json.load(answer)["model_version"])
         except urllib.error.HTTPError:
             raise

@@ -13,7 +13,7 @@ from navi_graphserver.testing import affine_graph, counting_graph
 
 pytest.importorskip("navi_envoy", reason="navi-envoy is not installed")
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 

@@ -275,7 +275,7 @@ def test_a_deadline_ends_a_loop_that_never_ends():
             [20],
             lambda: time.monotonic() - started > 0.05,
         )
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 def test_the_first_generation_s_nodes_may_name_inputs_without_outputs():

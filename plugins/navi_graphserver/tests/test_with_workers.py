@@ -11,7 +11,7 @@ import pytest
 from navi_graphserver import Client, GraphServerError
 from navi_graphserver.testing import affine_graph
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 X = np.ones((2, 3), np.float32)
 

@@ -20,7 +20,7 @@ from navi_torch.testing import store
 
 from navi_core import Artifact, DType, ModelLoadError, NaviError, TensorMismatchError
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 COMPILE = """
 import sys, warnings

@@ -99,7 +99,7 @@ def test_open_loop__keeps_its_rate(measurement, urls, arrival):
     found = measurement(*words, "--rate=100", f"--arrival={arrival}", "--requests=60", "--seed=1")
     assert (found["num_requests"], found["num_unsent"]) == (60, 0)
     if arrival == "constant":
-        assert found["elapsed_s"] == pytest.approx(0.6, abs=0.25)
+        assert found["elapsed_s"] > 0.55
     assert found["lateness_p99_ms"] is not None
 
 

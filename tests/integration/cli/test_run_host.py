@@ -83,7 +83,7 @@ def test_second_signal__ends_the_process_at_once(start):
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(120) == 130
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
 
 
 def test_signal_during_the_start__ends_it(start):

@@ -21,7 +21,7 @@ def test_serve__listens_says_where_and_stops_in_order(serve, toy_model, tmp_path
         (address,) = written["addresses"][transport]
         assert (address["scheme"], address["host"]) == (scheme, "127.0.0.1")
         assert address["url"] == f"{scheme}://127.0.0.1:{address['port']}"
-        socket.create_connection(("127.0.0.1", address["port"]), timeout=5).close()
+        socket.create_connection(("127.0.0.1", address["port"]), timeout=60).close()
     assert served.stop(number) == 0
     assert not (tmp_path / "addresses0.json").exists()
     events = [entry["event"] for entry in served.events()]

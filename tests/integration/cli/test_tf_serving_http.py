@@ -51,7 +51,7 @@ class Server:
             return head + (stream.read(int(length[1])) if length else b"")
 
     def join(self) -> None:
-        self._thread.join(10)
+        self._thread.join(60)
 
 
 def answer(body, status="200 OK", close=False):
@@ -64,7 +64,7 @@ def answer(body, status="200 OK", close=False):
 def ask():
     with contextlib.ExitStack() as stack:
 
-        def connect(*answers, timeout_s=5.0, token=None, **options):
+        def connect(*answers, timeout_s=60.0, token=None, **options):
             server = Server(*answers, **options)
             stack.callback(server.join)
             endpoint = Endpoint(host="127.0.0.1", port=server.port, timeout_s=timeout_s, token=token)

@@ -19,13 +19,13 @@ pytestmark = pytest.mark.integration
 
 
 def get(url):
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return answer.read().decode()
 
 
 def post(url, document):
     request = urllib.request.Request(url, json.dumps(document).encode(), {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.loads(answer.read() or b"null")
 
 
@@ -50,7 +50,7 @@ def total(served, name, **labels):
     )
 
 
-def until(condition, seconds=60.0):
+def until(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -107,7 +107,7 @@ def test_admin_operations_asked_of_any_worker_concern_all(two):
 def test_the_workers_end_with_their_parent(two):
     workers = pids(two)
     two.process.send_signal(signal.SIGKILL)
-    two.process.wait(10)
+    two.process.wait(60)
 
     def are_gone():
         return not any(is_running(pid) for pid in workers.values())

@@ -69,7 +69,7 @@ class Weighted(Servable):
         self.may_run.set()
 
     def run(self, signature, inputs, outputs, ctx):
-        assert self.may_run.wait(30)
+        assert self.may_run.wait(120)
         x = inputs["x"]
         shapes = {name: array.shape for name, array in inputs.items()}
         assert shapes["weight"] == x.shape, shapes
@@ -174,7 +174,7 @@ async def test_grpc__in_one_batch_with_those_that_send_them(host, predict):
 
 
 async def queued(host, *, in_flight, waiting):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (
             await gauge(host, "navi_requests_in_flight") < in_flight
             or await gauge(host, "navi_queue_requests") < waiting

@@ -127,7 +127,7 @@ def ask(addresses):
     body = json.dumps({"instances": [[1.0, 2.5]]}).encode()
     try:
         [address] = json.loads(addresses.read_text())["addresses"]["http"]
-        with urllib.request.urlopen(f"{address['url']}/v1/models/twice:predict", body, timeout=30) as stream:
+        with urllib.request.urlopen(f"{address['url']}/v1/models/twice:predict", body, timeout=120) as stream:
             return json.loads(stream.read())
     except (OSError, ValueError, KeyError):
         time.sleep(0.05)

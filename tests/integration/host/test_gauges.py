@@ -37,7 +37,7 @@ async def test_gauges_are_shown_until_the_version_is_unloaded(tmp_path):
         assert await shown(host) == {(1, "customop_version"): 54321.0, (1, "threads"): 2.0}
         assert ":navi:customop_version 54321\n" in await page(host)
         write_affine(tmp_path / "m", 2, gauges={"threads": 4})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await shown(host) != {(2, "threads"): 4.0}:
                 await asyncio.sleep(0.01)
         assert "customop_version" not in await page(host)

@@ -58,12 +58,21 @@ class PowersRuntime(Runtime):
 
 
 @pytest.fixture
-async def host(tmp_path):
+def batch_timeout_ms():
+    """How long a batch that is not full waits for company."""
+    return 50
+
+
+@pytest.fixture
+async def host(tmp_path, batch_timeout_ms):
     folder = tmp_path / "m" / "3"
     folder.mkdir(parents=True)
     (folder / "powers").write_text("")
     batching = BatchingSettings(
-        max_batch_rows=16, batch_timeout_ms=50, max_concurrent_batches=1, priority_levels=2
+        max_batch_rows=16,
+        batch_timeout_ms=batch_timeout_ms,
+        max_concurrent_batches=1,
+        priority_levels=2,
     )
     config = HostConfig(
         models=(ModelConfig(path=str(tmp_path / "m"), stable_ms=0, batching=batching),),
@@ -101,6 +110,7 @@ async def call(channel, rpc, message):
     return response.FromString(await channel.unary_unary(PREFIX + rpc)(message.SerializeToString()))
 
 
+@pytest.mark.parametrize("batch_timeout_ms", [1_000])
 async def test_parameters__reach_the_runtime_and_separate_batches(host, channel):
     powers = [1, 2, 1, 2, 3, 1]
     answers = await asyncio.gather(
@@ -214,6 +224,7 @@ async def test_refused_requests__are_counted_under_their_signature(host, channel
 # --- streams ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("batch_timeout_ms", [60_000])  # nobody waits for so long: the batches are full
 async def test_stream__its_requests_share_batches_and_are_answered_in_their_order(host, channel):
     stream = channel.stream_stream(f"{PREFIX}ModelStreamInfer")()
     powers = [1, 2] * 16
@@ -239,7 +250,7 @@ async def test_stream__that_the_client_leaves_is_over(host, channel):
         await stream.write(request(value).SerializeToString())
     assert await stream.read() is not grpc.aio.EOF
     stream.cancel()
-    async with aiohttp.ClientSession() as session, asyncio.timeout(5):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
         while "\nnavi_body_budget_used_bytes 0.0" not in await metrics_page(host, session):
             await asyncio.sleep(0.01)
     answer = await call(channel, "ModelInfer", request(3, 2))

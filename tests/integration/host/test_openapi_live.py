@@ -21,7 +21,7 @@ def served(**settings):
     with Host(config, registry=registry_of()) as host:
         [address] = host.addresses["http"]
         try:
-            with urllib.request.urlopen(f"{address}/openapi.json", timeout=30) as answer:
+            with urllib.request.urlopen(f"{address}/openapi.json", timeout=60) as answer:
                 assert answer.headers["content-type"] == "application/json"
                 document = json.loads(answer.read())
         except HTTPError as error:
@@ -29,7 +29,7 @@ def served(**settings):
         # what is described is there
         for path in ("/v1/models", "/v2", "/healthz/live"):
             if path in document["paths"]:
-                urllib.request.urlopen(f"{address}{path}", timeout=30).close()
+                urllib.request.urlopen(f"{address}{path}", timeout=60).close()
         return document
 
 

@@ -42,7 +42,7 @@ async def test_a_file_that_is_replaced_takes_over_and_one_that_is_broken_does_no
     model = ModelConfig(path=str(file), name="m", stable_ms=50)
 
     async def answers(expected):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (answer := await host.predict("m", {"x": [[1, 2]]}, version=1))["y"].tolist() != expected:
                 assert answer["y"].tolist() in ([[3.0, 6.0]], [[5.0, 10.0]])
                 await asyncio.sleep(0.005)
@@ -103,7 +103,7 @@ def test_from_the_command_line(tmp_path, how):
         assert answer["predictions"] == [[-1.0, -2.0]]
         assert "model_directory_missing" not in log.read_text()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, log.read_text()
+        assert process.wait(120) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()
@@ -111,13 +111,13 @@ def test_from_the_command_line(tmp_path, how):
 
 def _predict(process, addresses, log):
     body = json.dumps({"instances": [[1, 2]]}).encode()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
             port = json.loads(addresses.read_text())["addresses"]["http"][0]["port"]
             url = f"http://127.0.0.1:{port}/v1/models/minus/versions/1:predict"
-            with urllib.request.urlopen(url, body, timeout=5) as response:
+            with urllib.request.urlopen(url, body, timeout=60) as response:
                 return json.load(response)
         except (OSError, ValueError):
             time.sleep(0.05)

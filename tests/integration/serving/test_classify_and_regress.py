@@ -99,7 +99,7 @@ async def call(host, rpc, request, response):
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=response.FromString,
         )
-        return await method(request, timeout=10)
+        return await method(request, timeout=60)
 
 
 async def test_over_grpc(host):
@@ -130,7 +130,7 @@ async def test_over_grpc(host):
 async def test_over_rest(host):
     def post(verb, document):
         url = f"http://127.0.0.1:{host.addresses['http'][0].port}/v1/models/m:{verb}"
-        with urllib.request.urlopen(url, json.dumps(document).encode(), timeout=10) as answer:
+        with urllib.request.urlopen(url, json.dumps(document).encode(), timeout=60) as answer:
             return json.load(answer)
 
     document = {"context": {"x": [1.0, 2.5]}, "examples": [{}, {"x": [3.0, 4.0]}]}

@@ -15,7 +15,7 @@ from navi_core.wire.tf_serving import PredictRequest, PredictResponse
 
 navi_dr_transform = pytest.importorskip("navi_dr_transform", reason="thrift is its payload")
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 SPACE = 64

@@ -15,7 +15,7 @@ import pytest
 
 from navi_core import Host, HostConfig, ModelConfig
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 torch = pytest.importorskip("torch", reason="the network is trained in torch")
 

@@ -35,12 +35,12 @@ async def test_grpc(addresses):
     async with grpc.aio.insecure_channel(addresses["grpc"]) as channel:
         predict = channel.unary_unary("/predict.Predictor/Predict")
         request = proton.InferenceRequest(model_name="ranker", data=X.ravel().tolist(), shape=X.shape)
-        answer = proton.InferenceResponse.FromString(await predict(request.SerializeToString(), timeout=10))
+        answer = proton.InferenceResponse.FromString(await predict(request.SerializeToString(), timeout=60))
         np.testing.assert_array_equal(np.reshape(answer.data, answer.shape), X * 2)
 
         request.model_name = "nobody"
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await predict(request.SerializeToString(), timeout=10)
+            await predict(request.SerializeToString(), timeout=60)
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
@@ -53,7 +53,7 @@ async def test_a_large_answer_is_whole(addresses):
         predict = channel.unary_unary("/predict.Predictor/Predict")
         for _ in range(3):  # pooled buffers are filled with NaN when they go back
             answer = proton.InferenceResponse.FromString(
-                await predict(request.SerializeToString(), timeout=10)
+                await predict(request.SerializeToString(), timeout=60)
             )
             np.testing.assert_array_equal(np.reshape(answer.data, answer.shape), array * 2)
 

@@ -45,7 +45,7 @@ def config_of(models, **changes):
 
 async def unary(host, path, request, response):
     async with grpc.aio.insecure_channel(f"127.0.0.1:{host.addresses['grpc'][0].port}") as channel:
-        return response.FromString(await channel.unary_unary(path)(request.SerializeToString(), timeout=20))
+        return response.FromString(await channel.unary_unary(path)(request.SerializeToString(), timeout=60))
 
 
 async def reload(host, *models):
@@ -148,7 +148,7 @@ async def _is(host, model, versions):
 
 
 async def _until(holds):
-    for _ in range(200):
+    for _ in range(1200):
         if await holds():
             return
         await asyncio.sleep(0.05)

@@ -100,7 +100,7 @@ def ask(channel, *examples):
     tensor.dtype = 7
     tensor.tensor_shape.dim.add().size = len(examples)
     tensor.string_val.extend(examples)
-    answer = PredictResponse.FromString(channel.unary_unary(PREDICT)(request.SerializeToString(), timeout=30))
+    answer = PredictResponse.FromString(channel.unary_unary(PREDICT)(request.SerializeToString(), timeout=60))
     return list(answer.outputs["score"].float_val)
 
 
@@ -116,7 +116,7 @@ def test_examples_over_grpc_and_rest(version):
                 ask(channel, hand, spare, b"")
         encoded = [{"b64": base64.b64encode(each).decode()} for each in (hand, spare)]
         url = f"http://{address(host, 'http')}/v1/models/ranker:predict"
-        with urllib.request.urlopen(url, json.dumps({"instances": encoded}).encode(), timeout=30) as answer:
+        with urllib.request.urlopen(url, json.dumps({"instances": encoded}).encode(), timeout=60) as answer:
             assert json.load(answer) == {"predictions": [17.0, -5.5]}
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "feature 'stats.count': expected values that int32 holds, got 1099511627776 (at payload 1)" in (

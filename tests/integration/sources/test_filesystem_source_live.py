@@ -66,7 +66,7 @@ async def test_settling__has_a_timer_of_its_own(tmp_path):
     emitted = []
     put(tmp_path, 1, age_s=0)
     source = FilesystemSource.create(poll_interval_s=300, now=time.monotonic)
-    source.watch(WatchedModel(name="m", location=str(tmp_path), stable_ms=300))
+    source.watch(WatchedModel(name="m", location=str(tmp_path), stable_ms=2000))
     async with running(source, emitted):
         stop = time.monotonic() + 0.6
         while time.monotonic() < stop:
@@ -76,7 +76,7 @@ async def test_settling__has_a_timer_of_its_own(tmp_path):
         changed_last = time.monotonic()
         assert emitted == []
         await until(lambda: emitted == [("m", [1])])
-        assert 0.25 < time.monotonic() - changed_last < 60
+        assert time.monotonic() - changed_last > 1.5
 
 
 async def test_poll__zero_looks_once_and_once_more_at_what_settles(tmp_path):
@@ -84,7 +84,7 @@ async def test_poll__zero_looks_once_and_once_more_at_what_settles(tmp_path):
     put(tmp_path, 1)
     put(tmp_path, 2, age_s=0)
     source = FilesystemSource.create(poll_interval_s=0, now=time.monotonic)
-    source.watch(WatchedModel(name="m", location=str(tmp_path), stable_ms=100))
+    source.watch(WatchedModel(name="m", location=str(tmp_path), stable_ms=2000))
     async with running(source, emitted):
         await until(lambda: emitted == [("m", [1]), ("m", [2])])
         put(tmp_path, 3)
@@ -102,7 +102,7 @@ async def test_slow_storage__holds_up_its_own_model_only(tmp_path, monkeypatch):
 
     def scan_or_hang(path, rule, known):
         if path.name.startswith("hung"):
-            release.wait(30)
+            release.wait(120)
         return scan(path, rule, known)
 
     monkeypatch.setattr(filesystem, "scan_model", scan_or_hang)
@@ -137,13 +137,13 @@ async def test_slow_storage__holds_up_its_own_model_only(tmp_path, monkeypatch):
 
 async def test_slow_storage__stopping_does_not_wait_for_it(tmp_path, monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr(filesystem, "scan_model", lambda *_: release.wait(30))
+    monkeypatch.setattr(filesystem, "scan_model", lambda *_: release.wait(120))
     source = FilesystemSource.create(poll_interval_s=1, now=time.monotonic)
     source.watch(WatchedModel(name="m", location=str(tmp_path)))
     began = time.monotonic()
     async with running(source, []):
         await asyncio.sleep(0.05)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     release.set()
 
 
@@ -176,7 +176,7 @@ async def test_copy__a_directory_that_vanishes_and_returns_under_load(tmp_path):
 
     def churn():
         while not stop.is_set():
-            put(tmp_path, 2, size=1)
+            put(tmp_path, 2, size=1, age_s=0)
             (tmp_path / "2" / "sub").mkdir()
             shutil.rmtree(tmp_path / "2")
 

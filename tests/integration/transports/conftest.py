@@ -62,7 +62,7 @@ def listening():
         options = TransportOptions(host=host, port=port, budget=budget, now=time.monotonic, **more)
         addresses = await transport.start(router, options)
 
-        async def drain(timeout_s=10):
+        async def drain(timeout_s=60):
             router.begin_drain()
             await transport.drain(timeout_s)
 

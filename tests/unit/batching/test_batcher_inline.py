@@ -13,7 +13,7 @@ import pytest
 
 from navi_core.batching.batcher import Batcher
 from navi_core.batching.buffers import BufferPool
-from navi_core.batching.inlining import NUM_SAMPLES, SEVERE_S
+from navi_core.batching.inlining import NUM_SAMPLES
 from navi_core.batching.queue import BatchPolicy
 from navi_core.batching.threads import RunThreads
 from navi_core.contracts.artifact import Artifact
@@ -151,13 +151,12 @@ async def test_async_servables_never_do(batcher_of):
 async def test_a_very_long_run_ends_it_at_once(batcher_of):
     class Busy(Watched):
         def run(self, signature, inputs, outputs, ctx):
-            end = time.monotonic() + 0.06
-            while len(self.ran_on) == 3 and time.monotonic() < end:
-                pass
+            if len(self.ran_on) == 3:
+                time.sleep(0.6)
             return super().run(signature, inputs, outputs, ctx)
 
     servable = Busy()
-    batcher = batcher_of(servable, max_inline_run_us=1_500)
+    batcher = batcher_of(servable, max_inline_run_us=500_000)
     opened(batcher, prepared(batcher, 1))
     for value in range(5):
         await answered(batcher, prepared(batcher, value))
@@ -197,7 +196,7 @@ async def test_a_running_batch_holds_its_slot(batcher_of):
     class Gated(Watched):
         def run(self, signature, inputs, outputs, ctx):
             if len(inputs["x"]) > 1:
-                assert release.wait(10)
+                assert release.wait(60)
             return super().run(signature, inputs, outputs, ctx)
 
     batcher = batcher_of(Gated(AffineModel(max_concurrent_runs=1)), max_concurrent_batches=4)
@@ -249,11 +248,11 @@ async def test_the_loop_turns_between_runs_that_take_long_together(batcher_of):
 
 async def test_run_now__leaves_to_the_next_turn_what_is_too_much_for_this_one(batcher_of, metrics):
     """Sixty requests that come at once do not run in a row, however short each is."""
-    batcher = batcher_of(Watched(), max_inline_run_us=5_000)
+    batcher = batcher_of(Watched())
     opened(batcher, prepared(batcher, 0))
-    batcher._turn.took(0.0049, 0.005)
+    batcher._turn.took(0.4, 1.0)
     assert batcher.run_now(prepared(batcher, 1)) is not None
-    batcher._turn.took(0.0002, 0.005)
+    batcher._turn.took(0.7, 1.0)
     late = prepared(batcher, 2)
     assert batcher.run_now(late) is None
     assert (await batcher.submit(late)).outputs["y"][0, 0] == 2.0
@@ -279,10 +278,10 @@ async def test_where_runs_ran_and_how_often_they_were_stopped_is_counted(batcher
     class Stands(Watched):
         def run(self, signature, inputs, outputs, ctx):
             if inputs["x"][0, 0] == 7:
-                time.sleep(SEVERE_S)
+                time.sleep(0.6)
             return super().run(signature, inputs, outputs, ctx)
 
-    batcher = batcher_of(Stands(), max_inline_run_us=10_000)
+    batcher = batcher_of(Stands(), max_inline_run_us=500_000)
     opened(batcher, prepared(batcher, 0))
     for value in (1, 7, 2):
         await answered(batcher, prepared(batcher, value))

@@ -19,7 +19,7 @@ def threads():
     made.shutdown()
     for thread in threading.enumerate():  # the next test counts its own
         if thread.name.startswith("under-test"):
-            thread.join(10)
+            thread.join(60)
 
 
 def names():
@@ -60,7 +60,7 @@ def test_a_call_that_fails_costs_no_thread(threads):
         for _ in range(6):
             threads.start(lambda: 1 / 0)
         threads.start(done.set)
-        assert done.wait(10)
+        assert done.wait(60)
     assert "run_thread_call_failed" in [entry["event"] for entry in logs]
 
 
@@ -84,7 +84,7 @@ def test_idle_threads_go_and_come_back(threads):
 def test_after_a_shutdown_nothing_begins(threads):
     begun, go, late = threading.Semaphore(0), threading.Event(), []
     for _ in range(3):
-        threads.start(lambda: (begun.release(), go.wait(10)))
+        threads.start(lambda: (begun.release(), go.wait(60)))
     for _ in range(3):
         assert begun.acquire(timeout=60)
     threads.start(late.append, 1)
@@ -95,7 +95,7 @@ def test_after_a_shutdown_nothing_begins(threads):
     runners = [thread for thread in threading.enumerate() if thread.name in names()]
     go.set()
     for thread in runners:
-        thread.join(10)
+        thread.join(60)
     assert late == []
     assert names() == []
 

@@ -184,7 +184,7 @@ async def test_when_the_launcher_has_gone_the_server_is_ended(monkeypatch):
     living = asyncio.create_task(InsideApp(Lodger)({"type": "lifespan"}, inbox.get, outbox.put))
     assert (await outbox.get())["type"] == "lifespan.startup.complete"
     ours.close()
-    await asyncio.wait_for(ended.wait(), 10)
+    await asyncio.wait_for(ended.wait(), 60)
     await inbox.put({"type": "lifespan.shutdown"})
     await living
 
@@ -256,7 +256,7 @@ async def test_what_is_no_message_is_the_end(said):
 
     reading = asyncio.create_task(channel.receive())
     writing = asyncio.create_task(asyncio.to_thread(write))
-    assert await asyncio.wait_for(reading, 10) is None
+    assert await asyncio.wait_for(reading, 60) is None
     await channel.close()
     await asyncio.gather(writing, return_exceptions=True)
     await channel.send(do="nothing")

@@ -80,7 +80,7 @@ class Stage:
         changed = asyncio.Event()
         undo = self.manager.on_change(changed.set)
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while not condition():
                     changed.clear()
                     await changed.wait()
@@ -100,5 +100,5 @@ async def make_stages(root):
 
     yield make
     for one in made:
-        await one.manager.close(5.0)
+        await one.manager.close(60.0)
     threads.shutdown()

@@ -245,7 +245,7 @@ async def test_rescan__cancelling_the_run_frees_who_waits(rig):
     async with rig.running():
         waiting = [asyncio.create_task(rig.source.rescan()) for _ in range(3)]
         await asyncio.sleep(0)
-    await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    await asyncio.wait_for(asyncio.gather(*waiting), 60)
 
 
 async def test_before_scan__runs_before_every_look_and_its_failure_is_no_matter(rig):

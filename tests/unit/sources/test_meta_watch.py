@@ -77,7 +77,7 @@ async def test_refresh__a_slow_read_is_not_waited_for_and_never_doubled(changes)
 
     def read():
         calls.append(1)
-        release.wait(10)
+        release.wait(60)
         return {"a": ModelMeta(version="1")}
 
     models = MetaJsonModels(read, changes.append, timeout_s=0.001)

@@ -36,7 +36,8 @@ def whole_differences(monkeypatch):
     monkeypatch.setenv("CI", "true")
 
 
-async def test_a_sound_transport_passes():
+async def test_a_sound_transport_passes(monkeypatch):
+    monkeypatch.setattr("navi_core.testing.transport_cases._WAIT_S", 60)
     await Suite().test_rpc_on_written_is_called_exactly_once()
     await Suite().test_rpc_a_reset_during_the_run_cancels_the_handler()
     await Suite().test_http_on_written_is_called_exactly_once()

@@ -88,7 +88,7 @@ async def run(service, budget, events):
         "path": PATH,
         "headers": [(b"content-type", b"application/grpc")],
     }
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await app(scope, receive, send)
     return sent
 

@@ -162,7 +162,7 @@ async def test_a_deadline_passes_while_the_message_comes():
 
     headers = [(b"content-type", b"application/grpc"), (b"grpc-timeout", b"1m")]
     scope = {"type": "http", "method": "POST", "path": RPC_PREFIX + "Echo", "headers": headers}
-    await asyncio.wait_for(app(scope, receive, send), 10)
+    await asyncio.wait_for(app(scope, receive, send), 60)
     assert dict(sent[0]["headers"])[b"grpc-status"] == b"4"
 
 
@@ -227,12 +227,19 @@ async def test_what_ends_before_the_second_look_is_never_looked_for():
     assert begun == ["long"]
 
 
+async def until(condition):
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
 async def test_every_call_is_looked_for_once():
     watch, begun = DisconnectWatch(0.001), []
     calls = [lambda number=number: begun.append(number) for number in range(3)]
     for each in calls:
         watch.add(each)
-    await asyncio.sleep(0.02)
+    await until(lambda: len(begun) == 3)
     watch.add(calls[0])
+    await until(lambda: len(begun) == 4)
     await asyncio.sleep(0.02)
     assert sorted(begun) == [0, 0, 1, 2]

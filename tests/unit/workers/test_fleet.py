@@ -139,7 +139,7 @@ class Parent:
             await asyncio.sleep(0)
 
     async def until(self, condition):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.001)
 
