@@ -240,6 +240,17 @@ class HostDataPlane:
                 )
             )
 
+    def read_finished(
+        self, ref: ModelRef | None, code: ErrorCode, *, service: str, total_seconds: float
+    ) -> None:
+        """Count a call that looked something up; its model is a label only if it is configured."""
+        name = UNKNOWN
+        if ref is not None:
+            with suppress(NaviError):
+                self.manager.is_available(ref.name)  # raises for a model that is not there
+                name = ref.name
+        self._metrics.read_finished(name, service, code, total_seconds)
+
     async def run(self, batcher: Batcher, request: InferenceRequest) -> InferenceResponse:
         """Run one request on a version that a handle keeps loaded; for :class:`Handle`."""
         now = self._now

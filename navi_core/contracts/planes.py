@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.versions import VersionStatistics, VersionStatus
-from navi_core.errors import NaviError
+from navi_core.errors import ErrorCode, NaviError
 from navi_core.messages import InferenceRequest, InferenceResponse, ModelRef
 from navi_core.signature import Signature
 
@@ -133,6 +133,26 @@ class DataPlane(Protocol):
             Who asked, as in :class:`~navi_core.messages.InferenceRequest`.
         signature
             The signature that was asked for; empty: the default one; None: that is not known.
+        """
+        ...
+
+    def read_finished(
+        self, ref: ModelRef | None, code: ErrorCode, *, service: str, total_seconds: float
+    ) -> None:
+        """Count a call that looked something up (a status, metadata), for the families of servers that count those.
+
+        navi's own families count inference requests alone.
+
+        Parameters
+        ----------
+        ref
+            What it asked about; None: it does not say.
+        code
+            What came out.
+        service
+            Who was asked.
+        total_seconds
+            From the call to its answer.
         """
         ...
 

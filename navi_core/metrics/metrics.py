@@ -146,6 +146,12 @@ class Metrics:
             for compat in self._compat.of(UNKNOWN):
                 compat.request_finished(service, method, code, total_seconds, 0)
 
+    def read_finished(self, model: str, service: str, code: ErrorCode, total_seconds: float) -> None:
+        """Count a call that looked something up, where a set of families has such calls."""
+        with self._store.lock:
+            for compat in self._compat.of(model):
+                compat.read_finished(service, code, total_seconds)
+
     def load_finished(self, model: str, version: int, seconds: float, ok: bool) -> None:
         """Count one load; the version's number is not a label, or every version would stay on the page."""
         del version

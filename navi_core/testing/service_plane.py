@@ -11,6 +11,7 @@ from navi_core.config.records import ModelConfig
 from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.versions import ServableState, VersionStatus
 from navi_core.errors import (
+    ErrorCode,
     LabelNotFoundError,
     ModelNotFoundError,
     NaviError,
@@ -145,6 +146,11 @@ class ProbePlane:
         """Count a request that the service refused."""
         del ref, error, service, transport, method, signature
         self.num_refused += 1
+
+    def read_finished(
+        self, ref: ModelRef | None, code: ErrorCode, *, service: str, total_seconds: float
+    ) -> None:
+        """Count nothing: this is about inference."""
 
     def models(self) -> Sequence[str]:
         """Return the one model's name."""

@@ -25,6 +25,9 @@ class CompatModel:
     ) -> None:
         """Count an answer; the service's name tells a protocol's ``Predict`` from another's."""
 
+    def read_finished(self, service: str, code: ErrorCode, total_seconds: float) -> None:
+        """Count a call that looked something up (a status, metadata); services tell of those that servers count."""
+
     def queue_wait(self, seconds: float) -> None:
         """Count one request's wait."""
 

@@ -1,7 +1,8 @@
 """TensorFlow Serving's families.
 
 ``specs/metrics/compat_tensorflow.toml`` lists all of that server's families, those that are left out with
-the reason. Only its own calls are counted: gRPC methods in capitals, REST verbs in small letters.
+the reason. Only its own calls are counted: gRPC methods in capitals, REST verbs in small letters, and whatever else
+comes to its REST paths.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ ENTRYPOINTS: Final[Mapping[str, str]] = MappingProxyType(
         "regress": "REST",
     }
 )
-"""Method of a call -> its entrypoint. What is not here (MultiInference, GetModelStatus...) is not counted."""
+"""Method of a call -> its entrypoint. What is not here (MultiInference, GetModelStatus...) is not counted over gRPC."""
+
+READ_API: Final = ""
+"""The API of REST's GETs, which have no verb."""
 
 _EXAMPLE_METHODS: Final = frozenset({"Classify", "Regress", "classify", "regress"})
 _THREAD_POOL: Final = "batch_threads"
@@ -167,22 +171,28 @@ class _TensorflowModel(CompatModel):
         entrypoint = ENTRYPOINTS.get(method)
         if service != SERVICE or entrypoint is None:
             return
+        self._count(method, entrypoint, code, total_seconds)
+        if num_rows and code is ErrorCode.OK:
+            self._input_size.observe(num_rows)
+            if method in _EXAMPLE_METHODS:
+                self._server.example_counts.child(self._model).observe(num_rows)
+                self._server.example_count_total.child(self._model).value += num_rows
+
+    def read_finished(self, service: str, code: ErrorCode, total_seconds: float) -> None:
+        if service == SERVICE:
+            self._count(READ_API, "REST", code, total_seconds)
+
+    def _count(self, api: str, entrypoint: str, code: ErrorCode, total_seconds: float) -> None:
         count = self._counts.get(code)
         if count is None:
             count = self._counts[code] = self._server.request_count.child(self._model, code.value)
         count.value += 1
         if code is not ErrorCode.OK:
             return
-        latency = self._latencies.get(method)
+        latency = self._latencies.get(api)
         if latency is None:
-            latency = self._server.request_latency.child(self._model, method, entrypoint)
-            self._latencies[method] = latency
+            latency = self._latencies[api] = self._server.request_latency.child(self._model, api, entrypoint)
         latency.observe(total_seconds * 1e6)
-        if num_rows:
-            self._input_size.observe(num_rows)
-            if method in _EXAMPLE_METHODS:
-                self._server.example_counts.child(self._model).observe(num_rows)
-                self._server.example_count_total.child(self._model).value += num_rows
 
     def replayed(self, path: str, code: ErrorCode, seconds: float, num_records: int) -> None:
         self._server.warmed_up(self._model, path, code.value, seconds, num_records)

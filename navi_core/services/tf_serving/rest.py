@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from navi_core.contracts.planes import DataPlane
 from navi_core.contracts.service import Call, Handler, HttpRoute, Operation, Response
-from navi_core.errors import InvalidRequestError, NaviError
+from navi_core.errors import ErrorCode, InvalidRequestError, NaviError
 from navi_core.messages import ModelRef
 from navi_core.services.tf_serving.errors import Failures
 from navi_core.services.tf_serving.metadata import SIGNATURE_DEF, describe_model
@@ -42,6 +42,8 @@ class RestApi:
         Words errors.
     service
         The service's name, for metrics.
+    now
+        The monotonic clock, in seconds.
     inference
         Answers predict, classify and regress.
     cors
@@ -54,12 +56,14 @@ class RestApi:
         failures: Failures,
         *,
         service: str,
+        now: Callable[[], float],
         inference: RestInference,
         cors: bool = False,
     ) -> None:
         self._plane = plane
         self._failures = failures
         self._service = service
+        self._now = now
         self._inference = inference
         self._cors = cors
 
@@ -131,14 +135,24 @@ class RestApi:
     # --- reading ---------------------------------------------------------------------------------
 
     async def _show(self, call: Call) -> Response:
-        ref = zero_as_newest(self._plane, target_of(call.match))
+        started = self._now()
+        ref: ModelRef | None = None
+        code = ErrorCode.OK
         try:
+            ref = zero_as_newest(self._plane, target_of(call.match))
             if call.match.get("part") == "metadata":
                 return _json(self._metadata(ref))
             versions = find_versions(self._plane, ref)
             return _json(_plain(status_message(versions)))
         except NaviError as error:
+            code = error.code
             return self._failures.http(error, ref)
+        finally:
+            self._count(ref, code, self._now() - started)
+
+    def _count(self, ref: ModelRef | None, code: ErrorCode, total_seconds: float) -> None:
+        """Count what is no inference, as TensorFlow Serving does with whatever comes to its paths over REST."""
+        self._plane.read_finished(ref, code, service=self._service, total_seconds=total_seconds)
 
     def _metadata(self, ref: ModelRef) -> dict[str, Any]:
         spec, signatures = describe_model(self._plane, ref)
@@ -159,6 +173,7 @@ class RestApi:
 
     async def _malformed(self, call: Call) -> Response:
         path = f"{call.path}?{call.query}" if call.query else call.path
+        self._count(None, ErrorCode.INVALID_ARGUMENT, 0.0)
         raise InvalidRequestError(f"Malformed request: {call.verb} {path}")
 
     async def _preflight(self, call: Call) -> Response:

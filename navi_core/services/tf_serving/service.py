@@ -84,6 +84,7 @@ class TfServingService(Service):
             context.plane,
             failures,
             service=self.name,
+            now=context.now,
             inference=RestInference(
                 context.plane,
                 service=self.name,

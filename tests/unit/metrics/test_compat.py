@@ -217,6 +217,21 @@ def test_tensorflow__values_and_text():
     assert "ModelInfer" not in "".join(lines)
 
 
+def test_tensorflow__what_its_rest_paths_show_is_counted_without_a_verb():
+    metrics = Metrics(["navi", "tensorflow", "proton", "triton"])
+    metrics.read_finished("m", "tf_serving", ErrorCode.OK, 0.002)
+    metrics.read_finished("m", "tf_serving", ErrorCode.NOT_FOUND, 0.002)
+    metrics.read_finished("m", "oip", ErrorCode.OK, 0.002)
+    counted = {line for line in compat_lines(metrics) if 'model_name="m"' in line and "bucket" not in line}
+    assert counted == {
+        ':tensorflow:serving:request_count{model_name="m",status="OK"} 1',
+        ':tensorflow:serving:request_count{model_name="m",status="NOT_FOUND"} 1',
+        ':tensorflow:serving:request_latency_count{model_name="m",API="",entrypoint="REST"} 1',
+        ':tensorflow:serving:request_latency_sum{model_name="m",API="",entrypoint="REST"} 2000',
+    }
+    assert "navi_requests_total{" not in page(metrics)
+
+
 def test_tensorflow__type_lines_are_there_before_the_first_request():
     metrics = Metrics(["tensorflow"])
     assert "# TYPE :tensorflow:serving:request_count counter" in compat_lines(metrics)

@@ -221,6 +221,7 @@ class FakePlane:
         self.open_handles = 0
         self.num_released = 0
         self.refusals = []
+        self.reads = []
         self.service_options = {}
 
     @property
@@ -252,6 +253,11 @@ class FakePlane:
 
     def refused(self, ref, error, **call):
         self.refusals.append((ref, error, call))
+
+    def read_finished(self, ref, code, *, service, total_seconds):
+        assert service == "tf_serving"
+        assert total_seconds >= 0
+        self.reads.append((ref, code.value))
 
     def models(self):
         return tuple(STATUSES)

@@ -266,6 +266,33 @@ async def test_list__of_all_models(service):
 # --- routes -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("verb", "path", "read"),
+    [
+        ("GET", "/v1/models/m", (ModelRef("m"), "OK")),
+        ("GET", "/v1/models/m/versions/2", (ModelRef("m", version=2), "OK")),
+        ("GET", "/v1/models/m/metadata", (ModelRef("m"), "OK")),
+        ("GET", "/v1/models/m/versions/9/metadata", (ModelRef("m", version=9), "NOT_FOUND")),
+        ("GET", "/v1/models/nobody", (ModelRef("nobody"), "NOT_FOUND")),
+        ("GET", "/v1/models/m/versions/99999999999999999999", (None, "INVALID_ARGUMENT")),
+        ("GET", "/v1/elsewhere", (None, "INVALID_ARGUMENT")),
+        ("POST", "/v1/models/m:PREDICT", (None, "INVALID_ARGUMENT")),
+    ],
+)
+async def test_routes__what_is_no_inference_is_counted_as_in_tensorflow_serving(
+    service, plane, verb, path, read
+):
+    await call_http(service, verb, path)
+    assert plane.reads == [read]
+    assert plane.refusals == []
+
+
+async def test_routes__inference_and_the_list_of_models_are_no_reads(service, plane):
+    await post(service, {"instances": [{"x": [1.0, 2.0]}]})
+    await call_http(service, "GET", "/v1/models")
+    assert plane.reads == []
+
+
 async def test_routes__outside_of_v1_are_not_ours(service):
     for path in ("/", "/v2/models/m", "/v1", "/models/m:predict", "/metrics"):
         assert await call_http(service, "GET", path) is None
