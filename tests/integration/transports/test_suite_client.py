@@ -34,3 +34,21 @@ def test_a_closed_client_leaves_no_socket_with_bytes_that_nobody_took() -> None:
             asyncio.run(_give_up_a_request(f"http://{host}:{port}"))
             gc.collect()
     assert [str(warning.message) for warning in seen] == []
+
+
+async def _close_with_bytes_that_nobody_takes(port: int) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(bytes(64 << 20))
+    writer.close()
+
+
+def test_a_closed_connection_does_not_outlive_its_loop() -> None:
+    """What ``conftest.py`` does for every loop of the tests."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as takes_nothing,
+        warnings.catch_warnings(record=True) as seen,
+    ):
+        warnings.simplefilter("always")
+        asyncio.run(_close_with_bytes_that_nobody_takes(takes_nothing.getsockname()[1]))
+        gc.collect()
+    assert [str(warning.message) for warning in seen] == []
