@@ -317,6 +317,6 @@ def test_mutual_tls(fake_with, navi_host, certificates):
     status, out, err = navi_host(*ask, *ours, "--json")
     assert (status, err) == (0, "")
     assert json.loads(out)[0]["version"] == 3
-    status, out, err = navi_host(*ask, "--timeout-ms", "10000")
+    status, out, err = navi_host(*ask, "--timeout-ms", "60000")
     assert (status, out) == (1, "")
     assert "UNAVAILABLE" in err

@@ -270,7 +270,7 @@ async def test_connections_over_the_limit_are_closed_at_once():
         third, _ = await connect()
         assert await is_closed(third)
         first[1].close()
-        for _ in range(100):  # until the server has seen it
+        for _ in range(1000):  # until the server has seen it
             reader, writer = await connect()
             writer.write(_STRING.pack(len(CALL)) + CALL)
             with suppress(ConnectionError, asyncio.IncompleteReadError):

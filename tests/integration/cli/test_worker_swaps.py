@@ -263,12 +263,15 @@ def test_a_worker_that_is_killed_as_soon_as_it_serves_comes_again(two):
         until(lambda before=before: pids(two)[1] != before, SERVES_AGAIN_S)
     assert serves(two, pids(two)[1], 1)
     delays = [each["restart_in_s"] for each in two.events() if each["event"] == "worker_ended"]
-    assert delays == [0.0, 0.5, 1.0]
+    assert delays in (
+        [0.0, 0.5, 1.0],
+        [0.0, 0.0, 0.5],
+    )  # where the start took long, the first had served for long
     assert total(two, "navi_worker_restarts_total") == 3
 
 
 @needs_proc
-@pytest.mark.parametrize("timeout_s", [3])
+@pytest.mark.parametrize("timeout_s", [5])
 def test_a_worker_that_hangs_is_replaced_and_a_swap_happens_all_the_same(two, toy_model):
     before = pids(two)
     with RestLoad(two) as load:

@@ -71,7 +71,7 @@ def test_idle_threads_go_and_come_back(threads):
     [thread] = [each for each in threading.enumerate() if each.name in names()]
     with threads._lock:
         assert threads._num_threads == 1
-    for _ in range(100):
+    for _ in range(1200):
         with threads._lock:
             if not threads._num_threads:
                 break
