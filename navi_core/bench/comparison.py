@@ -90,7 +90,8 @@ def compare(a: Report, b: Report) -> Comparison:
                 notes.append(f"{mine.load}: {which} was interrupted")
     left_out = len(a.measurements) + len(b.measurements) - 2 * len(loads)
     if left_out:
-        notes.append(f"{left_out} measurements are left out: the other run has no such load")
+        words = "1 measurement is" if left_out == 1 else f"{left_out} measurements are"
+        notes.append(f"{words} left out: the other run has no such load")
     return Comparison(tuple(loads), tuple(notes))
 
 

@@ -37,6 +37,11 @@ _SUMMARY: Final = re.compile(
 )
 _UNIT_S: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _GRACE_S: Final = 30.0
+
+_SILENT_S: Final = 0.5
+"""A server that answers nothing for so long, and for twice its longest answer, before the end has gone: h2load ends a
+measurement with requests in flight, and counts those of connections that were lost like them."""
+
 _COLUMNS: Final = 3
 
 
@@ -138,6 +143,13 @@ def _outcome(ran: Ran, tally: Tally, threads: int) -> Outcome:
     )
     if unlogged > 0:
         tally.fail(tally.last_ns, CONNECTION, "h2load: the stream or its connection failed", unlogged)
+    silent_s = summary["elapsed_s"] - tally.last_ns / 1e9
+    cut_off = int(summary["started"] - summary["done"]) - int(lost)
+    if cut_off > 0 and silent_s > _SILENT_S + 2 * tally.latencies.max_ns / 1e9:
+        said = (
+            f"h2load: no answer came in the last {silent_s:.1f} s, and it asks no more over lost connections"
+        )
+        tally.fail(tally.last_ns, CONNECTION, said, cut_off)
     return Outcome(
         tally=tally,
         elapsed_s=summary["elapsed_s"],

@@ -88,6 +88,8 @@ def _bench(state: CliState, model: str, values: Mapping[str, Any]) -> None:
             f"bench knows no requests of {kind.name}: expected one of {', '.join(EXCHANGES)}"
         )
     plans = read_plans(values, exchange.scheme)
+    for key in ("output", "plot"):
+        _check_folder(values[key], f"--{key}")
     ref = ModelRef(model, values["version"], values["label"])
     with connect(values, state.registry, _SCHEMES) as client:
         known = client.signatures(ref)
@@ -107,6 +109,12 @@ def _bench(state: CliState, model: str, values: Mapping[str, Any]) -> None:
             session.choose(plan)
         is_complete = _measure_all(session, plans)
     _finish(session.report(), earlier, values, is_complete=is_complete)
+
+
+def _check_folder(file: Path | None, option: str) -> None:
+    """Refuse a file that cannot be written, before a measurement that would be lost."""
+    if file is not None and not file.absolute().parent.is_dir():
+        raise ConfigError(f"'{file.parent}' is no directory", path=option)
 
 
 def _measure_all(session: Session, plans: Sequence[LoadPlan]) -> bool:

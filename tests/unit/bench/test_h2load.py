@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from navi_core.bench.h2load import H2loadEngine, read_log, read_summary
 from navi_core.bench.load import LoadPlan, Target
+from navi_core.bench.programs import Ran
 from navi_core.errors import RemoteError
 
 TIMED = """\
@@ -88,3 +91,28 @@ def test_why_not(monkeypatch, target, plan, reason):
     assert bool(found) == bool(reason)
     monkeypatch.setattr("shutil.which", lambda _: None)
     assert "not installed" in H2loadEngine().why_not(TARGET, PLAN)
+
+
+@pytest.mark.parametrize(
+    ("last_at_s", "failed"),
+    [
+        pytest.param(0.4, {"connection": 16}, id="the server went"),
+        pytest.param(1.45, {}, id="it answered to the end"),
+    ],
+)
+def test_run__requests_that_a_server_took_with_it_have_failed(monkeypatch, last_at_s, failed):
+    began_us = 1_795_272_262_000_000
+
+    def ran(command, **_):
+        for word in command:
+            if word.startswith("--log-file="):
+                log = "".join(
+                    f"{at_us}\t200\t1500\n" for at_us in (began_us, began_us + int(last_at_s * 1e6))
+                )
+                Path(word.removeprefix("--log-file=")).write_text(log)
+        return Ran(TIMED, True)
+
+    monkeypatch.setattr("navi_core.bench.h2load.run_program", ran)
+    outcome = H2loadEngine(1).run(TARGET, PLAN, lambda *_: None)
+    assert {code: each.count for code, each in outcome.tally.failures.items()} == failed
+    assert outcome.tally.num_succeeded == 2
