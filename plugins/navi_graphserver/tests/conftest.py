@@ -61,7 +61,7 @@ class GraphServer:
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
         try:
-            status = self.process.wait(60)
+            status = self.process.wait(120)
         finally:
             self.process.kill()
             self.process.wait(60)
@@ -95,7 +95,7 @@ def serving(folder, *flags):
         listening = json.loads(addresses.read_text())["addresses"]
         yield {name: places[0]["port"] for name, places in listening.items()}
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, log.read_text()
+        assert process.wait(120) == 0, log.read_text()
     finally:
         process.kill()
         process.wait(60)

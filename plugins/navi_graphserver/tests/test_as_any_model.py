@@ -75,7 +75,7 @@ def url(host):
 
 def ask(url, body=None):
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(url, data, timeout=20) as answer:
+    with urllib.request.urlopen(url, data, timeout=60) as answer:
         return answer.read().decode()
 
 
@@ -124,14 +124,13 @@ def test_a_directory_named_as_a_graph_answers_graphserver_s_clients(target, url)
 
 
 def test_rows_of_several_requests_run_together(target, url):
-    """Twelve requests at once take fewer runs; every one gets the answers to its own rows."""
+    """Twelve requests at once take fewer runs, sooner or later; every one gets the answers to its own rows."""
 
     def num_runs():
-        with urllib.request.urlopen(f"{url}/v2/models/graph-5/stats", timeout=20) as answer:
+        with urllib.request.urlopen(f"{url}/v2/models/graph-5/stats", timeout=60) as answer:
             (stats,) = json.load(answer)["model_stats"]
         return stats["inference_count"], stats["execution_count"]
 
-    rows_before, runs_before = num_runs()
     failures = []
     start = threading.Barrier(12)
 
@@ -143,15 +142,20 @@ def test_rows_of_several_requests_run_together(target, url):
             if client.predict("graph-5", {"x": x})["y"].tolist() != (x * 2 + 1).tolist():
                 failures.append(number)
 
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(12)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join(30)
-    rows, runs = num_runs()
-    assert not failures
-    assert rows - rows_before == 12
-    assert runs - runs_before < 12
+    for _ in range(50):  # on a busy machine, twelve threads may well ask one after the other
+        rows_before, runs_before = num_runs()
+        threads = [threading.Thread(target=one, args=(number,)) for number in range(12)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(60)
+        rows, runs = num_runs()
+        assert not failures
+        assert rows - rows_before == 12
+        if runs - runs_before < 12:
+            break
+    else:
+        pytest.fail("each request had a run of its own, fifty times")
 
 
 def test_models_lists_graphs_and_inspect_shows_a_file(url, tmp_path):

@@ -50,7 +50,7 @@ def test_names_from_the_command_line_and_of_kept_graphs(tmp_path, graph_server, 
 
     def predict(model):
         url = f"http://127.0.0.1:{free_port}/v1/models/{model}:predict"
-        with urllib.request.urlopen(url, b'{"instances": [[1, 1, 1]]}', timeout=20) as answer:
+        with urllib.request.urlopen(url, b'{"instances": [[1, 1, 1]]}', timeout=60) as answer:
             return json.load(answer)["predictions"]
 
     with graph_server("-f", f"first={file}", "--state-dir", state, "--rest-port", free_port) as target:

@@ -30,7 +30,7 @@ def test_a_graph_s_life_under_every_name_of_the_service(port, prefix):
         client.register(affine_graph(), name="encoder")
         np.testing.assert_array_equal(client.infer(7, {"x": X})["y"], X * 2 + 1)
         url = f"http://127.0.0.1:{port}/v1/models/encoder:predict"
-        with urllib.request.urlopen(url, b'{"instances": [[0, 1, 2]]}', timeout=20) as answer:
+        with urllib.request.urlopen(url, b'{"instances": [[0, 1, 2]]}', timeout=60) as answer:
             assert json.load(answer) == {"predictions": [[1, 3, 5]]}
         with pytest.raises(GraphServerError) as caught:
             client.register(affine_graph())

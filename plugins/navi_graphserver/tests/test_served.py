@@ -174,7 +174,7 @@ def test_the_same_graph_over_rest(client, host):
     client.register(affine_graph())
     address = host.addresses["http"][0]
     url = f"http://{address.host}:{address.port}/v1/models/graph-7:predict"
-    with urllib.request.urlopen(url, b'{"instances": [[0, 1, 2]]}', timeout=20) as answer:
+    with urllib.request.urlopen(url, b'{"instances": [[0, 1, 2]]}', timeout=60) as answer:
         assert json.load(answer) == {"predictions": [[1, 3, 5]]}
 
 
@@ -196,7 +196,7 @@ def test_graphs_are_kept_over_a_restart(tmp_path):
 def predict(host, model):
     address = host.addresses["http"][0]
     url = f"http://{address.host}:{address.port}/v1/models/{model}:predict"
-    with urllib.request.urlopen(url, b'{"instances": [[0, 1, 2]]}', timeout=20) as answer:
+    with urllib.request.urlopen(url, b'{"instances": [[0, 1, 2]]}', timeout=60) as answer:
         return json.load(answer)["predictions"]
 
 

@@ -30,7 +30,7 @@ def test_graphs_and_their_names_are_every_worker_s(ports, tmp_path):
 
     def predict():
         url = f"http://127.0.0.1:{rest_port}/v1/models/encoder:predict"
-        with urllib.request.urlopen(url, b'{"instances": [[1, 1, 1]]}', timeout=20) as answer:
+        with urllib.request.urlopen(url, b'{"instances": [[1, 1, 1]]}', timeout=60) as answer:
             return json.load(answer)["predictions"]
 
     clients = [Client(f"127.0.0.1:{grpc_port}") for _ in range(8)]  # the kernel spreads connections

