@@ -39,7 +39,7 @@ from navi_core.keeping import Keeping, Means, OwnKeeping, SeatedKeeping
 from navi_core.listeners import Listeners
 from navi_core.logs import use_stdlib_logging
 from navi_core.messages import InferenceRequest, ModelRef
-from navi_core.metrics.metrics import Metrics
+from navi_core.metrics.metrics import Metrics, QueueGauges
 from navi_core.needs import check_needs
 from navi_core.openapi import compose
 from navi_core.plugins.discovery import discover
@@ -393,10 +393,10 @@ class _Parts:
         services += [registry.service(name).create(context) for name in names]
         return services
 
-    def _gauges(self) -> Iterable[tuple[str, int, str, int, int, int, int]]:
+    def _gauges(self) -> Iterable[QueueGauges]:
         for model, version, batcher in self.keeping.versions.batchers():
             queue = batcher.queue
-            yield model, version, "", batcher.in_flight, queue.num_requests, queue.num_rows, queue.size_bytes
+            yield model, version, batcher.in_flight, queue.num_requests, queue.num_rows, queue.size_bytes
 
     async def open(self) -> None:
         """Check the rest of the configuration, open the ports, begin to look for models."""

@@ -30,7 +30,8 @@ BUCKETS: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
 )
 """Name of a bucket list -> its upper bounds."""
 
-_TARGET: Final = ("model", "version", "signature")
+_VERSION: Final = ("model", "version")
+_TARGET: Final = (*_VERSION, "signature")
 _CALL: Final = (*_TARGET, "service", "transport", "method")
 _LATENCY: Final = BUCKETS["latency_seconds"]
 _COUNTS: Final = BUCKETS["counts"]
@@ -46,7 +47,7 @@ _TABLE: Final = (
     FamilySpec(
         "navi_request_seconds",
         "histogram",
-        "Time from a call's arrival to its answer.",
+        "Time from the decoded request to its outputs; 0: it was refused before that.",
         _CALL,
         unit="seconds",
         bounds=_LATENCY,
@@ -139,11 +140,17 @@ _TABLE: Final = (
         unit="requests",
     ),
     FamilySpec(
-        "navi_requests_in_flight", "gauge", "Requests taken and not answered yet.", _TARGET, unit="requests"
+        "navi_requests_in_flight", "gauge", "Requests taken and not answered yet.", _VERSION, unit="requests"
     ),
-    FamilySpec("navi_queue_requests", "gauge", "Requests that wait in the queue.", _TARGET, unit="requests"),
-    FamilySpec("navi_queue_rows", "gauge", "Rows that wait in the queue.", _TARGET, unit="rows"),
-    FamilySpec("navi_queue_bytes", "gauge", "Body bytes that wait in the queue.", _TARGET, unit="bytes"),
+    FamilySpec(
+        "navi_queue_requests",
+        "gauge",
+        "Requests that wait in the version's queue, which all signatures share.",
+        _VERSION,
+        unit="requests",
+    ),
+    FamilySpec("navi_queue_rows", "gauge", "Rows that wait in the queue.", _VERSION, unit="rows"),
+    FamilySpec("navi_queue_bytes", "gauge", "Body bytes that wait in the queue.", _VERSION, unit="bytes"),
     FamilySpec(
         "navi_load_seconds",
         "histogram",

@@ -48,8 +48,8 @@ from navi_core.metrics.recorders import CallCells, MetricStore, RunPlace, Signat
 
 __all__ = ["Metrics", "QueueGauges", "RunPlace", "SignatureMetrics", "WorkSaved"]
 
-QueueGauges: TypeAlias = tuple[str, int, str, int, int, int, int]
-"""(model, version, signature, requests in flight, queued requests, queued rows, queued bytes)."""
+QueueGauges: TypeAlias = tuple[str, int, int, int, int, int]
+"""(model, version, requests in flight, queued requests, queued rows, queued bytes)."""
 
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -230,7 +230,7 @@ class Metrics:
     # --- showing ------------------------------------------------------------------------------
 
     def set_gauge_source(self, source: Callable[[], Iterable[QueueGauges]]) -> None:
-        """Have ``source`` asked for every loaded signature's gauges, whenever a page is made."""
+        """Have ``source`` asked for every loaded version's gauges, whenever a page is made."""
         self._gauge_source = source
 
     def set_budget_source(self, source: Callable[[], int]) -> None:
@@ -305,7 +305,7 @@ class Metrics:
         if self._compat.is_empty:
             return
         queues = Counter[tuple[str, int]]()
-        for model, version, _, _, num_requests, *_ in self._queue_rows():
+        for model, version, _, num_requests, *_ in self._queue_rows():
             queues[model, version] += num_requests
         ends = tuple(self._certificate_source().values())
         converters = [metric for _, _, metrics in self._converter_metrics() for metric in metrics]
@@ -340,7 +340,7 @@ class Metrics:
 
     def _gauges(self) -> dict[str, FamilySnapshot]:
         """Return the families whose values are asked for, not recorded."""
-        rows = [((row[0], str(row[1]), row[2]), row[3:]) for row in self._queue_rows()]
+        rows = [((row[0], str(row[1])), row[2:]) for row in self._queue_rows()]
         gauges: dict[str, FamilySnapshot] = {
             name: [(target, values[index]) for target, values in rows]
             for index, name in enumerate(_QUEUE_GAUGES)

@@ -58,7 +58,7 @@ def feature_values():
 
 
 def use(metrics):
-    metrics.set_gauge_source(lambda: [("m", 7, "s", 3, 2, 20, 2000), ("n", 1, "s", 0, 5, 5, 50)])
+    metrics.set_gauge_source(lambda: [("m", 7, 3, 2, 20, 2000), ("n", 1, 0, 5, 5, 50)])
     metrics.load_finished("m", 7, 1.0, ok=True)
     metrics.load_finished("m", 8, 1.0, ok=False)
     metrics.set_gauges("m", 7, {"customop_version": 54321.0})

@@ -45,7 +45,8 @@ def labels_seen(metrics, label):
     return {dict(labels).get(label) for _, labels in samples(metrics)} - {None}
 
 
-TARGET = {"model": "m", "version": "7", "signature": "s"}
+VERSION = {"model": "m", "version": "7"}
+TARGET = {**VERSION, "signature": "s"}
 CALLED = {**TARGET, "service": "tensorflow", "transport": "grpc", "method": "Predict"}
 
 
@@ -93,7 +94,7 @@ def test_page__shows_every_family_of_the_table_and_no_other(metrics):
 
 
 def use_everything(metrics):
-    metrics.set_gauge_source(lambda: [("m", 7, "s", 3, 2, 20, 2000)])
+    metrics.set_gauge_source(lambda: [("m", 7, 3, 2, 20, 2000)])
     metrics.set_budget_source(lambda: 4096)
     metrics.state_changed("m", 7, None, ServableState.START)
     metrics.state_changed("m", 7, ServableState.START, ServableState.AVAILABLE)
@@ -123,10 +124,10 @@ def test_page__values_are_what_was_recorded(metrics):
             "navi_padding_rows_total": TARGET,
             "navi_run_failures_total": TARGET,
             "navi_retried_requests_total": TARGET,
-            "navi_requests_in_flight": TARGET,
-            "navi_queue_requests": TARGET,
-            "navi_queue_rows": TARGET,
-            "navi_queue_bytes": TARGET,
+            "navi_requests_in_flight": VERSION,
+            "navi_queue_requests": VERSION,
+            "navi_queue_rows": VERSION,
+            "navi_queue_bytes": VERSION,
             "navi_request_seconds_count": CALLED,
             "navi_request_seconds_sum": CALLED,
             "navi_run_seconds_sum": TARGET,
