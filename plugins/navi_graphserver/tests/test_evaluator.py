@@ -74,6 +74,32 @@ def test_constants_are_folded_until_somebody_replaces_one():
     assert evaluator.run({}, [4])[Address(4)].tolist() == [16, 36]
 
 
+@pytest.mark.parametrize("operation", ["add_n", "mergemax", "biasadd"])
+def test_constants_without_axes_are_folded_too(operation):
+    graph = graph_of(
+        [constant(1, "a", np.float32(2)), constant(2, "b", np.float32(3)), placeholder(3, "x", ())],
+        [custom(4, operation, [1, 2], name="folded"), custom(5, "multiply", [4, 3], name="product")],
+    )
+    evaluator = Evaluator(make_plan(graph))
+    folded = evaluator.constants[Address(4)]
+    assert isinstance(folded, np.ndarray)
+    assert not folded.flags.writeable
+    assert evaluator.run({Address(3): np.float32(2)}, [5])[Address(5)] == 2 * folded
+
+
+def test_a_branch_is_chosen_by_what_was_computed_without_axes():
+    graph = graph_of(
+        [placeholder(1, "x", ()), constant(2, "zero", np.float32(0))],
+        [
+            custom(3, "add_n", [1, 2]),
+            logic(4, 30, [1, 3]),
+            custom(5, "add", [Address(4, 1), 2], name="high"),
+        ],
+    )
+    assert Address(5) in run(graph, [5], {1: np.float32(3)})
+    assert Address(5) not in run(graph, [5], {1: np.float32(0)})
+
+
 @pytest.mark.parametrize(("value", "expected"), [(1.0, 11.0), (-1.0, -2.0)])
 def test_branches(value, expected):
     graph = graph_of(

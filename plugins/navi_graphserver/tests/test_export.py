@@ -83,6 +83,8 @@ def test_answers_are_torch_s(make, engine):
         (nn.ConvTranspose2d(4, 4, 3, groups=2), "in groups"),
         (nn.BatchNorm1d(4, track_running_stats=False), "the statistics of each batch"),
         (nn.AdaptiveAvgPool2d(2), "more than one place"),
+        (nn.AdaptiveAvgPool2d((1, None)), "more than one place"),
+        (nn.Softmax(), "a Softmax that does not say over which axis"),
         (nn.Softplus(2.0), "the factor 2.0"),
         (nn.AvgPool2d(2, divisor_override=3), "a divisor of its own"),
         (nn.MaxPool2d(2, ceil_mode=True), "rounds up"),

@@ -295,7 +295,10 @@ class _Run:
             result = evaluate(inputs, node.arguments)
         except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
             raise OperationError(node.operation.name, node.label, _problem(error)) from error
-        values = list(result) if isinstance(result, list | tuple) else [result]
+        if isinstance(result, list | tuple):
+            values = [_whole(value) for value in result]
+        else:
+            values = [result if isinstance(result, np.ndarray) else _whole(result)]
         return [self._gen1(value) for value in values] if self._is_gen1 else values
 
     def _gen1(self, value: Any) -> Any:
@@ -336,6 +339,11 @@ def _aligned(inputs: list[Any], axes: Sequence[int]) -> list[Any]:
             return inputs
         shape[axis] = size
     return [inputs[0], inputs[1].reshape(shape), *inputs[2:]]
+
+
+def _whole(value: Any) -> Any:
+    """Return an array of NumPy's scalars, which its functions make of arrays without axes."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def _problem(error: Exception) -> str:

@@ -61,7 +61,10 @@ def describe(plan: GraphPlan, found: Probe, all_outputs: Probe, chosen: LoadOpti
     GraphError
         There is none of a chosen name, or one is left out that has to be fed.
     """
-    inputs = {serving_name(feed.address, feed.name): feed for feed in default_inputs(plan)}
+    inputs: dict[str, Feed] = {}
+    for feed in default_inputs(plan):
+        name = serving_name(feed.address, feed.name)
+        inputs[str(feed.address) if name in inputs else name] = feed
     inputs = _chosen("input", inputs, chosen.inputs)
     missing = [name for name, feed in inputs.items() if feed.array is None]
     if chosen.inputs and len(missing) < sum(feed.array is None for feed in default_inputs(plan)):

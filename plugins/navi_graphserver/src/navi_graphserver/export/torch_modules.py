@@ -142,7 +142,8 @@ def _pool(kind: str, rank: int) -> Write:
 
 def _global_average(rank: int) -> Write:
     def write(graph: GraphWriter, x: Address, layer: Any) -> Address:
-        if set(_each(layer.output_size, rank)) != {1}:
+        size = layer.output_size
+        if any(each != 1 for each in ((size,) if isinstance(size, int | None) else size)):
             msg = "adaptive pooling to more than one place"
             raise ExportError(msg)
         return graph.add("reduce_mean", x, i_args=tuple(range(2, 2 + rank)), b_args=(True,))
@@ -173,7 +174,10 @@ def _flatten(graph: GraphWriter, x: Address, layer: Any) -> Address:
 
 def _softmax(operation: str) -> Write:
     def write(graph: GraphWriter, x: Address, layer: Any) -> Address:
-        return graph.add(operation, x, i_args=(-1 if layer.dim is None else int(layer.dim),))
+        if layer.dim is None:  # PyTorch then goes by how many axes the input has
+            msg = f"a {type(layer).__name__} that does not say over which axis (dim)"
+            raise ExportError(msg)
+        return graph.add(operation, x, i_args=(int(layer.dim),))
 
     return write
 

@@ -111,7 +111,7 @@ class GraphWriter:
 
     def finished(self, graph_id: int, outputs: Mapping[str, Address]) -> FlatGraph:
         """Return the graph; every output is called by its name, whatever made it."""
-        number, family = _kind("identity")[1], _kind("identity")[0]
+        family, number = _kind("identity")
         last = []
         for name, address in outputs.items():
             own = self._take()
