@@ -76,7 +76,11 @@ def test_answers_without_a_message_are_found():
     assert found.requests_per_s == 37.5
     whole = made(tally, answer_size=40, answer_bytes=100 * 40)
     assert (whole.num_failed, whole.notes) == (0, ())
-    larger = made(tally, answer_size=40, answer_bytes=101 * 40)
+    cut_off = made(
+        tally, answer_size=40, answer_bytes=101 * 40
+    )  # of one in flight at the end its end had not come
+    assert (cut_off.num_failed, cut_off.notes) == (0, ())
+    larger = made(tally, answer_size=40, answer_bytes=200 * 40)
     assert larger.num_failed == 0
     assert "larger" in larger.notes[0]
 
