@@ -68,6 +68,8 @@ class ServeFlags:
     host: str | None = None
     transport: tuple[str, ...] = ()
     workers: int | None = None
+    worker_timeout: float | None = None
+    max_workers_loading: int | None = None
     admin: bool | None = None
     admin_token_file: str | None = None
     infer_token_file: str | None = None
@@ -150,6 +152,8 @@ _HOST_FIELDS: Final = {
     "admin": "admin",
     "drain_timeout": "drain_timeout_s",
     "workers": "workers",
+    "worker_timeout": "worker_timeout_s",
+    "max_workers_loading": "max_workers_loading",
     "max_message_bytes": "max_message_bytes",
     "memory_budget_bytes": "memory_budget_bytes",
     "max_blocking_threads": "run_threads",

@@ -100,6 +100,16 @@ def own_options() -> list[click.Option]:
             type=_WORKERS,
             help="Processes that serve, behind one port; auto or 0: one for each core. [default: 1]",
         ),
+        _option(
+            "--worker-timeout",
+            type=Value(PositiveFloat, "SECONDS"),
+            help="A worker that says nothing for so long is replaced. [default: 10]",
+        ),
+        _option(
+            "--max-workers-loading",
+            type=_COUNT,
+            help="So many workers load a new version at a time. [default: all]",
+        ),
         _option("--admin/--no-admin", default=None, help="Allow operations that load and unload models."),
         _option(
             "--admin-token-file",

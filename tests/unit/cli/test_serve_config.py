@@ -102,6 +102,10 @@ HOST_ROWS = {
     ),
     "workers 1": ({"workers": 1}, {"workers": 1}),
     "workers 3": ({"workers": 3}, {"workers": 3}),
+    "worker_timeout": (
+        {"worker_timeout": 2.5, "max_workers_loading": 1},
+        {"worker_timeout_s": 2.5, "max_workers_loading": 1},
+    ),
 }
 
 

@@ -74,6 +74,7 @@ ROWS = {
     "--drain-timeout 5": {"drain_timeout": 5.0},
     "--workers 2": {"workers": 2},
     "--workers auto": {"workers": 0},
+    "--worker-timeout 2.5 --max-workers-loading 1": {"worker_timeout": 2.5, "max_workers_loading": 1},
     "--max-message-bytes 10 --memory-budget-bytes 20": {"max_message_bytes": 10, "memory_budget_bytes": 20},
     "": {},
 }
@@ -91,6 +92,8 @@ WRONG = {
     "--batch-time-out-millis nan": 'expected number >= 0 and <= 1e+09, got "nan"',
     "--batch-drop-millis 0": 'expected number > 0 and <= 1e+09, got "0"',
     "--drain-timeout inf": 'expected number >= 0 and <= 1e+09, got "inf"',
+    "--worker-timeout 0": 'expected number > 0 and <= 1e+09, got "0"',
+    "--max-workers-loading 0": 'expected int >= 1, got "0"',
     "--max-message-bytes 3000000000": 'expected int >= 1 and <= 2147483647, got "3000000000"',
     "--log-level loud": "'loud' is not one of",
     "--batch-time-out-milis 2": "Did you mean",
