@@ -8,7 +8,7 @@ half a plugin would serve models in a way that its author did not mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Recognised", "Registry"]
 
 _log = structlog.get_logger(__name__)
+
+_MAX_NAMES: Final = 5
+"""Files of a version that an error names."""
 
 
 class Recognised(NamedTuple):
@@ -110,7 +113,7 @@ class Registry:
             advice = f"; plugins that cannot be used: {broken}" if broken else ""
             raise PluginNotFoundError(
                 f"no runtime recognises version {artifact.version} of model '{artifact.name}' "
-                f"in {artifact.where} (installed runtimes: {known}{advice})"
+                f"in {artifact.where} (it holds {_contents(artifact)}; installed runtimes: {known}{advice})"
             )
         best = [each for each in kinds if each.runtime.priority == kinds[0].runtime.priority]
         if len(best) > 1:
@@ -200,12 +203,8 @@ class Registry:
         """Return name -> client class."""
         return self._shelves["client"].usable()
 
-    def sources_by_scheme(self) -> Mapping[str, type[ModelSource]]:
-        """Return URL scheme -> source class; the empty scheme is a plain path."""
-        return self._schemes.usable()
-
     def source_for_scheme(self, scheme: str) -> type[ModelSource]:
-        """Return the source that takes locations of a URL scheme; raises like :meth:`runtime`."""
+        """Return the source that takes locations of a URL scheme, empty for a plain path; raises like :meth:`runtime`."""
         return self._schemes.get(scheme)
 
     # --- commands: asked for only by the command line ------------------------------------------
@@ -294,3 +293,13 @@ def _ask(recognise: Callable[[Artifact], Any], name: str, artifact: Artifact) ->
             error=describe(error),
         )
         return None
+
+
+def _contents(artifact: Artifact) -> str:
+    """Return the first few names that a version has: which plugin is missing, they tell better than anything else."""
+    try:
+        names = artifact.names()
+    except OSError as error:
+        return f"what cannot be listed: {error.strerror}"
+    shown = ", ".join(f"'{name}'" for name in names[:_MAX_NAMES])
+    return (shown or "nothing") + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
