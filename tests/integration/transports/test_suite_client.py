@@ -27,6 +27,7 @@ async def _give_up_a_request(origin: str) -> None:
 
 def test_a_closed_client_leaves_no_socket_with_bytes_that_nobody_took() -> None:
     """A connection given up with unsent bytes outlived its loop; a later test's garbage collection warned."""
+    gc.collect()  # what other tests left is theirs
     with socket.create_server(("127.0.0.1", 0)) as takes_nothing:
         host, port = takes_nothing.getsockname()
         with warnings.catch_warnings(record=True) as seen:
@@ -44,6 +45,7 @@ async def _close_with_bytes_that_nobody_takes(port: int) -> None:
 
 def test_a_closed_connection_does_not_outlive_its_loop() -> None:
     """What ``conftest.py`` does for every loop of the tests."""
+    gc.collect()  # what other tests left is theirs
     with (
         socket.create_server(("127.0.0.1", 0)) as takes_nothing,
         warnings.catch_warnings(record=True) as seen,
