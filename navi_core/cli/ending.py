@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Final, NoReturn
 
-__all__ = ["end_process"]
+__all__ = ["end_process", "interrupts_later"]
 
 _OURS: Final = "navi-"
 """How the names of the host's own threads begin."""
@@ -29,3 +32,24 @@ def end_process(status: int) -> NoReturn:
             sys.stderr.flush()
             os._exit(status)
     sys.exit(status)
+
+
+@contextlib.contextmanager
+def interrupts_later() -> Iterator[None]:
+    """Let Ctrl-C wait until the block has ended, and raise KeyboardInterrupt then.
+
+    For imports: a library whose import is interrupted writes tracebacks of its own, and says that it is broken. Where
+    Ctrl-C has another meaning already, or off the main thread, nothing changes.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from typing import Final
@@ -18,11 +19,15 @@ EXIT_INTERRUPTED: Final = 130
 """The shells' status for a command that Ctrl-C ended."""
 
 
+_GUESS: Final = re.compile(r"\. \(?Did you mean (?:one of: )?([^?]*)\?\)?")
+"""How click says which option was probably meant."""
+
+
 class CommandError(NaviError):
     """A command could not do what it was asked for; the text says why."""
 
 
-def report(error: BaseException, *, debug: bool) -> int:
+def report(error: BaseException, *, debug: bool, command: str = "") -> int:
     """Write an error on stderr, as one sentence, and return the exit status.
 
     Parameters
@@ -31,32 +36,44 @@ def report(error: BaseException, *, debug: bool) -> int:
         What ended the command.
     debug
         Write the traceback, too.
+    command
+        The command's name, where one was found: whose help an error of its flags refers to.
     """
-    text, status = _words(error)
+    text, status = _words(error, f"navi-host {command}".rstrip())
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     click.echo(f"navi-host: {' '.join(text.split())}", err=True)
     return status
 
 
-def _words(error: BaseException) -> tuple[str, int]:
+def _words(error: BaseException, command: str) -> tuple[str, int]:
+    if _was_interrupted(error):
+        return "interrupted", EXIT_INTERRUPTED
     match error:
         case click.UsageError():
-            text = error.format_message().rstrip(".")
-            path = error.ctx.command_path if error.ctx is not None else "navi-host"
+            text = _GUESS.sub(r", did you mean \1?", error.format_message()).rstrip(".")
+            path = error.ctx.command_path if error.ctx is not None else command
             return f"{text[:1].lower()}{text[1:]} (see '{path} --help')", EXIT_BAD_USAGE
         case click.ClickException():
             return error.format_message(), error.exit_code
-        case click.Abort() | KeyboardInterrupt():
-            return "interrupted", EXIT_INTERRUPTED
         case ConfigError() | PluginNotFoundError():
             return error.message, EXIT_BAD_USAGE
         case NaviError():
             return error.message, EXIT_FAILED
-        case OSError() if error.filename is not None:
-            return f"{error.filename}: {error.strerror}", EXIT_FAILED
+        case OSError() if (
+            error.strerror
+        ):  # the machine's matter: a disk that is full, a file that is closed to us
+            where = "" if error.filename is None else f"{error.filename}: "
+            return f"{where}{error.strerror}", EXIT_FAILED
         case _:
             return (
                 f"internal error: {type(error).__name__}: {error} ('--debug' shows where)",
                 EXIT_FAILED,
             )
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind an error: a module whose import it ends may say that it cannot be imported."""
+    while isinstance(error, ImportError):
+        error = error.__cause__ or error.__context__
+    return isinstance(error, click.Abort | KeyboardInterrupt)

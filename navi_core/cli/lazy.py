@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from navi_core.cli.ending import interrupts_later
 from navi_core.cli.state import BUILT_IN, cli_state
 
 __all__ = ["LazyGroup"]
@@ -29,10 +30,12 @@ class LazyGroup(click.Group):
         """Return a command, imported now; None: there is none of that name."""
         name = normalise(cmd_name)
         if name in BUILT_IN:
-            module = importlib.import_module(BUILT_IN[name][0])
-            command: click.Command | None = module.make_command(cli_state(ctx))
+            with interrupts_later():
+                module = importlib.import_module(BUILT_IN[name][0])
+                command: click.Command | None = module.make_command(cli_state(ctx))
         else:
-            commands = cli_state(ctx).commands
+            with interrupts_later():
+                commands = cli_state(ctx).commands
             command = commands.get(cmd_name) or commands.get(name)
         if command is not None:
             _add_debug(command)

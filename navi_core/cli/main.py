@@ -11,7 +11,7 @@ import click
 from navi_core.cli.ending import end_process
 from navi_core.cli.failures import EXIT_BAD_USAGE, report
 from navi_core.cli.lazy import LazyGroup, debug_option, normalise
-from navi_core.cli.state import CliState
+from navi_core.cli.state import BUILT_IN, CliState
 from navi_core.start_collection import collect_rarely
 
 __all__ = ["main", "run"]
@@ -62,7 +62,7 @@ def run(args: Sequence[str], state: CliState | None = None) -> int:
     try:
         ended = make_group().main(args=list(args), prog_name="navi-host", standalone_mode=False, obj=state)
     except (Exception, KeyboardInterrupt) as error:  # the one place where a command's errors end
-        return report(error, debug=state.debug)
+        return report(error, debug=state.debug, command=args[0] if args[0] in BUILT_IN else "")
     return ended if isinstance(ended, int) and ended else status
 
 

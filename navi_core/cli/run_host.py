@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from navi_core.errors import NaviError
+from navi_core.errors import ConfigError, NaviError
 from navi_core.event_loops import loop_factory
 from navi_core.start_collection import collect_as_usual
 
@@ -173,12 +173,25 @@ def address_table(addresses: Mapping[str, Sequence[Address]]) -> dict[str, list[
 
 
 def write_addresses(path: Path, addresses: Mapping[str, Sequence[Address]]) -> None:
-    """Write the addresses that are listened on, in one step, so that whoever waits for it never reads half of it."""
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-    ) as file:
-        json.dump({"pid": os.getpid(), "addresses": address_table(addresses)}, file)
-    Path(file.name).replace(path)
+    """Write the addresses that are listened on, in one step, so that whoever waits for it never reads half of it.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be written.
+    """
+    unfinished: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
+        ) as file:
+            unfinished = Path(file.name)
+            json.dump({"pid": os.getpid(), "addresses": address_table(addresses)}, file)
+        unfinished.replace(path)
+    except OSError as error:
+        if unfinished is not None:
+            unfinished.unlink(missing_ok=True)
+        raise ConfigError(f"{path} cannot be written: {error.strerror}", path="--address-file") from None
 
 
 def _end_process_in(seconds: float, *, status: int) -> threading.Timer:

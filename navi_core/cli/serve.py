@@ -12,6 +12,7 @@ from typing import Any
 import click
 import structlog
 
+from navi_core.cli.ending import interrupts_later
 from navi_core.cli.plugin_flags import plugin_flags, read_flags, serve_options
 from navi_core.cli.serve_config import BuiltConfig, build_config
 from navi_core.cli.state import CliState
@@ -94,8 +95,9 @@ def make_command(state: CliState) -> click.Command:
             )
             click.get_current_context().exit(status)
         # the host's own imports (services, batching, metrics) are not worth waiting for before the flags are right
-        from navi_core.cli.run_host import run_host  # noqa: PLC0415 - see above
-        from navi_core.host import Host  # noqa: PLC0415 - see above
+        with interrupts_later():
+            from navi_core.cli.run_host import run_host  # noqa: PLC0415 - see above
+            from navi_core.host import Host  # noqa: PLC0415 - see above
 
         run_host(
             Host(built.config, registry=state.registry),

@@ -234,7 +234,8 @@ def _transports(
     for name in names:
         if name not in carries:
             installed = ", ".join(sorted(carries)) or "none"
-            raise PluginNotFoundError(f"no transport is called '{name}' (installed: {installed})")
+            where = "" if name in flags.transport else "transports: "  # the file's table
+            raise PluginNotFoundError(f"{where}no transport is called '{name}' (installed: {installed})")
     transports = {name: config.transports.get(name, TransportSettings()) for name in names}
     rpc = [name for name in names if "rpc" in carries.get(name, ())]
     http = [name for name in names if name not in rpc and "http" in carries.get(name, ())]

@@ -88,9 +88,7 @@ class HttpConnection:
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             code = ErrorCode.DEADLINE_EXCEEDED if isinstance(error, TimeoutError) else ErrorCode.UNAVAILABLE
-            raise RemoteError(
-                f"{where} cannot be asked: {str(error) or type(error).__name__}", code=code
-            ) from error
+            raise RemoteError(f"{where} cannot be asked: {_why(error)}", code=code) from error
         if response.status != http.client.OK:
             raise RemoteError(
                 f"{where} answered {response.status} {response.reason}: {_error_text(content)}",
@@ -153,6 +151,16 @@ def _left_s(deadline: float) -> float:
     if left_s <= 0:
         raise TimeoutError("timed out")
     return left_s
+
+
+def _why(error: OSError | http.client.HTTPException) -> str:
+    """Say why there was no answer; what a server of another protocol sent stays off the terminal."""
+    if isinstance(error, http.client.BadStatusLine) and not isinstance(error, ConnectionError):
+        return "it answers, but not over HTTP (is it a port for gRPC?)"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there (connection refused)"
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return text or type(error).__name__
 
 
 def _error_text(content: bytes) -> str:

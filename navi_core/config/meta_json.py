@@ -63,7 +63,7 @@ class MetaJson:
                 content = stream.read(_MAX_FILE_BYTES + 1)
         except FileNotFoundError:
             if self._is_news("meta_json_missing", ""):
-                _log.info("meta_json_missing", path=str(self._path))
+                _log.debug("meta_json_missing", path=str(self._path))
             return {}
         except OSError as error:
             problem = error.strerror or str(error)

@@ -37,7 +37,10 @@ class Address:
     port: int
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.host}:{self.port}" if self.port else f"{self.scheme}:{self.host}"
+        if not self.port:
+            return f"{self.scheme}:{self.host}"
+        host = f"[{self.host}]" if ":" in self.host else self.host  # an IPv6 address, as URLs have it
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

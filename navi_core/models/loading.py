@@ -30,6 +30,7 @@ from navi_core.models.version_policy import parse_version
 from navi_core.models.warmup import DEFAULT_ROWS, warm_up
 from navi_core.plugins.registry import Registry
 from navi_core.signature import DEFAULT_SIGNATURE, Signature, why_no_default
+from navi_core.sources.directory_scan import model_directories
 
 __all__ = ["SETTINGS_FILE", "artifact_at", "load_version", "model_settings", "plugin_options"]
 
@@ -58,7 +59,7 @@ def model_settings(
     if artifact.path is not None and artifact.path.is_dir():
         for folder in (artifact.path.parent, artifact.path):
             file = folder / SETTINGS_FILE
-            if file.is_file():
+            if _is_there(file):
                 settings = overlay(settings, load_model_settings(file))
     settings = overlay(settings, said)
     if settings.batching.parameters_file is None and batching.parameters_file is not None:
@@ -144,6 +145,21 @@ def load_version(
         code = ErrorCode.RESOURCE_EXHAUSTED if isinstance(error, MemoryError) else None
         msg = f"version {artifact.version} of model '{artifact.name}' could not be loaded: {type(error).__name__}: {error}"
         raise ModelLoadError(msg, model=artifact.name, version=artifact.version, code=code) from error
+
+
+def _is_there(file: Path) -> bool:
+    """Tell whether there is such a file.
+
+    Raises
+    ------
+    ModelLoadError
+        Its directory is closed to this process.
+    """
+    try:
+        return file.is_file()
+    except OSError as error:
+        msg = f"{file.parent}: {error.strerror or error}"
+        raise ModelLoadError(msg) from None
 
 
 def _runtime(registry: Registry, artifact: Artifact, settings: ModelSettings) -> tuple[Runtime, str]:
@@ -346,6 +362,12 @@ def artifact_at(path: Path) -> Artifact:
     if versions:
         newest = max(versions)
         return Artifact(name=path.name, version=newest, path=versions[newest])
+    if models := model_directories(path):
+        msg = (
+            f"'{path}' holds no version directory, but models with versions of their own: expected one of them "
+            f"({', '.join(models)})"
+        )
+        raise ModelLoadError(msg)
     number = parse_version(path.name)
     name = path.parent.name if number is not None else path.name
     return Artifact(name=name, version=number if number is not None else 1, path=path)

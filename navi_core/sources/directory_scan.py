@@ -10,6 +10,7 @@ time, because it may be replaced.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Collection, Iterator
@@ -25,6 +26,7 @@ __all__ = [
     "SINGLE_FILE_VERSION",
     "ModelListing",
     "VersionDirectory",
+    "model_directories",
     "scan_model",
     "scan_tree",
 ]
@@ -70,6 +72,8 @@ class ModelListing:
         Its version directories, sorted by name.
     others
         The first few names of files that are no versions.
+    models
+        The first few names of directories that hold versions themselves; looked for where there is no version.
     problem
         Why the directory could not be listed; empty: it could.
     is_file
@@ -78,6 +82,7 @@ class ModelListing:
 
     versions: tuple[VersionDirectory, ...] = ()
     others: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     problem: str = ""
     is_file: bool = False
 
@@ -108,13 +113,38 @@ def scan_model(path: Path, rule: CompletenessRule, known: Collection[str]) -> Mo
         version = parse_version(child.name)
         if version is None:
             if len(others) < _MAX_OTHERS and _is_file(child):
-                others.append(child.name.encode("utf-8", "backslashreplace").decode())
+                others.append(_printable(child.name))
         elif child.name in known:
             if _is_directory(child):
                 versions.append(VersionDirectory(name=child.name, version=version))
         elif _is_directory(child) and (found := _look_inside(Path(child.path), version, rule)):
             versions.append(found)
-    return ModelListing(versions=tuple(versions), others=tuple(others))
+    models = () if versions else model_directories(path)
+    return ModelListing(versions=tuple(versions), others=tuple(others), models=models)
+
+
+def model_directories(path: Path) -> tuple[str, ...]:
+    """Return the first few names in a directory that are model directories themselves.
+
+    Whoever has many models keeps them so, and easily names the folder of them all where one model is asked for. What
+    cannot be listed holds none.
+    """
+    found: list[str] = []
+    with contextlib.suppress(OSError), os.scandir(path) as listing:
+        for child in listing:
+            if len(found) < _MAX_OTHERS and _is_directory(child) and _holds_version(child.path):
+                found.append(_printable(child.name))
+    return tuple(sorted(found))
+
+
+def _holds_version(path: str) -> bool:
+    with contextlib.suppress(OSError), os.scandir(path) as listing:
+        return any(parse_version(child.name) is not None and _is_directory(child) for child in listing)
+    return False
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def scan_tree(path: Path) -> Tree:

@@ -23,7 +23,8 @@ def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> Sequence[sock
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise ConfigError(f"host: expected an address to listen on, got '{host}' ({error})") from None
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"host: expected an address to listen on, got '{host}' ({why})") from None
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     with ExitStack() as undo:
         bound: list[socket.socket] = []

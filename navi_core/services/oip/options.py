@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from navi_core.errors import ConfigError
+from navi_core.config.convert import convert
 from navi_core.wire.oip_json_document import DEFAULT_MAX_DEPTH, DEFAULT_MAX_JSON_BYTES
 
 __all__ = ["OipOptions", "read_options"]
@@ -57,8 +57,4 @@ def read_options(table: Mapping[str, Any]) -> OipOptions:
     ConfigError
         An unknown key or a wrong value; the path says which.
     """
-    try:
-        return msgspec.convert(dict(table), OipOptions)
-    except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at `$")
-        raise ConfigError(text, path=f"service_options.oip{place.rstrip('`')}") from None
+    return convert(dict(table), OipOptions, "service_options.oip")

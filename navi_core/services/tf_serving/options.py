@@ -7,8 +7,9 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from navi_core.config.convert import convert
 from navi_core.config.records import ModelSettings
-from navi_core.errors import ConfigError, ErrorCode
+from navi_core.errors import ErrorCode
 
 __all__ = ["ResponseTensors", "TfServingModelOptions", "TfServingOptions", "read_options"]
 
@@ -82,8 +83,4 @@ def read_options(table: Mapping[str, Any]) -> TfServingOptions:
     ConfigError
         An unknown key or a wrong value; the path says which.
     """
-    try:
-        return msgspec.convert(dict(table), TfServingOptions)
-    except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at `$")
-        raise ConfigError(text, path=f"service_options.tf_serving{place.rstrip('`')}") from None
+    return convert(dict(table), TfServingOptions, "service_options.tf_serving")

@@ -231,7 +231,17 @@ def test_inspect__what_nothing_takes(command, tmp_path):
     done = command("inspect", str(tmp_path / "odd"))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("navi-host: no runtime recognises")
+    assert "(it holds nothing; installed runtimes: " in done.stderr
     assert command("inspect", str(tmp_path / "nothing")).returncode == 2
+
+
+def test_inspect__a_directory_of_models(command, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "models" / name / "1").mkdir(parents=True)
+    done = command("inspect", str(tmp_path / "models"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "holds no version directory, but models with versions of their own" in done.stderr
+    assert done.stderr.endswith("expected one of them (a, b)\n")
 
 
 def test_inspect__a_wrong_navi_toml(command, toy_model):

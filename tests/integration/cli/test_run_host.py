@@ -9,6 +9,9 @@ import time
 
 import pytest
 
+from navi_core.cli.run_host import write_addresses
+from navi_core.errors import ConfigError
+
 pytestmark = pytest.mark.integration
 
 SCRIPT = """
@@ -115,3 +118,13 @@ def test_thread_that_never_ends__does_not_keep_the_process(start):
     process.send_signal(signal.SIGTERM)
     assert process.wait(120) == 0
     assert "stop ends" in process.stdout.read()
+
+
+def test_addresses__that_cannot_be_written_are_told_with_the_place(tmp_path):
+    taken = tmp_path / "addresses.json"
+    taken.mkdir()
+    with pytest.raises(
+        ConfigError, match=r"--address-file: .*addresses\.json cannot be written: Is a directory"
+    ):
+        write_addresses(taken, {})
+    assert [each.name for each in tmp_path.iterdir()] == ["addresses.json"], "nothing half-written is left"

@@ -164,11 +164,24 @@ def test_a_server_that_drips__ends_at_the_deadline(ask):
 
 @pytest.mark.parametrize(
     "pieces",
-    [[b"SSH-2.0-x\r\n"], [b""], [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}"]],
-    ids=["another protocol", "nothing", "an answer cut short"],
+    [[b""], [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}"]],
+    ids=["nothing", "an answer cut short"],
 )
-def test_a_server_that_speaks_no_http(ask, pieces):
+def test_a_server_that_breaks_off(ask, pieces):
     client, _ = ask(pieces)
     with pytest.raises(RemoteError, match="cannot be asked: ") as caught:
         client.models(["m"])
     assert caught.value.code is ErrorCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    "sent", [b"SSH-2.0-x\r\n", b"\0\0\x18\4\0\0\0\0\0\0\4\0\x40\0\0"], ids=["SSH", "HTTP/2, as gRPC"]
+)
+def test_a_server_of_another_protocol__its_bytes_stay_off_the_terminal(ask, sent):
+    client, _ = ask([sent])
+    with pytest.raises(RemoteError) as caught:
+        client.models(["m"])
+    assert caught.value.code is ErrorCode.UNAVAILABLE
+    assert caught.value.message.endswith(
+        "cannot be asked: it answers, but not over HTTP (is it a port for gRPC?)"
+    )

@@ -60,3 +60,31 @@ def test_loads_run_in_threads_that_are_known_by_their_names():
         end_process(0)
     """)
     assert (status, printed) == (0, [])
+
+
+def test_an_interrupt_waits_for_the_end_of_imports():
+    """NumPy, interrupted while it is imported, writes tracebacks and says that it is broken."""
+    status, printed = ended("""
+        import os, signal
+        from navi_core.cli.ending import interrupts_later
+        try:
+            with interrupts_later():
+                os.kill(os.getpid(), signal.SIGINT)
+                print("imported")
+        except KeyboardInterrupt:
+            print("interrupted")
+        print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+    """)
+    assert (status, printed) == (0, ["imported", "interrupted", "True"])
+
+
+def test_whoever_handles_interrupts_already_goes_on_with_it():
+    status, printed = ended("""
+        import os, signal
+        from navi_core.cli.ending import interrupts_later
+        signal.signal(signal.SIGINT, lambda *_: print("mine"))
+        with interrupts_later():
+            os.kill(os.getpid(), signal.SIGINT)
+            print("imported")
+    """)
+    assert (status, printed) == (0, ["mine", "imported"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import subprocess
@@ -77,8 +78,36 @@ def test_unknown_command__with_the_one_that_was_meant(navi_host):
 def test_unknown_option__is_one_sentence(navi_host):
     ended = navi_host("plugins", "--jsonn")
     assert ended.status == 2
-    assert ended.err.startswith("navi-host: no such option")
-    assert ended.err.count("\n") == 1
+    assert ended.err == (
+        "navi-host: no such option '--jsonn', did you mean '--json'? (see 'navi-host plugins --help')\n"
+    )
+
+
+def test_option_without_its_value__refers_to_the_help_of_its_command(navi_host):
+    ended = navi_host("serve", "--port")
+    assert ended.status == 2
+    assert ended.err == "navi-host: option '--port' requires an argument (see 'navi-host serve --help')\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "No space left on device"),
+        (OSError(errno.EACCES, "Permission denied", "a.toml"), 1, "a.toml: Permission denied"),
+        (OSError("odd"), 1, "internal error: OSError: odd ('--debug' shows where)"),
+    ],
+    ids=["a full disk", "a closed file", "no error of the machine's"],
+)
+def test_report__what_the_machine_refuses_is_no_internal_error(capsys, error, status, text):
+    assert report(error, debug=False) == status
+    assert capsys.readouterr().err == f"navi-host: {text}\n"
+
+
+def test_report__a_module_whose_import_was_interrupted_is_not_broken(capsys):
+    error = ImportError("numpy failed to import")
+    error.__cause__ = KeyboardInterrupt()
+    assert report(error, debug=False) == 130
+    assert capsys.readouterr().err == "navi-host: interrupted\n"
 
 
 STATUS = {

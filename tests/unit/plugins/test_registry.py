@@ -416,7 +416,12 @@ def test_nobody_recognises_lists_runtimes_and_broken_plugins(registry_of, artifa
     registry = registry_of(p=runtimes(a_runtime("a")), q={"navi_register_runtimes": lambda: 1 / 0})
     with pytest.raises(PluginNotFoundError) as caught:
         registry.select_runtime(artifact("model.xyz"))
-    for words in ("version 3 of model 'm'", "installed runtimes: 'a'", "cannot be used: 'q'"):
+    for words in (
+        "version 3 of model 'm'",
+        "it holds 'model.xyz'",
+        "installed runtimes: 'a'",
+        "cannot be used: 'q'",
+    ):
         assert words in caught.value.message
 
 

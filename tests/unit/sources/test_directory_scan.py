@@ -35,6 +35,16 @@ def test_scan_model__takes_directories_whose_name_is_a_version(tmp_path):
     assert listing.problem == ""
 
 
+def test_scan_model__knows_a_directory_of_models(tmp_path):
+    write(tmp_path / "b" / "1" / "model.onnx")
+    write(tmp_path / "a" / "7" / "model.onnx")
+    write(tmp_path / "docs" / "readme")
+    write(tmp_path / "c")
+    assert scan_model(tmp_path, STABLE, ()).models == ("a", "b")
+    write(tmp_path / "3" / "model.onnx")
+    assert scan_model(tmp_path, STABLE, ()).models == (), "it is a model itself"
+
+
 def test_scan_model__follows_a_link_to_a_version(tmp_path):
     write(tmp_path / "store" / "abc" / "model.onnx")
     (tmp_path / "model").mkdir()

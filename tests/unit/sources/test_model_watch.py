@@ -172,6 +172,11 @@ def test_judge__an_artifact_given_as_the_model_directory_is_told():
     assert problem.endswith("got model.onnx (is '/models/m' meant?)")
 
 
+def test_judge__a_directory_of_models_given_as_one_model_is_told(watch):
+    (problem,) = look(watch, listing(others=("README",), models=("a", "b")), 1.0).problems
+    assert problem.endswith("got directories of models: name each by itself (a, b)")
+
+
 @pytest.mark.parametrize("problem", ["no such file or directory", "not a directory", "stale file handle"])
 def test_judge__a_directory_that_cannot_be_listed_keeps_what_there_is(watch, problem):
     gone = ModelListing(problem=problem)

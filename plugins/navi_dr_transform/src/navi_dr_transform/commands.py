@@ -12,7 +12,7 @@ _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Turn thrift requests into dense tensors.")
 @click.argument("files", nargs=-1, required=True, type=_FILE)
 @click.option(
     "--version-dir",
@@ -89,7 +89,7 @@ def transform(
         run(files, version_dir, output, form, options, as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Serve a small ranking model and ask it.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8500, show_default=True, help="gRPC port.")
 @click.option(
     "--rest-port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="REST port."

@@ -9,7 +9,7 @@ import click
 __all__ = ["compile_kernels"]
 
 
-@click.command("compile")
+@click.command("compile", short_help="Compile kernels before hosts need them.")
 @click.option(
     "--cache-dir",
     type=click.Path(file_okay=False, path_type=Path),

@@ -149,7 +149,7 @@ def _say(
         arrays = {name: {"dtype": dtype, "shape": list(shape)} for name, (dtype, shape) in shapes.items()}
         click.echo(json.dumps({"output": str(output), "requests": num_requests, "arrays": arrays}))
         return
-    table = Table(title=f"{num_requests} requests -> {output}")
+    table = Table(title=f"{num_requests} request{'s' * (num_requests != 1)} -> {output}")
     for column in ("array", "dtype", "shape"):
         table.add_column(column)
     for name, (dtype, shape) in shapes.items():

@@ -204,9 +204,12 @@ async def test_statistics__of_a_model_and_of_all(service):
 @pytest.mark.parametrize(
     ("table", "text"),
     [
-        ({"compat": "mlserver"}, "service_options.oip.compat: Invalid enum value 'mlserver'"),
-        ({"colour": 1}, "service_options.oip: Object contains unknown field `colour`"),
-        ({"max_json_depth": 0}, "service_options.oip.max_json_depth: Expected `int` >= 1"),
+        (
+            {"compat": "mlserver"},
+            'service_options.oip.compat: expected one of "kserve", "triton", got "mlserver"',
+        ),
+        ({"compatt": 1}, "service_options.oip.compatt: unknown key, did you mean 'compat'?"),
+        ({"max_json_depth": 0}, "service_options.oip.max_json_depth: expected int >= 1 and <= 500, got 0"),
     ],
 )
 def test_options__that_are_wrong_are_refused(plane, table, text):

@@ -65,7 +65,10 @@ def _serve(folder: Path, port: int, rest_port: int, *, once: bool, as_json: bool
     input_name = BprOptions().input_name
     requests = make_requests()
     _note(f"writing a ranking model and its feature mapping into {folder}")
-    files = write_demo(folder, requests, input_name)
+    try:
+        files = write_demo(folder, requests, input_name)
+    except OSError as error:  # a full disk is told without the file's name
+        raise OSError(error.errno, error.strerror, error.filename or str(folder)) from None
     config = HostConfig(
         # the version is complete: there is nothing to wait for
         models=(ModelConfig(path=str(files.model_dir), stable_ms=0.0),),
