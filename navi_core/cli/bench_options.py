@@ -12,6 +12,7 @@ from navi_core.bench.engines import ENGINES
 from navi_core.bench.load import LoadPlan
 from navi_core.bench.schedule import parse_steps
 from navi_core.cli.endpoint import endpoint_options
+from navi_core.cli.predict_inputs import input_file_options
 from navi_core.errors import ConfigError
 from navi_core.signature import DEFAULT_SIGNATURE
 
@@ -124,7 +125,6 @@ def _load_options() -> list[click.Parameter]:
 
 
 def _input_options() -> list[click.Parameter]:
-    file = click.Path(dir_okay=False, path_type=Path)
     return [
         click.Option(
             ["--request", "json_text"],
@@ -132,25 +132,7 @@ def _input_options() -> list[click.Parameter]:
             help='{"instances": ...}, {"inputs": ...}, or an object of inputs; @FILE reads a file, - stdin. '
             "Without this, --input, --payload and --encode, inputs are random.",
         ),
-        click.Option(
-            ["--input", "arrays"],
-            multiple=True,
-            metavar="[NAME=]FILE",
-            help="An input from FILE.npy, or all inputs from FILE.npz; with --encode, rows from FILE.json, FILE.csv "
-            "or FILE.npz.",
-        ),
-        click.Option(
-            ["--payload", "payloads"],
-            multiple=True,
-            metavar="FILE",
-            help="The bytes of FILE as one element of the model's string input.",
-        ),
-        click.Option(
-            ["--encode"], metavar="CONVERTER", help="Make payloads of the rows with this converter's encoder."
-        ),
-        click.Option(
-            ["--encode-options"], type=file, metavar="FILE.toml", help="The converter's options: its table."
-        ),
+        *input_file_options(),
         click.Option(
             ["--rows"],
             type=click.IntRange(min=1, max=1_000_000),

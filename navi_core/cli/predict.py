@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from navi_core.cli.endpoint import connect, endpoint_options
-from navi_core.cli.predict_inputs import read_inputs
+from navi_core.cli.predict_inputs import input_file_options, read_inputs
 from navi_core.cli.show import print_json
 from navi_core.cli.state import CliState
 from navi_core.errors import ConfigError, SignatureNotFoundError
@@ -79,25 +79,7 @@ def _options() -> list[click.Parameter]:
             metavar="TEXT",
             help='{"instances": ...}, {"inputs": ...}, or an object of inputs; @FILE reads a file, - stdin.',
         ),
-        click.Option(
-            ["--input", "arrays"],
-            multiple=True,
-            metavar="[NAME=]FILE",
-            help="An input from FILE.npy, or all inputs from FILE.npz; with --encode, rows from FILE.json, FILE.csv "
-            "or FILE.npz.",
-        ),
-        click.Option(
-            ["--payload", "payloads"],
-            multiple=True,
-            metavar="FILE",
-            help="The bytes of FILE as one element of the model's string input.",
-        ),
-        click.Option(
-            ["--encode"], metavar="CONVERTER", help="Make payloads of the rows with this converter's encoder."
-        ),
-        click.Option(
-            ["--encode-options"], type=file, metavar="FILE.toml", help="The converter's options: its table."
-        ),
+        *input_file_options(),
         click.Option(["--version"], type=click.IntRange(min=0), help="The version; default: the newest."),
         click.Option(["--label"], help="The version with this label."),
         click.Option(["--signature"], default=DEFAULT_SIGNATURE, show_default=True, metavar="NAME"),

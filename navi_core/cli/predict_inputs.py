@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import numpy as np
 
 from navi_core.cli.record_files import parse_json_records, read_options, read_records
@@ -20,7 +21,35 @@ from navi_core.wire.tensor_json import decode_json_request
 if TYPE_CHECKING:
     from navi_core.cli.state import CliState
 
-__all__ = ["read_arrays", "read_inputs", "read_json", "read_payloads"]
+__all__ = ["input_file_options", "read_arrays", "read_inputs", "read_json", "read_payloads"]
+
+
+def input_file_options() -> list[click.Parameter]:
+    """Return the options by which a command takes inputs from files; :func:`read_inputs` reads them."""
+    return [
+        click.Option(
+            ["--input", "arrays"],
+            multiple=True,
+            metavar="[NAME=]FILE",
+            help="An input from FILE.npy, or all inputs from FILE.npz; with --encode, rows from FILE.json, FILE.csv "
+            "or FILE.npz.",
+        ),
+        click.Option(
+            ["--payload", "payloads"],
+            multiple=True,
+            metavar="FILE",
+            help="The bytes of FILE as one element of the model's string input.",
+        ),
+        click.Option(
+            ["--encode"], metavar="CONVERTER", help="Make payloads of the rows with this converter's encoder."
+        ),
+        click.Option(
+            ["--encode-options"],
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE.toml",
+            help="The converter's options: its table.",
+        ),
+    ]
 
 
 def read_inputs(values: Mapping[str, Any], signature: Signature, state: CliState) -> dict[str, Array]:
