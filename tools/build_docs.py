@@ -34,6 +34,7 @@ from navi_core.plugins.registry import Registry
 from navi_core.services.oip import errors as oip
 from navi_core.services.tf_serving import errors as tf_serving
 from navi_core.services.tf_serving.options import TfServingOptions
+from navi_core.workers.phases import TRANSITIONS, Phase
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
@@ -179,6 +180,21 @@ def metrics() -> Iterator[str]:
         yield f"| `{row['name']}` | {row['kind']} | {row.get('unit', '')} | {labels} | {row['meaning']} |"
 
 
+# --- swaps ------------------------------------------------------------------------------------------
+
+
+def swap_phases() -> Iterator[str]:
+    """Yield the drawing of the phases of a swap over several workers."""
+    yield "```mermaid\nstateDiagram-v2"
+    yield f"    [*] --> {next(iter(Phase))}"
+    for (phase, event), following in TRANSITIONS.items():
+        yield f"    {phase} --> {following}: {event}"
+    for phase in Phase:
+        if all(phase is not before for before, _ in TRANSITIONS):
+            yield f"    {phase} --> [*]"
+    yield "```"
+
+
 # --- command line ---------------------------------------------------------------------------------------------
 
 
@@ -233,6 +249,7 @@ SECTIONS: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "protocol_codes": protocol_codes,
     "protocol_errors": protocol_errors,
     "metrics": metrics,
+    "swap_phases": swap_phases,
     "lifecycle": lambda: iter([f"```mermaid\n{draw_mermaid().strip()}\n```"]),
     "commands": commands,
     "tf_serving_flags": tf_serving_flags,
