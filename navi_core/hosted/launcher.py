@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from navi_core.contracts.foreign import ForeignServer, LaunchPlan
 from navi_core.contracts.transport import Address, Transport
@@ -19,11 +20,16 @@ from navi_core.hosted.orders import Orders
 
 __all__ = ["Launched"]
 
+log = structlog.get_logger(__name__)
+
 _ANSWER_SLACK_S: Final = 5.0
 """An application may answer so much later than the time it was given."""
 
 _MIN_CLOSE_S: Final = 1.0
 """Servers get so long to send what was answered, also when a drain took all of its time."""
+
+_PATIENCE_S: Final = 30.0
+"""A start that takes longer is said to, again and again: a server that hangs would say nothing."""
 
 _END_S: Final = 1.0
 """A process takes less to end once it has begun to."""
@@ -73,7 +79,7 @@ class Launched:
             starting = asyncio.create_task(server.start())
             started = asyncio.create_task(self._started())
             try:
-                await asyncio.wait({starting, started}, return_when=asyncio.FIRST_EXCEPTION)
+                await _both(starting, started)
                 if started.done():
                     await (
                         started
@@ -155,3 +161,19 @@ class Launched:
         if said["event"] == "gone":
             await asyncio.sleep(_END_S)  # its server knows more, and says it in that time
             raise LifecycleError("the application inside the foreign server ended while it started")
+
+
+async def _both(server: asyncio.Task[Sequence[Address]], application: asyncio.Task[None]) -> None:
+    """Wait until the server and the application have started, or one of them cannot."""
+    begun_s = asyncio.get_running_loop().time()
+    while True:
+        ended, waiting = await asyncio.wait(
+            {server, application}, timeout=_PATIENCE_S, return_when=asyncio.FIRST_EXCEPTION
+        )
+        if not waiting or any(task.cancelled() or task.exception() is not None for task in ended):
+            return
+        log.warning(
+            "start_takes_long",
+            seconds=round(asyncio.get_running_loop().time() - begun_s, 1),
+            waits_for="application" if application in waiting else "server",
+        )

@@ -10,11 +10,12 @@ import sys
 import threading
 
 import pytest
+from structlog.testing import capture_logs
 
 from navi_core.contracts.foreign import ForeignServer, LaunchPlan
 from navi_core.contracts.transport import Address, Transport
 from navi_core.errors import ConfigError, LifecycleError
-from navi_core.hosted import inside
+from navi_core.hosted import inside, launcher
 from navi_core.hosted.control import ControlChannel
 from navi_core.hosted.inside import InsideApp, Tenant
 from navi_core.hosted.launcher import Launched
@@ -156,6 +157,21 @@ async def test_why_it_does_not_start_comes_from_inside_as_it_was_said(error, mon
         await there.start()
     assert caught.value.message == error.message
     assert landlord.server.calls == ["stop"]
+
+
+async def test_a_start_that_takes_long_says_what_it_waits_for(monkeypatch):
+    class Dreamer(Lodger):
+        async def start(self):
+            await asyncio.sleep(0.1)
+            return self.serve
+
+    monkeypatch.setattr(launcher, "_PATIENCE_S", 0.02)
+    there, _, _ = launched(Dreamer)
+    with capture_logs() as logs:
+        await there.start()
+    await there.stop()
+    waits = [each["waits_for"] for each in logs if each["event"] == "start_takes_long"]
+    assert waits[0] == "application"
 
 
 async def test_a_bug_inside_ends_the_start_with_its_name(monkeypatch):
