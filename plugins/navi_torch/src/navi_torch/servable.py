@@ -25,6 +25,7 @@ from navi_core import (
 from navi_torch.convert import check_output, encoder, host_copy, to_array
 from navi_torch.errors import run_error
 from navi_torch.method import Argument, Method, OutputTensor, values_of
+from navi_torch.threads import take_thread_count
 
 __all__ = ["TorchServable"]
 
@@ -100,6 +101,7 @@ class TorchServable(Servable):
         method = prepared.method
         if method.checks is not None:
             method.checks.check(inputs, self._model, signature)
+        take_thread_count()
         try:
             with torch._C._InferenceMode(True):  # noqa: SLF001 - torch.inference_mode() without its 2 us of Python
                 arguments = prepared.arguments(inputs)

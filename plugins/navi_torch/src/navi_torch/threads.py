@@ -13,9 +13,16 @@ from typing import Final
 import structlog
 import torch
 
-__all__ = ["apply_threads"]
+__all__ = ["apply_threads", "take_thread_count"]
 
 log = structlog.get_logger(__name__)
+
+take_thread_count: Final = torch.get_num_threads
+"""Has the calling thread work with torch's number of threads; takes 50 ns.
+
+A thread takes it over with the first loop of torch's own that it runs. Where the libraries that multiply matrices come
+before that, they would bring up as many threads as there are cores for it.
+"""
 
 _LOCK: Final = threading.Lock()
 _DECIDED: Final[dict[str, int]] = {}
@@ -58,4 +65,5 @@ def apply_threads(intra: int | None, inter: int | None, *, model: str) -> list[s
                     f"which is {decided or 'its own choice'} since an earlier load"
                 )
                 log.warning("torch_threads_decided", model=model, which=word, asked=asked, decided=decided)
+    take_thread_count()
     return notes
