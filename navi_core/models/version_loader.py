@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Final
 
 import structlog
 
@@ -12,6 +13,7 @@ from navi_core.config.records import HostConfig, ModelConfig
 from navi_core.contracts.artifact import Artifact
 from navi_core.errors import NaviError
 from navi_core.metrics.metrics import Metrics
+from navi_core.models.load_priority import LoadPriority
 from navi_core.models.load_turns import short_turns
 from navi_core.models.loading import load_version
 from navi_core.models.replay import Replay
@@ -21,6 +23,9 @@ from navi_core.plugins.registry import Registry
 __all__ = ["VersionLoader"]
 
 log = structlog.get_logger(__name__)
+
+_PRIORITY: Final = LoadPriority()
+"""Threads belong to the process, whichever host's loads start them."""
 
 
 class VersionLoader:
@@ -79,7 +84,7 @@ class VersionLoader:
             )
 
         def load() -> LoadedVersion:
-            with short_turns():
+            with short_turns(), _PRIORITY.lowered(artifact.name):
                 return load_version(
                     self._registry,
                     artifact,

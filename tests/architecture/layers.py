@@ -10,6 +10,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "leaves",
         (
+            "error_codes",
             "errors",
             "types",
             "clock",
@@ -67,6 +68,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "metrics",
             "models.batching_file",
             "models.keeper",
+            "models.load_priority",
             "models.load_turns",
             "models.loading",
             "models.manager",
