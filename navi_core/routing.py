@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, Protocol, TypeVar
 
 from navi_core.authorization import Authorization
@@ -30,6 +31,10 @@ __all__ = ["Admission", "HostRouter"]
 
 _NO_SUCH_PATH: Final = HttpMatch(route=None)
 _EVERY_VERB: Final = "*"
+
+_MAX_KEPT: Final = 256
+_MAX_KEPT_CHARACTERS: Final = 256
+"""So many matches are kept, of paths that are no longer than this."""
 
 
 class Admission(Protocol):
@@ -110,6 +115,8 @@ class HostRouter:
                 key = (route.verb, route.pattern.pattern, route.pattern.flags, route.with_query)
                 _claim(owners, key, f"the route {route.verb} {route.pattern.pattern}", service.name)
                 self._routes.append(guarded)
+        # clients ask for the same few paths over and over
+        self._kept: Final = lru_cache(maxsize=_MAX_KEPT)(self._match)
 
     @property
     def is_draining(self) -> bool:
@@ -144,6 +151,11 @@ class HostRouter:
         The first route that matches wins, fallback routes after all others. A path that matches
         with other verbs only gives those verbs.
         """
+        if len(path) + len(query) <= _MAX_KEPT_CHARACTERS:
+            return self._kept(verb, path, query)
+        return self._match(verb, path, query)
+
+    def _match(self, verb: str, path: str, query: str) -> HttpMatch:
         target = f"{path}?{query}" if query else path
         allowed: list[str] = []
         for route, groups in _matching(self._routes, path, target):

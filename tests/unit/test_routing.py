@@ -6,6 +6,7 @@ import pytest
 
 from navi_core.authorization import Authorization
 from navi_core.contracts.service import Call, HttpRoute, Operation, Response, RpcKind, RpcMethod, Service
+from navi_core.contracts.transport import HttpMatch
 from navi_core.errors import DrainingError, ErrorCode, NaviError, PluginConflictError
 from navi_core.routing import HostRouter
 
@@ -147,3 +148,24 @@ async def test_refusals_are_raised_by_the_call_and_what_a_handler_raises_by_the_
     awaitable = handler(Call(path="/a.B/C"))
     with pytest.raises(DrainingError, match="from the service"):
         await awaitable
+
+
+def test_paths_are_looked_up_once_unless_they_are_long():
+    looked_up = []
+
+    class Watched:
+        pattern, flags = "/a/(?P<rest>.*)", 0
+
+        def fullmatch(self, target):
+            looked_up.append(target)
+            return re.fullmatch(self.pattern, target)
+
+    watched = HttpRoute(verb="GET", pattern=Watched(), handler=answer, operation=Operation.READ)
+    router = HostRouter([service("one", routes=[watched])])
+    for path in ("/a/b", "/a/" + "c" * 1000):
+        looked_up.clear()
+        matches = [router.http("GET", path, "") for _ in range(3)]
+        assert [match.groups["rest"] for match in matches] == [path.removeprefix("/a/")] * 3
+        assert len(looked_up) == (1 if len(path) < 100 else 3)
+    assert router.http("POST", "/a/b", "").allowed == ("GET",)
+    assert router.http("GET", "/b", "") == HttpMatch(route=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -114,8 +115,10 @@ class HttpExchange:
         call, skin = self._call, self._skin
         route = find_route(skin.router, call)
         try:
-            encoding = body_encoding(self._header("content-encoding"))
-            call.deadline = request_deadline(self._header(TIMEOUT_HEADER) or None, skin.options.now())
+            coding = self._header("content-encoding")
+            encoding = body_encoding(coding) if coding else None
+            if timeout_ms := self._header(TIMEOUT_HEADER):
+                call.deadline = request_deadline(timeout_ms, skin.options.now())
             call.body = await self._read_body(encoding)
         except NaviError as error:
             raise body_refused(error) from None
@@ -204,18 +207,17 @@ class HttpExchange:
     # --- writing -----------------------------------------------------------------------------
 
     async def _write(self, response: Response) -> None:
-        own = self._skin.own
-        compression = AnswerCompression(
-            own.compression == "gzip", own.compression_min_bytes, own.compression_level
-        )
         try:
-            lines, body = await encode_answer(response, self._header("accept-encoding"), compression)
+            lines, body = await encode_answer(
+                response, self._header("accept-encoding"), self._skin.compression
+            )
         except ValueError:
             _log.exception("answer of %s cannot be written", self._call.path)
             response = internal_error().response
             lines, body = await encode_answer(response, "", _NO_COMPRESSION)
-        lines.append(("content-length", str(len(body))))
-        await self._channel.start(response.status, self._head(lines))
+        head = self._head(lines)
+        head.append((b"content-length", b"%d" % len(body)))
+        await self._channel.start(response.status, head)
         await self._channel.body(b"" if self._is_head else body, more=False)
 
     async def _write_stream(self, response: Response, stream: AsyncIterator[bytes | memoryview]) -> None:
@@ -248,10 +250,17 @@ class HttpExchange:
         await self._channel.body(b"", more=False)
 
     def _head(self, lines: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-        head = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]
+        head = list(map(_encoded_line, lines))
         if (self._closes or self._skin.is_draining) and self._version.startswith("1"):
             head.append((b"connection", b"close"))
         return head
+
+
+@lru_cache(maxsize=256)
+def _encoded_line(line: tuple[str, str]) -> tuple[bytes, bytes]:
+    """Encode a header: the same few over and over."""
+    name, value = line
+    return name.encode("latin-1"), value.encode("latin-1")
 
 
 class _CutOffError(Exception):

@@ -10,7 +10,7 @@ from navi_core.contracts.transport import Router, TransportOptions
 from navi_core.transports.asgi.channel import Scope
 from navi_core.transports.asgi.disconnects import DisconnectWatch
 from navi_core.transports.asgi.options import AsgiOptions
-from navi_core.transports.http_rules import DEADLINE_SLACK_S
+from navi_core.transports.http_rules import DEADLINE_SLACK_S, AnswerCompression
 from navi_core.transports.in_flight import Ending, InFlight, RunningCall
 
 __all__ = ["Skin", "peer_of"]
@@ -35,9 +35,14 @@ class Skin:
     calls: InFlight = field(default_factory=InFlight)
     is_draining: bool = False
     watch: DisconnectWatch = field(init=False)
+    compression: AnswerCompression = field(init=False)
 
     def __post_init__(self) -> None:
-        self.watch = DisconnectWatch(self.own.disconnect_poll_ms / 1000.0)
+        own = self.own
+        self.watch = DisconnectWatch(own.disconnect_poll_ms / 1000.0)
+        self.compression = AnswerCompression(
+            own.compression == "gzip", own.compression_min_bytes, own.compression_level
+        )
 
     def watch_deadline(self, call: Call, running: RunningCall) -> asyncio.TimerHandle | None:
         """Interrupt a call some time after its deadline: no foreign server does it."""

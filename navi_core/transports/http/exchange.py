@@ -16,6 +16,7 @@ from navi_core.errors import NaviError
 from navi_core.transports.body import BodyHold, closing_stream, join_body, run_on_written
 from navi_core.transports.http.connection import SERVER, Connection
 from navi_core.transports.http.options import HttpOptions
+from navi_core.transports.http.plain_answer import WRITTEN, WRITTEN_LAST, is_plain, write_plain
 from navi_core.transports.http.request_body import read_body
 from navi_core.transports.http_rules import (
     DEADLINE_SLACK_S,
@@ -96,10 +97,14 @@ class Exchanges:
     async def _respond(self, exchange: _Exchange) -> Response:
         request, call = exchange.request, exchange.call
         route = find_route(self._router, call)
-        call.metadata = {name.lower(): value for name, value in request.headers.items()}
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        call.metadata = headers
         try:
-            encoding = body_encoding(request.headers.get("Content-Encoding", ""))
-            call.deadline = request_deadline(request.headers.get(TIMEOUT_HEADER), self._options.now())
+            coding = headers.get("content-encoding")
+            encoding = body_encoding(coding) if coding else None
+            timeout_ms = headers.get(TIMEOUT_HEADER)
+            if timeout_ms is not None:
+                call.deadline = request_deadline(timeout_ms, self._options.now())
             body = await read_body(request, encoding, exchange.hold, self._options, self._own)
         except NaviError as error:
             raise body_refused(error) from None
@@ -137,6 +142,8 @@ class Exchanges:
         try:
             accepts = request.headers.get("Accept-Encoding", "")
             lines, body = await encode_answer(response, accepts, self._compression)
+            if is_plain(request, response.status, body):
+                return await self._write_plain(exchange, response.status, lines, body)
             answer = web.Response(status=response.status, headers=CIMultiDict(lines), body=body)
         except ValueError:
             _log.exception("answer of %s %s cannot be written", request.method, exchange.call.path)
@@ -150,6 +157,17 @@ class Exchanges:
         except ConnectionError:
             exchange.call.cancelled()
         return answer
+
+    async def _write_plain(
+        self, exchange: _Exchange, status: int, lines: list[tuple[str, str]], body: bytes
+    ) -> web.StreamResponse:
+        request = exchange.request
+        keeps_open = request.keep_alive and not exchange.close and not self.is_draining
+        try:
+            await write_plain(request, status, lines, body, keeps_open=keeps_open)
+        except ConnectionError:
+            exchange.call.cancelled()
+        return WRITTEN if keeps_open else WRITTEN_LAST
 
     async def _write_stream(
         self, exchange: _Exchange, response: Response, stream: AsyncIterator[bytes | memoryview]

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from navi_core.contracts.transport import TransportOptions
 from navi_core.errors import DeadlineExceededError, InvalidRequestError, RequestTooLargeError
@@ -57,9 +57,19 @@ async def read_body(
         raise _too_large(options)
     if announced is not None and encoding is None:
         hold.grow(announced)
-    if not request.can_read_body:
+    content = request.content
+    if content.at_eof():
         return RequestBody(b"", 0)
-    await _encourage(request)
+    if expected := request.headers.get(hdrs.EXPECT):
+        await _encourage(request, expected)
+    if content.is_eof() and encoding is None and content.exception() is None:
+        # as almost always: it came whole, with its head
+        body = content.read_nowait()
+        if len(body) > options.max_message_bytes:
+            raise _too_large(options)
+        if announced is None:
+            hold.grow(len(body))
+        return RequestBody(body, len(body))
     reader = _Reader(request, own)
     if encoding is not None:
         return await _read_inflated(reader, encoding, hold, options)
@@ -124,12 +134,9 @@ class _Reader:
         return piece
 
 
-async def _encourage(request: web.BaseRequest) -> None:
+async def _encourage(request: web.BaseRequest, expected: str) -> None:
     """Answer ``Expect: 100-continue``: the body may come."""
-    expected = request.headers.get("Expect", "").lower()
-    if not expected:
-        return
-    if expected != "100-continue":
+    if expected.lower() != "100-continue":
         raise InvalidRequestError("expect: expected 100-continue")
     await request.writer.write(_CONTINUE)
     # aiohttp counts what was written to tell whether an answer has begun
