@@ -34,14 +34,16 @@ _INT_BOUNDS: Final = {
 }
 
 _PACKED: Final = {
-    DType.FLOAT32: ("f", "<f4"),
-    DType.FLOAT64: ("d", "<f8"),
-    **dict.fromkeys((DType.INT32, DType.INT16, DType.INT8, DType.UINT8), ("i", "<i4")),
-    DType.INT64: ("q", "<i8"),
-    DType.UINT32: ("I", "<u4"),
-    DType.UINT64: ("Q", "<u8"),
+    DType.FLOAT32: ("f", np.dtype("<f4")),
+    DType.FLOAT64: ("d", np.dtype("<f8")),
+    **dict.fromkeys((DType.INT32, DType.INT16, DType.INT8, DType.UINT8), ("i", np.dtype("<i4"))),
+    DType.INT64: ("q", np.dtype("<i8")),
+    DType.UINT32: ("I", np.dtype("<u4")),
+    DType.UINT64: ("Q", np.dtype("<u8")),
 }
 """Element type -> how ``struct`` packs its values, and what they are then."""
+
+_IS_AS_PACKED: Final = {dtype: lane == numpy_dtype(dtype) for dtype, (_, lane) in _PACKED.items()}
 
 _LONG: Final = 16
 """From so many numbers on, a list is worth being packed by itself."""
@@ -117,7 +119,8 @@ def _packed_rows(rows: list[list[Any]], size: int, dtype: DType) -> Array | None
             row_of.pack_into(packed, index * row_of.size, *row)
     except (struct.error, OverflowError, TypeError):
         return None
-    return np.frombuffer(packed, dtype=lane).astype(numpy_dtype(dtype), copy=False)
+    array = np.frombuffer(packed, lane)
+    return array if _IS_AS_PACKED[dtype] else array.astype(numpy_dtype(dtype))
 
 
 def _converted(values: list[Any], dtype: DType) -> Array:
