@@ -2,6 +2,8 @@
 
     python benchmarks/hot_path                     in process: with 1, 16 and 64 in flight, and by stage
     python benchmarks/hot_path --grpc              a lone request over grpcio, beside an echo
+    python benchmarks/hot_path --rest              a lone request over REST, beside an aiohttp echo
+    python benchmarks/hot_path --played            REST over aiohttp and over ASGI, without a socket
     python benchmarks/hot_path --binding           ways to run a session of ONNX Runtime, IO binding among them
     python benchmarks/hot_path --counting          metrics, logs and observers: with and without, over grpcio
 
@@ -21,6 +23,8 @@ from pathlib import Path
 import binding
 import counting
 import lone
+import played
+import rest
 import uvloop
 from in_process import rate
 from model import write_model
@@ -57,6 +61,16 @@ async def in_process(folder: Path, rounds: int) -> dict[str, dict]:
     return rows
 
 
+async def without_sockets(folder: Path, rounds: int) -> dict[str, float]:
+    """Return, print what REST requests cost in each skin."""
+    async with Host(HostConfig(models=(ModelConfig(path=str(folder)),))) as host:
+        found = await played.played(host, rounds)
+    print("| played | us |\n|---|---|")
+    for name, value in found.items():
+        print(f"| {name} | {value} |")
+    return found
+
+
 def show(rows: dict[str, dict]) -> None:
     print(
         "| runs | in flight | by the clock, us a request | of processor time, us a request |\n|---|---|---|---|"
@@ -73,6 +87,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--grpc", action="store_true")
     parser.add_argument("--counting", action="store_true")
+    parser.add_argument("--rest", action="store_true")
+    parser.add_argument("--played", action="store_true")
     parser.add_argument("--binding", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement over grpcio")
@@ -83,6 +99,11 @@ def main() -> None:
         write_model(folder)
         if arguments.grpc:
             rows = lone.measure(folder, arguments.rounds, arguments.seconds)
+        elif arguments.rest:
+            rows = rest.measure(folder, arguments.rounds, arguments.seconds)
+        elif arguments.played:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                rows = runner.run(without_sockets(folder, arguments.rounds))
         elif arguments.binding:
             rows = binding.measure(Path(name))
         elif arguments.counting:

@@ -1,11 +1,16 @@
-"""A bare grpc.aio server that sends every body back: what the transport costs before anything is done with the bytes."""
+"""A bare server that sends every body back: what the transport costs before anything is done with the bytes.
+
+python echo.py grpc|aiohttp; prints its port.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import grpc.aio
 import uvloop
+from aiohttp import web
 
 
 class Echo:
@@ -25,7 +30,7 @@ class Everything(grpc.GenericRpcHandler):
         return Echo()
 
 
-async def main() -> None:
+async def serve_grpc() -> None:
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((Everything(),))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -34,6 +39,17 @@ async def main() -> None:
     await asyncio.Event().wait()
 
 
+async def serve_aiohttp() -> None:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(body=await request.content.read(), content_type="application/json")
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+        runner.run(serve_aiohttp() if sys.argv[1:] == ["aiohttp"] else serve_grpc())

@@ -48,6 +48,7 @@ class Server(NamedTuple):
 
     port: int
     pid: int
+    rest_port: int = 0
 
     def processor_s(self) -> float:
         """Return the processor time that it has used, in seconds; the kernel counts it in hundredths."""
@@ -56,9 +57,9 @@ class Server(NamedTuple):
 
 
 @contextlib.contextmanager
-def echo() -> Iterator[Server]:
-    """Serve the bare echo."""
-    with process(str(HERE / "echo.py"), stdout=subprocess.PIPE, text=True) as running:
+def echo(kind: str = "grpc") -> Iterator[Server]:
+    """Serve the bare echo of ``grpc`` or ``aiohttp``."""
+    with process(str(HERE / "echo.py"), kind, stdout=subprocess.PIPE, text=True) as running:
         yield Server(int(running.stdout.readline()), running.pid)
 
 
@@ -78,9 +79,10 @@ def navi(folder: Path, *, is_counting: bool = True) -> Iterator[Server]:
             time.sleep(0.05)
             if running.poll() is not None:
                 sys.exit(log.read_text())
-        port = json.loads(addresses.read_text())["addresses"]["grpc"][0]["port"]
+        found = json.loads(addresses.read_text())["addresses"]
+        port, rest_port = (found[name][0]["port"] for name in ("grpc", "http"))
         wait_ready(port)
-        yield Server(port, running.pid)
+        yield Server(port, running.pid, rest_port)
 
 
 def wait_ready(port: int) -> None:
