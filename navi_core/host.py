@@ -22,7 +22,7 @@ from navi_core.authorization import Authorization
 from navi_core.batching.threads import RunThreads
 from navi_core.budget import MemoryBudget
 from navi_core.certificates import certificate_ends
-from navi_core.config.checks import check_config
+from navi_core.config.checks import check_config, check_records
 from navi_core.config.records import HostConfig
 from navi_core.config.single_files import name_single_files
 from navi_core.confined_admin import ConfinedAdmin
@@ -115,7 +115,9 @@ class Host:
         seat: Seat | None = None,
     ) -> None:
         use_stdlib_logging()  # a library writes nothing by itself; the command line has configured logs before
-        self.config = name_single_files(config or HostConfig())
+        config = config or HostConfig()
+        check_records(config.models)
+        self.config = name_single_files(config)
         check_config(self.config)
         self._registry = registry
         self._hosted_by = hosted_by

@@ -107,6 +107,8 @@ def _default(record: type, field: msgspec.structs.FieldInfo) -> str:
         return _batching_default(field.name)
     if value is None or isinstance(value, msgspec.Struct) or value in ({}, ()):
         return "-"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(show, value))}]`"
     return f"`{show(value)}`"
 
 

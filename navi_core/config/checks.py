@@ -18,7 +18,7 @@ from navi_core.config.records import (
 from navi_core.config.wording import item_path, key_path, show
 from navi_core.errors import ConfigError
 
-__all__ = ["check_batching", "check_config", "check_model", "check_models", "check_settings"]
+__all__ = ["check_batching", "check_config", "check_model", "check_models", "check_records", "check_settings"]
 
 _MAX_VERSION: Final = 2**63 - 1
 _ANY_HOST: Final = frozenset({"0.0.0.0", "::", ""})
@@ -41,6 +41,19 @@ def check_config(config: HostConfig, path: str = "") -> None:
             _take_port(taken, transport.port, transport.host or config.host, where)
     if config.prometheus_port:
         _take_port(taken, config.prometheus_port, config.host, key_path(path, "prometheus_port"))
+
+
+def check_records(models: Sequence[object], path: str = "models") -> None:
+    """Check that models are records: a configuration made in Python came by no parser.
+
+    Raises
+    ------
+    ConfigError
+        Something else is among them, as a path is that was meant as a model.
+    """
+    for index, model in enumerate(models):
+        if not isinstance(model, ModelConfig):
+            raise ConfigError(f"expected a ModelConfig, got {show(model)}", path=item_path(path, index))
 
 
 def check_models(models: Sequence[ModelConfig], path: str = "models") -> None:

@@ -354,11 +354,14 @@ class HostConfig(_Record, frozen=True, kw_only=True):
         The largest message, each way.
     memory_budget_bytes
         Bodies in flight may take so much; None: a quarter of the memory that the process may use.
-    run_threads, load_threads
-        Threads that run batches, and that load models.
-    load_retry_interval_s, max_load_retries
-        A failed load is tried again after this time, doubled each time up to five minutes; so often, or as
-        long as the version is wanted where ``max_load_retries`` is None.
+    run_threads
+        Threads that run batches; None: two a core, at least four.
+    load_threads
+        Threads that load models.
+    load_retry_interval_s
+        A failed load is tried again after this time, doubled each time up to five minutes.
+    max_load_retries
+        How often a failed load is tried again; None: as long as the version is wanted.
     workers
         Processes that ``navi-host serve`` starts, behind one port; 0: as many as there are cores. A host in process
         is that process alone.

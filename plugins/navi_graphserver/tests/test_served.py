@@ -10,7 +10,8 @@ import urllib.request
 import numpy as np
 import pytest
 from navi_graphserver import Address, Client, GraphServerError
-from navi_graphserver.flat.enums import OutputMode
+from navi_graphserver.flat.enums import Generation, OutputMode
+from navi_graphserver.flat.errors import FlatBufferError
 from navi_graphserver.flat.read_graph import read_graph
 from navi_graphserver.flat.write_graph import write_graph
 from navi_graphserver.service.service import PREFIXES
@@ -52,6 +53,21 @@ def client(target):
 
 def code_of(error):
     return error.value.code, error.value.details
+
+
+def test_a_client_that_did_not_register_a_graph_is_told_of_its_generation(client, target):
+    client.register(dataclasses.replace(affine_graph(), generation=Generation.GEN1))
+    with Client(target) as other:
+        with pytest.raises(GraphServerError, match=r"INVALID_ARGUMENT.*the graph is of generation 1"):
+            other.infer(7, {"x": X})
+        constants = [constant(1, "a", np.ones(3, np.float32)), constant(2, "b", np.ones(3, np.float32))]
+        fed_nothing = graph_of(constants, [custom(3, "add", [1, 2], name="y")], id=7)
+        client.replace(dataclasses.replace(fed_nothing, generation=Generation.GEN1))
+        with pytest.raises(FlatBufferError, match=r"graphs up to 2018 are of generation 1, later ones of 2"):
+            other.infer(7, {})
+        client.replace(dataclasses.replace(affine_graph(), generation=Generation.GEN1))
+    with Client(target, generation=1) as other:
+        np.testing.assert_array_equal(other.infer(7, {"x": X})["y"], X * 2 + 1)
 
 
 def test_a_graph_s_life(client):

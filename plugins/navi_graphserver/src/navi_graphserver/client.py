@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import grpc
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from navi_core import Array
 from navi_graphserver.flat.arrays import flat_dtype
 from navi_graphserver.flat.enums import Generation
+from navi_graphserver.flat.errors import FlatBufferError
 from navi_graphserver.flat.messages import read_response, read_result, write_drop_request, write_request
 from navi_graphserver.flat.read_graph import read_graph
 from navi_graphserver.flat.records import Address, FlatGraph, FlatVariable
@@ -62,12 +63,12 @@ class Client:
         *,
         prefix: str = "nd4j.graph",
         timeout_s: float = 30.0,
-        generation: Generation = Generation.GEN2,
+        generation: Generation | Literal[1, 2] = Generation.GEN2,
     ) -> None:
         self._channel = grpc.insecure_channel(target, options=_UNLIMITED)
         self._path: Final = f"/{prefix}.GraphInferenceServer"
         self._timeout_s: Final = timeout_s
-        self._generation: Final = generation
+        self._generation: Final = Generation(generation)
         self._generations: Final[dict[int, Generation]] = {}
 
     def register(self, graph: FlatGraph | bytes | Path, *, name: str = "") -> int:
@@ -152,11 +153,20 @@ class Client:
         ------
         GraphServerError
             The server refused.
+        FlatBufferError
+            The answer cannot be read: the graph may be of the other generation than this client was told.
         """
         generation = self._generations.get(graph_id, self._generation)
         fed = [_variable(key, np.asarray(array)) for key, array in inputs.items()]
         body = write_request(graph_id, fed, generation, big_endian=big_endian)
-        variables = read_result(self._call("InferenceRequest", body), generation)
+        answer = self._call("InferenceRequest", body)
+        try:
+            variables = read_result(answer, generation)
+        except FlatBufferError as error:
+            if graph_id in self._generations:
+                raise
+            hint = f"read as generation {int(generation)}; graphs up to 2018 are of generation 1, later ones of 2"
+            raise FlatBufferError(f"{error.problem} ({hint})", error.place) from None
         return {each.name or str(each.address): each.array for each in variables if each.array is not None}
 
     def _call(self, method: str, body: bytes, metadata: tuple[tuple[str, str], ...] | None = None) -> bytes:

@@ -167,8 +167,12 @@ class GraphInferenceService(Service):
                 wire = self._wire_maps.of(handle.model, _signature(handle))
                 inputs = wire.inputs(read_request(call.body, wire.generation).variables)
             except FlatBufferError as error:
-                self._refuse(ref, InvalidRequestError(str(error)), call)
-                return malformed(error)
+                # most often a client that writes for the other one: nothing in a request tells
+                told = FlatBufferError(
+                    f"{error.problem} (the graph is of generation {int(wire.generation)})", error.place
+                )
+                self._refuse(ref, InvalidRequestError(str(told)), call)
+                return malformed(told)
             except NaviError as error:
                 self._refuse(ref, error, call)
                 return inference_failure(error, graph_id)
