@@ -122,6 +122,8 @@ class Outcome(msgspec.Struct, kw_only=True):
         What is to be known of these figures.
     answer_bytes
         The bytes of all answers without their headers, where the engine counts them instead of reading them.
+    num_failed_timed
+        How many of the latencies are of answers that were failures, where the engine keeps all in one.
     """
 
     tally: Tally
@@ -130,6 +132,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     processes: int = 1
     notes: tuple[str, ...] = ()
     answer_bytes: int | None = None
+    num_failed_timed: int = 0
 
 
 class Engine(ABC):

@@ -228,7 +228,7 @@ def make_measurement(
     failures = [
         ErrorFigures(code, failure.count, failure.example) for code, failure in tally.failures.items()
     ]
-    num_succeeded = tally.num_succeeded
+    num_succeeded = max(tally.num_succeeded - outcome.num_failed_timed, 0)
     found_notes = [*outcome.notes, *notes]
     if answer_size and outcome.answer_bytes is not None and num_succeeded:
         unseen = round(num_succeeded - outcome.answer_bytes / answer_size)
@@ -236,9 +236,8 @@ def make_measurement(
             failures.append(ErrorFigures(UNSEEN, unseen, "the engine keeps no gRPC status"))
             num_succeeded -= unseen
             found_notes.append("latencies of answers without a message are among the others")
-        elif (
-            unseen < -plan.concurrency
-        ):  # of those in flight at the end the message may be there, the end not
+        # of the answers in flight at the end the message may be there, and its end not
+        elif unseen < -plan.concurrency:
             found_notes.append("answers were larger than those before the measurement")
     num_failed = sum(each.count for each in failures)
     elapsed_s = outcome.elapsed_s

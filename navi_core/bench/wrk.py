@@ -107,12 +107,13 @@ class WrkEngine(Engine):
                 on_progress=on_progress,
                 begin_part=warm_up_s / total_s,
             )
-        tally, elapsed_s, notes = read_output(ran.text, plan.concurrency)
+        tally, elapsed_s, num_failed_timed, notes = read_output(ran.text, plan.concurrency)
         return Outcome(
             tally=tally,
             elapsed_s=elapsed_s,
             is_complete=ran.is_complete,
             processes=threads,
+            num_failed_timed=num_failed_timed,
             notes=("wrk tells nothing by the second", *notes),
         )
 
@@ -127,8 +128,8 @@ def _lua(text: str) -> str:
     return '"' + re.sub(r"[^ !#-\[\]-~]", lambda match: f"\\{ord(match[0]):03d}", text) + '"'
 
 
-def read_output(text: str, connections: int) -> tuple[Tally, float, tuple[str, ...]]:
-    """Return what a script's line says: the requests, how many seconds they took, and notes.
+def read_output(text: str, connections: int) -> tuple[Tally, float, int, tuple[str, ...]]:
+    """Return what a script's line says: the requests, how many seconds they took, how many latencies failures have, notes.
 
     Raises
     ------
@@ -159,7 +160,7 @@ def read_output(text: str, connections: int) -> tuple[Tally, float, tuple[str, .
     tally.seconds.clear()
     if result["status"]:
         notes.append("the latencies are those of all answers, failures included: wrk keeps them in one")
-    return tally, elapsed_us / 1e6, tuple(notes)
+    return tally, elapsed_us / 1e6, result["status"], tuple(notes)
 
 
 def uncorrected(rows: Mapping[int, int], interval_us: int) -> dict[int, int]:

@@ -85,6 +85,17 @@ def test_answers_without_a_message_are_found():
     assert "larger" in larger.notes[0]
 
 
+def test_failures_whose_latencies_are_among_the_others_are_no_successes():
+    """wrk counts 100 answers, and says that 30 of them had a status of 400 or above."""
+    tally = Tally()
+    tally.latencies.record(MS, 100)
+    tally.fail(1, "HTTP 400 or above", "", 30)
+    outcome = Outcome(tally=tally, elapsed_s=2.0, num_failed_timed=30)
+    found = make_measurement(PLAN, outcome, engine="wrk", rows=None, answer_size=None, ceiling_per_s=None)
+    assert (found.num_requests, found.num_succeeded, found.num_failed) == (100, 70, 30)
+    assert found.requests_per_s == 35.0
+
+
 @pytest.mark.parametrize(("ceiling", "is_near"), [(None, False), (51.0, True), (62.0, True), (63.0, False)])
 def test_ceiling__within_twenty_percent_is_marked(ceiling, is_near):
     tally = Tally()

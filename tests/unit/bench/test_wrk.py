@@ -44,9 +44,10 @@ def test_uncorrected__is_what_was_measured(rows, interval_us):
 
 
 def test_output():
-    tally, elapsed_s, notes = read_output(SAMPLE, connections=2)
+    tally, elapsed_s, num_failed_timed, notes = read_output(SAMPLE, connections=2)
     assert elapsed_s == 0.004
-    assert tally.num_succeeded == 8  # an interval of 1000 us: wrk has added 2 at 1500
+    assert tally.latencies.num_values == 8  # an interval of 1000 us: wrk has added 2 at 1500
+    assert num_failed_timed == 2
     assert tally.latencies.max_ns == 2_500_000
     assert {code: failure.count for code, failure in tally.failures.items()} == {
         "connection": 1,
@@ -58,7 +59,7 @@ def test_output():
 
 
 def test_output__latencies_that_do_not_add_up_are_said():
-    _, _, notes = read_output(SAMPLE.replace("[400,6]", "[400,7]"), connections=2)
+    *_, notes = read_output(SAMPLE.replace("[400,6]", "[400,7]"), connections=2)
     assert "wrk answered with 9 latencies for 8 requests" in notes
 
 
