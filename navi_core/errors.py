@@ -1,4 +1,4 @@
-"""Every error that navi raises on purpose, and the transport-neutral codes they carry.
+"""Every error that navi raises on purpose; each carries a transport-neutral code.
 
 Rules of this file: nothing here knows gRPC, HTTP or a framework. A service words an error for its
 protocol and maps its code with a table of its own; the texts below are for logs, for in-process
@@ -45,8 +45,9 @@ payload's own bytes.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, ClassVar
+
+from navi_core.error_codes import ErrorCode
 
 __all__ = [
     "ConfigError",
@@ -83,32 +84,6 @@ __all__ = [
     "UnsupportedError",
     "VersionNotFoundError",
 ]
-
-
-class ErrorCode(StrEnum):
-    """What kind of failure it is, in words that every protocol can map.
-
-    The names are the canonical ones that gRPC and TensorFlow share; their *numbers* belong to
-    the services.
-    """
-
-    OK = "OK"
-    CANCELLED = "CANCELLED"
-    UNKNOWN = "UNKNOWN"
-    INVALID_ARGUMENT = "INVALID_ARGUMENT"
-    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
-    NOT_FOUND = "NOT_FOUND"
-    ALREADY_EXISTS = "ALREADY_EXISTS"
-    PERMISSION_DENIED = "PERMISSION_DENIED"
-    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
-    FAILED_PRECONDITION = "FAILED_PRECONDITION"
-    ABORTED = "ABORTED"
-    OUT_OF_RANGE = "OUT_OF_RANGE"
-    UNIMPLEMENTED = "UNIMPLEMENTED"
-    INTERNAL = "INTERNAL"
-    UNAVAILABLE = "UNAVAILABLE"
-    DATA_LOSS = "DATA_LOSS"
-    UNAUTHENTICATED = "UNAUTHENTICATED"
 
 
 class NaviError(Exception):
