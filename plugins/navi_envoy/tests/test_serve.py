@@ -69,6 +69,8 @@ def test_grpc_and_rest_answer_on_one_port(served):
 
 def test_every_other_service_answers_there_too(served):
     assert get(f"http://{served.target}/healthz/ready")[0] == 200
+    with grpc.insecure_channel(served.target) as channel:
+        predict(channel, "quick", 1, 2)  # which is counted
     status, page = get(f"http://{served.target}/metrics")
     assert status == 200
     assert b'transport="envoy"' in page
