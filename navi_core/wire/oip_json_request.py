@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from navi_core.errors import DecodeError, InvalidRequestError, TensorMismatchError
@@ -36,6 +37,10 @@ HEADER_LENGTH: Final = "inference-header-content-length"
 BINARY_SIZE: Final = "binary_data_size"
 
 _MISSING: Final = object()
+
+_INTEGERS: Final = {int}
+_MAX_KEPT_LENGTH: Final = 256
+"""What is said of an input is kept for the next request if it is no longer than this."""
 
 
 def json_length(header: str | bytes | None, body_bytes: int) -> int | None:
@@ -100,15 +105,12 @@ def parse_json_infer_request(
     terms = InferTerms(
         parameters=_parameters(document, "parameters"),
         inputs=heads,
-        outputs=tuple(
-            RequestedOutput(_required_text(item, "name", place), _parameters(item, f"{place}.parameters"))
-            for place, item in _objects(document, "outputs")
-        ),
+        outputs=_requested(document) if "outputs" in document else (),
     )
     return ParsedInferRequest(terms, request_id, tensors.decode)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _JsonTensors:
     """The inputs of one request: what is said of each, its ``data``, and the bytes after the document."""
 
@@ -222,7 +224,29 @@ class _RawBinary:
 
 
 def _head(item: Any, index: int) -> InputHead:
-    place = f"inputs[{index}]"
+    if type(item) is dict and "parameters" not in item:
+        name, datatype, shape = item.get("name"), item.get("datatype"), item.get("shape")
+        if (
+            type(name) is type(datatype) is str
+            and type(shape) is list
+            and len(name) + len(datatype) + len(shape) <= _MAX_KEPT_LENGTH
+            and set(map(type, shape)) == _INTEGERS  # to the cache, 1 and True are the same
+        ):
+            known = _known_head(name, datatype, tuple(shape))
+            if known is not None:
+                return known
+    return _checked_head(item, f"inputs[{index}]")
+
+
+@lru_cache(maxsize=256)
+def _known_head(name: str, datatype: str, shape: tuple[int, ...]) -> InputHead | None:
+    """Return what a plain input says: the same few over and over; None: something in it is unusual, or wrong."""
+    if not (name + datatype).isascii() or max(map(abs, shape)) >= 2**63:
+        return None
+    return InputHead(name, datatype, shape)
+
+
+def _checked_head(item: Any, place: str) -> InputHead:
     if type(item) is not dict:
         raise InvalidRequestError(f"request JSON: {place}: expected an object")
     name = _required_text(item, "name", place)
@@ -233,6 +257,13 @@ def _head(item: Any, index: int) -> InputHead:
             f"request JSON: {place}.shape: expected an array of integers (input '{name[:64]}')", tensor=name
         )
     return InputHead(name, datatype, tuple(shape), _parameters(item, f"{place}.parameters"))
+
+
+def _requested(document: Mapping[str, Any]) -> tuple[RequestedOutput, ...]:
+    return tuple(
+        RequestedOutput(_required_text(item, "name", place), _parameters(item, f"{place}.parameters"))
+        for place, item in _objects(document, "outputs")
+    )
 
 
 def _objects(document: Mapping[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:

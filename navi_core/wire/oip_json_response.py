@@ -22,7 +22,7 @@ from navi_core.wire.oip_tensors import raw_bytes
 __all__ = ["EncodedAnswer", "encode_json_infer_response"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EncodedAnswer:
     """An HTTP body.
 

@@ -160,3 +160,16 @@ def test_values__that_their_type_does_not_have_are_refused(kind, value):
     document = {"inputs": [{"name": "x", "datatype": kind, "shape": [1], "data": [value]}]}
     with pytest.raises(DecodeError):
         parse_json_infer_request(json.dumps(document).encode()).decode_inputs(1 << 20, SIGNATURE)
+
+
+@pytest.mark.parametrize("shape", ["[true]", "[1.0]", '["1"]', "[null]", "[9223372036854775808]", "{}"])
+def test_what_is_kept_of_an_input_lets_no_other_shape_in(shape):
+    def body(shape):
+        return f'{{"inputs":[{{"name":"x","datatype":"FP32","shape":{shape},"data":[0.5]}}]}}'.encode()
+
+    for _ in range(2):
+        [head] = parse_json_infer_request(body("[1]")).terms.inputs
+        assert (head.name, head.datatype, head.shape) == ("x", "FP32", (1,))
+        assert type(head.shape[0]) is int
+        with pytest.raises(InvalidRequestError, match="shape: expected an array of integers"):
+            parse_json_infer_request(body(shape))
