@@ -98,7 +98,7 @@ def parse_json_infer_request(
     inputs = document.get("inputs")
     if type(inputs) is not list:
         raise InvalidRequestError("request JSON: inputs: expected an array")
-    heads = tuple(_head(item, index) for index, item in enumerate(inputs))
+    heads = tuple([_head(item, index) for index, item in enumerate(inputs)])
     data = [item.get("data", _MISSING) for item in inputs]
     tensors = _JsonTensors(heads, data, view[length:])
     request_id = _text(document, "id", "id")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -42,7 +43,10 @@ REPOSITORY_UNLOAD: Final = re.compile(f"{_REPOSITORY}/unload")
 
 def target_of(match: Mapping[str, str]) -> tuple[str, str]:
     """Return the model and version that a path names; empty where it names none."""
-    return (
-        unquote(match.get("model", ""), errors="replace"),
-        unquote(match.get("version", ""), errors="replace"),
-    )
+    return _target(match.get("model", ""), match.get("version", ""))
+
+
+@lru_cache(maxsize=256)
+def _target(model: str, version: str) -> tuple[str, str]:
+    """Decode a path's parts: the same few over and over."""
+    return unquote(model, errors="replace"), unquote(version, errors="replace")
