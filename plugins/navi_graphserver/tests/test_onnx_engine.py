@@ -344,3 +344,34 @@ def test_indices_that_are_outside_are_errors_of_both(operation, engine, index):
     assert good["y"].size == 2
     with pytest.raises(InferenceError):
         servable.run(DEFAULT_SIGNATURE, {"i": np.int32([[index]])}, ["y"], SimpleRunContext())
+
+
+def test_an_input_of_any_number_of_axes_stays_with_numpy():
+    """A form is written for one number of axes: the mean along the first of two would be that of everything."""
+    node = custom(2, "reduce_mean", [1], name="y", i_args=(0,))
+    servable = load(graph_of([placeholder(1, "x", None)], [node]), "auto")
+    assert "the number of axes of input 'x' is not known" in servable.notes[0]
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    answer = servable.run(DEFAULT_SIGNATURE, {"x": x}, ["y"], SimpleRunContext())
+    np.testing.assert_array_equal(answer["y"], x.mean(axis=0))
+
+
+def test_a_form_that_knows_an_open_size_stays_with_numpy():
+    """It was written for a made-up input of three columns, and others may have any number."""
+    variables = [placeholder(1, "x", (None, None)), placeholder(2, "slopes", (None,))]
+    servable = load(graph_of(variables, [custom(3, "prelu", [1, 2], name="y")]), "auto")
+    for size in (2, 5):
+        x, slopes = RANDOM.normal(size=(4, size)), RANDOM.uniform(size=size)
+        fed = {"x": x.astype(np.float32), "slopes": slopes.astype(np.float32)}
+        answer = servable.run(DEFAULT_SIGNATURE, fed, ["y"], SimpleRunContext())
+        np.testing.assert_allclose(answer["y"], np.where(x < 0, x * slopes, x), rtol=1e-5)
+    assert "is computed with NumPy" in servable.notes[0]
+
+
+def test_a_shape_that_is_not_the_declared_one_is_computed_by_numpy():
+    """GraphServer's clients may feed any, as to the server in C++."""
+    servable = load(graph_of([placeholder(1, "x", (None, 3))], [custom(2, "neg", [1], name="y")]))
+    x = RANDOM.normal(size=(2, 3, 4)).astype(np.float32)
+    name, output = "1:0 x", "2:0 y"
+    answer = servable.run(GRAPH_SIGNATURE, {name: x}, [output], SimpleRunContext())
+    np.testing.assert_array_equal(answer[output], -x)

@@ -95,9 +95,9 @@ def _onnx_engine(
     needed = [feed for feed in inputs if feed.array is None]
     outputs = described.outputs[DEFAULT_SIGNATURE]
 
-    def trial() -> dict[Address, Array] | None:
+    def trial(size: int) -> dict[Address, Array] | None:
         try:
-            return made_up_inputs(needed)
+            return made_up_inputs(needed, size)
         except ValueError:
             return None
 

@@ -87,7 +87,7 @@ def probe(plan: GraphPlan, inputs: Sequence[Feed], wanted: Sequence[int], engine
     return Probe(outputs=outputs, why_not_batchable=_why_not_joined(plan, inputs, outputs))
 
 
-def made_up_inputs(inputs: Sequence[Feed], size: int = 3) -> dict[Address, Array]:
+def made_up_inputs(inputs: Sequence[Feed], size: int) -> dict[Address, Array]:
     """Make inputs: numbers around 0, integers 0 or 1, texts that are empty; unknown dimensions of one size.
 
     Raises

@@ -207,7 +207,12 @@ class _Route:
             if own is None:  # a constant is replaced
                 return None
             fed[own] = _owned(array)
-        values = iter(engine.compute(names, fed))
+        try:
+            values = iter(engine.compute(names, fed))
+        except (
+            OperationError
+        ):  # a shape that is not the declared one, which GraphServer's clients may feed; or a fault
+            return None
         return {
             name: _as_declared(next(values), self.dtypes[name])
             if name != DEAD_OUTPUT

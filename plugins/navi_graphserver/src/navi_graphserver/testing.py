@@ -32,7 +32,7 @@ def constant(number: int, name: str, value: ArrayLike) -> FlatVariable:
 
 
 def placeholder(
-    number: int, name: str, shape: tuple[int | None, ...], dtype: DType = DType.FLOAT
+    number: int, name: str, shape: tuple[int | None, ...] | None, dtype: DType = DType.FLOAT
 ) -> FlatVariable:
     """Return a variable that is fed."""
     return FlatVariable(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,6 +18,8 @@ __all__ = ["OnnxEngine", "make_engine"]
 
 _NEEDED = ("onnx", "onnxruntime")
 _RTOL, _ATOL = 1e-3, 1e-5
+_SIZES: Final = (3, 2)
+"""Of what is open in made-up inputs. A form may know more of the first than it should: the second one tells."""
 
 
 class OnnxEngine:
@@ -67,7 +69,7 @@ def make_engine(
     inputs: Sequence[Feed],
     outputs: Mapping[str, Address],
     evaluator: Evaluator,
-    trial: Callable[[], Mapping[Address, Array] | None],
+    trial: Callable[[int], Mapping[Address, Array] | None],
     threads: int | None,
 ) -> tuple[OnnxEngine | None, str]:
     """Return the engine, or None and why there is none.
@@ -79,7 +81,7 @@ def make_engine(
     evaluator
         Computes the graph with NumPy: its answers are what the engine's are compared with.
     trial
-        Makes inputs for that; None: none could be made.
+        Makes inputs for that, their open dimensions of one size; None: none could be made.
     threads
         ONNX Runtime's threads within an operation; None: one.
     """
@@ -90,10 +92,13 @@ def make_engine(
         return None, "the graph has control flow"
     if not inputs or not outputs:
         return None, "nothing is fed"
+    for feed in inputs:
+        if feed.shape is None:  # forms are written for a number of axes
+            return None, f"the number of axes of input '{feed.name or feed.address}' is not known"
     from navi_graphserver.onnx_engine.convert import convert  # noqa: PLC0415 - imports onnx
     from navi_graphserver.onnx_engine.writing import NotConvertibleError  # noqa: PLC0415 - imports onnx
 
-    fed = trial()
+    fed = trial(_SIZES[0])
     if fed is None:
         return None, "no inputs could be made up to try it"
     try:
@@ -103,18 +108,35 @@ def make_engine(
     except (NotConvertibleError, OperationError) as error:
         return None, str(error)
     engine = OnnxEngine(session, outputs, [feed.address for feed in inputs])
-    names = engine.output_names
+    why_not = _why_not(engine, outputs, fed, samples)
+    other = trial(_SIZES[1])
+    if not why_not and other is not None:
+        try:
+            samples = evaluator.run(other, [address.node for address in outputs.values()])
+        except OperationError:  # the graph takes no other size
+            return engine, ""
+        why_not = _why_not(engine, outputs, other, samples)
+    return (None, why_not) if why_not else (engine, "")
+
+
+def _why_not(
+    engine: OnnxEngine,
+    outputs: Mapping[str, Address],
+    fed: Mapping[Address, Array],
+    expected: Mapping[Address, Array],
+) -> str:
+    """Say why an engine does not do; empty: it gives the answers that are expected."""
     try:
         answers = engine.compute(
-            [names[address] for address in outputs.values()],
+            [engine.output_names[address] for address in outputs.values()],
             {engine.input_names[address]: array for address, array in fed.items()},
         )
     except OperationError as error:
-        return None, str(error)
+        return str(error)
     for (name, address), answer in zip(outputs.items(), answers, strict=True):
-        if not _same(answer, samples[address]):
-            return None, f"its answers for '{name}' differ from NumPy's"
-    return engine, ""
+        if not _same(answer, expected[address]):
+            return f"its answers for '{name}' differ from NumPy's"
+    return ""
 
 
 def _session(model: bytes, threads: int | None) -> Any:
