@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import structlog
 
 from navi_core.cli.ending import interrupts_later
+from navi_core.cli.model_repository import REPOSITORY_FLAG, follow_repositories, models_in
 from navi_core.cli.plugin_flags import plugin_flags, read_flags, serve_options
 from navi_core.cli.serve_config import BuiltConfig, build_config
 from navi_core.cli.state import CliState
 from navi_core.cli.tf_serving_flags import given_flags
-from navi_core.cli.tf_serving_follow import FOLLOW_FLAG, follow_model_config
+from navi_core.cli.tf_serving_follow import FOLLOW_FLAG, Followed, follow_model_config
 from navi_core.cli.tf_serving_line import read_line
+from navi_core.cli.tf_serving_models import ModelConfigFile
 from navi_core.config.load import load_config
 from navi_core.config.records import HostConfig
 from navi_core.config.single_files import name_single_files
@@ -51,6 +55,12 @@ def make_command(state: CliState) -> click.Command:
         file = values["config"]
         base = load_config(file) if file else HostConfig()
         values["model_dir"] = tuple(_named(path) for path in values["model_dir"])
+        folders = tuple(Path(path) for path in values["model_repository"])
+        named = {
+            *(model.model_name for model in base.models),
+            *(Path(path).name for path in values["model_dir"]),
+        }
+        base = msgspec.structs.replace(base, models=(*base.models, *models_in(folders, named)))
         _check_alone(state.registry, values["transport"])
         carries = {name: _carried(kind) for name, kind in state.registry.transports().items()}
         line = read_line(given_flags(values), base, read_flags(values, plugins), make_folder)
@@ -67,7 +77,7 @@ def make_command(state: CliState) -> click.Command:
         several = worker_count(built.config.workers) > 1
         configure_logging(level=values["log_level"], log_format=values["log_format"])
         _note(built, refused)
-        followed = line.followed
+        beside = _beside(line.followed, folders, built.config.poll_interval_s)
         if several:
             from navi_core.cli.run_workers import run_workers  # noqa: PLC0415 - only for several
 
@@ -75,15 +85,17 @@ def make_command(state: CliState) -> click.Command:
                 built.config,
                 state.registry,
                 address_file=address_file,
-                beside=None if followed is None else lambda host: follow_model_config(host, followed),
+                beside=beside,
                 log_level=values["log_level"],
                 log_format=values["log_format"],
             )
             return
         if foreign is not None:
+            reason = "the server that hosts navi reads the configuration once"
             if line.followed is not None:
-                reason = "the server that hosts navi reads the configuration once"
                 log.warning("flag_ignored", flag=FOLLOW_FLAG, reason=reason)
+            if folders:
+                log.warning("models_not_followed", flag=REPOSITORY_FLAG, reason=reason)
             from navi_core.cli.run_hosted import run_hosted  # noqa: PLC0415 - only for such transports
 
             status = run_hosted(
@@ -102,7 +114,7 @@ def make_command(state: CliState) -> click.Command:
         run_host(
             Host(built.config, registry=state.registry),
             address_file=address_file,
-            beside=None if followed is None else lambda host: follow_model_config(host, followed),
+            beside=beside,
         )
 
     return click.Command(
@@ -114,6 +126,23 @@ def make_command(state: CliState) -> click.Command:
             "TensorFlow Serving's tensorflow_model_server are taken, too; the documentation lists them."
         ),
     )
+
+
+def _beside(
+    file: ModelConfigFile | None, folders: tuple[Path, ...], poll_interval_s: float
+) -> Callable[[Followed], Coroutine[Any, Any, None]] | None:
+    """Return what looks for other models while the host runs; None: nothing has to."""
+    if file is None and not folders:
+        return None
+
+    async def follow(host: Followed) -> None:
+        async with asyncio.TaskGroup() as group:
+            if file is not None:
+                group.create_task(follow_model_config(host, file))
+            if folders:
+                group.create_task(follow_repositories(host, folders, poll_interval_s))
+
+    return follow
 
 
 def _carried(kind: type[Transport]) -> frozenset[str]:

@@ -62,6 +62,7 @@ class ServeFlags:
     """The flags as they were given; None or empty: not given. Names are the flags'."""
 
     model_dir: tuple[str, ...] = ()
+    model_repository: tuple[str, ...] = ()
     port: int | None = None
     rest_port: int | None = None
     prometheus_port: int | None = None
@@ -138,8 +139,10 @@ def build_config(flags: ServeFlags, base: HostConfig, carries: Mapping[str, froz
         config, transports=_transports(config, flags, carries), models=_models(config.models, flags)
     )
     config = _with_plugin_tables(config, flags.plugins)
-    if not config.models and not config.admin:
-        raise ConfigError("nothing to serve: expected --model-dir, a --config with models, or --admin")
+    if not config.models and not config.admin and not flags.model_repository:
+        raise ConfigError(
+            "nothing to serve: expected --model-dir, --model-repository, a --config with models, or --admin"
+        )
     check_config(config)
     return BuiltConfig(config=config, ignored=_ignored(flags))
 

@@ -76,6 +76,12 @@ def own_options() -> list[click.Option]:
             help="A model: DIR/VERSION/..., or a single file. Repeat it for more models; flags marked * are repeated with it, and their values line up.",
         ),
         _option(
+            "--model-repository",
+            multiple=True,
+            metavar="DIR",
+            help="Many models: DIR/NAME/VERSION/...; those that come later are served, too, and those that go are not.",
+        ),
+        _option(
             "--config",
             type=click.Path(dir_okay=False),
             metavar="FILE.toml",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from navi_core.config.records import HostConfig, ModelConfig
     from navi_core.contracts.planes import Admin
 
-__all__ = ["FOLLOW_FLAG", "follow_model_config"]
+__all__ = ["FOLLOW_FLAG", "Followed", "follow_model_config"]
 
 log = structlog.get_logger(__name__)
 

@@ -119,20 +119,34 @@ def scan_model(path: Path, rule: CompletenessRule, known: Collection[str]) -> Mo
                 versions.append(VersionDirectory(name=child.name, version=version))
         elif _is_directory(child) and (found := _look_inside(Path(child.path), version, rule)):
             versions.append(found)
-    models = () if versions else model_directories(path)
+    models: tuple[str, ...] = ()
+    if not versions:
+        with contextlib.suppress(OSError):
+            models = model_directories(path)
     return ModelListing(versions=tuple(versions), others=tuple(others), models=models)
 
 
-def model_directories(path: Path) -> tuple[str, ...]:
-    """Return the first few names in a directory that are model directories themselves.
+def model_directories(path: Path, *, at_most: int | None = _MAX_OTHERS) -> tuple[str, ...]:
+    """Return the names in a directory that are model directories themselves, sorted.
 
-    Whoever has many models keeps them so, and easily names the folder of them all where one model is asked for. What
-    cannot be listed holds none.
+    Parameters
+    ----------
+    path
+        The directory: whoever has many models keeps them so, and easily names it where one model is asked for.
+    at_most
+        How many to look for; None: all.
+
+    Raises
+    ------
+    OSError
+        It cannot be listed.
     """
     found: list[str] = []
-    with contextlib.suppress(OSError), os.scandir(path) as listing:
+    with os.scandir(path) as listing:
         for child in listing:
-            if len(found) < _MAX_OTHERS and _is_directory(child) and _holds_version(child.path):
+            if at_most is not None and len(found) >= at_most:
+                break
+            if _is_directory(child) and _holds_version(child.path):
                 found.append(_printable(child.name))
     return tuple(sorted(found))
 

@@ -174,7 +174,7 @@ class ModelWatch:
     def _no_versions(self, listing: ModelListing) -> str:
         text = f"model directory '{self.path}' holds no version directory: expected MODEL_DIR/VERSION/..."
         if listing.models:
-            text += f", got directories of models: name each by itself ({', '.join(listing.models)})"
+            text += f", got directories of models: expected one of them ({', '.join(listing.models)})"
         elif listing.others:
             text += f", got {', '.join(listing.others)}"
         if parse_version(self.path.name) is not None:

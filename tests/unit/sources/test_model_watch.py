@@ -174,7 +174,7 @@ def test_judge__an_artifact_given_as_the_model_directory_is_told():
 
 def test_judge__a_directory_of_models_given_as_one_model_is_told(watch):
     (problem,) = look(watch, listing(others=("README",), models=("a", "b")), 1.0).problems
-    assert problem.endswith("got directories of models: name each by itself (a, b)")
+    assert problem.endswith("got directories of models: expected one of them (a, b)")
 
 
 @pytest.mark.parametrize("problem", ["no such file or directory", "not a directory", "stale file handle"])
