@@ -11,6 +11,7 @@ of linear layers, from trial runs: the only width of a weight that the model acc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import torch
@@ -48,6 +49,8 @@ _SCALAR_DEFAULTS: Final[Mapping[str, DType]] = {
     "NumberType": DType.FLOAT64,
 }
 _MAX_WIDTHS: Final = 16
+_MAX_TAKEN_BYTES: Final = 32 << 20
+"""What is larger goes back to the system as soon as it is free."""
 _FLOATING: Final = frozenset({DType.FLOAT16, DType.BFLOAT16, DType.FLOAT32, DType.FLOAT64})
 
 
@@ -65,6 +68,7 @@ def open_module(stream: BinaryIO, path: str | None, device: torch.device) -> tor
     """
     unit = torch._C.CompilationUnit()  # noqa: SLF001 - see the module's text
     if path is not None:
+        _take_memory(Path(path).stat().st_size)
         loaded = torch._C.import_ir_module(unit, path, device, {}, False)  # noqa: SLF001
     else:
         stream.seek(0)
@@ -72,6 +76,15 @@ def open_module(stream: BinaryIO, path: str | None, device: torch.device) -> tor
     module = torch.jit._recursive.wrap_cpp_module(loaded)  # noqa: SLF001
     module.eval()
     return module
+
+
+def _take_memory(size_bytes: int) -> None:
+    """Have memory for weights ready in the allocator, so that torch does not wait for it with Python's lock held.
+
+    torch keeps the lock while it reads weights, and memory that the process has not had before takes longer to come
+    than to fill. This takes it, writes to it without the lock, and gives it back for torch to find.
+    """
+    torch.empty(min(size_bytes, _MAX_TAKEN_BYTES), dtype=torch.uint8).zero_()
 
 
 def public_methods(module: torch.jit.ScriptModule) -> tuple[str, ...]:
