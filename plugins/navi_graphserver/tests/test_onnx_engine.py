@@ -375,3 +375,15 @@ def test_a_shape_that_is_not_the_declared_one_is_computed_by_numpy():
     name, output = "1:0 x", "2:0 y"
     answer = servable.run(GRAPH_SIGNATURE, {name: x}, [output], SimpleRunContext())
     np.testing.assert_array_equal(answer[output], -x)
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice:RuntimeWarning")  # NumPy's word for it
+@pytest.mark.parametrize("operation", ["reduce_mean", "any"])
+def test_of_nothing_both_engines_make_the_same(operation):
+    graph = graph_of([placeholder(1, "x", (None, None))], [custom(2, operation, [1], name="y", i_args=(1,))])
+    fed = {"x": np.empty((2, 0), np.float32)}
+    got, expected = (
+        load(graph, engine).run(DEFAULT_SIGNATURE, fed, ["y"], SimpleRunContext())["y"]
+        for engine in ("onnx", "numpy")
+    )
+    np.testing.assert_array_equal(got, expected)

@@ -204,7 +204,9 @@ class _Route:
         fed: dict[str, Array] = {}
         for name, array in inputs.items():
             own = self.engine_inputs.get(name)
-            if own is None:  # a constant is replaced
+            if (
+                own is None or not array.size
+            ):  # a constant is replaced; of nothing, ONNX's reductions make other values
                 return None
             fed[own] = _owned(array)
         try:
