@@ -1,10 +1,11 @@
 """How soon a killed worker is replaced: from SIGKILL to when its replacement has loaded the model and listens.
 
-``navi-host serve --workers 2`` serves a perceptron of 17 MB. Again and again one of the workers is killed, after the
-process that waits to replace it has had time to import everything; the parent's log says when the replacement is
-open. Nothing asks meanwhile, but for one connection before every kill: the host must answer.
+``navi-host serve --workers 2`` serves a perceptron of 17 MB. The workers are killed in turn, after the process that
+waits to replace one has had time to import everything, and a worker to serve for 10 s: one that ends sooner again is
+taken for a crash loop, and waited for. The parent's log says when the replacement is open. Nothing asks meanwhile, but
+for one connection before every kill: the host must answer.
 
-    python benchmarks/worker_replacement.py [--only FORMAT]... [--kills 8] [--pause 4]
+    python benchmarks/worker_replacement.py [--only FORMAT]... [--kills 8] [--pause 6]
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", choices=list(swap.FORMATS))
     parser.add_argument("--kills", type=int, default=8)
-    parser.add_argument("--pause", type=float, default=4.0, help="seconds between a replacement and a kill")
+    parser.add_argument("--pause", type=float, default=6.0, help="seconds between a replacement and a kill")
     parser.add_argument("--serve-flag", action="append", default=[], help="another flag of navi-host serve")
     arguments = parser.parse_args()
     print("| format | replaced after, s: median | every one |\n| --- | --- | --- |")
