@@ -204,16 +204,14 @@ class _Route:
         fed: dict[str, Array] = {}
         for name, array in inputs.items():
             own = self.engine_inputs.get(name)
-            if (
-                own is None or not array.size
-            ):  # a constant is replaced; of nothing, ONNX's reductions make other values
+            # a constant is replaced; of arrays without elements, ONNX's reductions make other values
+            if own is None or not array.size:
                 return None
             fed[own] = _owned(array)
         try:
             values = iter(engine.compute(names, fed))
-        except (
-            OperationError
-        ):  # a shape that is not the declared one, which GraphServer's clients may feed; or a fault
+        except OperationError:
+            # of a shape that is not the declared one, which GraphServer's clients may feed; or at fault in itself
             return None
         return {
             name: _as_declared(next(values), self.dtypes[name])
