@@ -39,6 +39,10 @@ class BlockingHost:
         """Run one request and wait for its answer; takes what :meth:`navi_core.Host.predict` takes."""
         return self._call(self._host.predict(model, inputs, **options))
 
+    def models(self) -> Sequence[str]:
+        """Return the names of all models."""
+        return self._host.models()
+
     @property
     def addresses(self) -> Mapping[str, Sequence[Address]]:
         """Transport name -> where it listens."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 import numpy as np
 
 from navi_core.cli.record_files import parse_json_records, read_options, read_records
-from navi_core.errors import ConfigError
+from navi_core.errors import ConfigError, InvalidRequestError
 from navi_core.payloads import encode_payloads
 from navi_core.signature import Signature, TensorSpec
 from navi_core.tensors import DType
@@ -118,14 +119,24 @@ def read_json(text: str, signature: Signature) -> dict[str, Array]:
     Raises
     ------
     ConfigError
-        The file cannot be read.
+        The file cannot be read, or holds no JSON.
     InvalidRequestError, UnsupportedError
-        It is no JSON, or does not fit the signature.
+        It does not fit the signature.
     """
-    body = _content(text).strip()
-    if not _is_request(body, signature.inputs):
-        body = b'{"inputs":' + body + b"}"
-    return decode_json_request(body, lambda _: signature.inputs).inputs
+    said = _content(text).strip()
+    body = said if _is_request(said, signature.inputs) else b'{"inputs":' + said + b"}"
+    try:
+        return decode_json_request(body, lambda _: signature.inputs).inputs
+    except InvalidRequestError:
+        _check_json(said)  # places in the text that was given, not in the request that it became
+        raise
+
+
+def _check_json(text: bytes) -> None:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"expected JSON: {error}", path="--json") from None
 
 
 def _is_request(body: bytes, specs: Mapping[str, TensorSpec]) -> bool:

@@ -134,7 +134,11 @@ WRONG = {
         1,
     ),
     "a wrong value": (["--json", '["a"]'], "", 1),
-    "no JSON": (["--json", "{"], "", 1),
+    "no JSON": (
+        ["--json", "{x: [1]}"],
+        "--json: expected JSON: Expecting property name enclosed in double quotes: line 1 column 2",
+        2,
+    ),
     "JSON beside a file": (
         ["--json", "[1]", "--payload", "x"],
         "--json: expected no --input and --payload beside it",

@@ -102,6 +102,7 @@ async def test_answers_are_the_callers_to_keep(host_of):
 
 def test_with__gives_a_host_that_any_thread_may_call(host_of):
     with host_of() as host, ThreadPoolExecutor(4) as threads:
+        assert sorted(host.models()) == ["m", "n"]
         answers = list(threads.map(lambda value: host.predict("m", {"x": [[value, value]]}), range(20)))
 
     assert [answer["y"][0, 0] for answer in answers] == [2.0 * value for value in range(20)]

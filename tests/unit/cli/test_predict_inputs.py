@@ -67,7 +67,10 @@ def test_read_json__from_a_file_and_from_stdin(tmp_path, monkeypatch):
 def test_read_json__wrong(tmp_path):
     with pytest.raises(ConfigError, match=r"--json: .*no\.json cannot be read: No such file or directory"):
         read_json(f"@{tmp_path / 'no.json'}", ONE)
-    for text in ("", "{", "[[1], [1, 2]]", '{"y": 1}', '["a"]'):
+    for text in ("", "{", "{x: [1]}"):
+        with pytest.raises(ConfigError, match=r"--json: expected JSON: .*line 1 column [123] "):
+            read_json(text, ONE)
+    for text in ("[[1], [1, 2]]", '{"y": 1}', '["a"]'):
         with pytest.raises(InvalidRequestError):
             read_json(text, TWO if text.startswith('{"y"') else ONE)
 
