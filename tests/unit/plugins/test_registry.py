@@ -1,103 +1,19 @@
-"""The registry: names, clashes, broken registrations, and who takes an artifact."""
+"""The registry: names, clashes and broken registrations."""
 
 from __future__ import annotations
 
-import sys
-import types
-from importlib.metadata import EntryPoint
-
-import click
 import msgspec
 import pytest
 import structlog
+from made_plugins import MadeRuntime, a_converter, a_runtime, converters, record_of, runtimes
 
-from navi_core.contracts.artifact import Artifact
 from navi_core.contracts.client import RemoteClient
-from navi_core.contracts.converter import Converter
-from navi_core.contracts.events import RequestFinished, StateChanged
-from navi_core.contracts.runtime import Runtime
 from navi_core.contracts.serve_flags import ServeFlag
 from navi_core.contracts.source import ModelSource
 from navi_core.contracts.transport import Transport
-from navi_core.contracts.versions import ServableState
-from navi_core.errors import ErrorCode, PluginConflictError, PluginLoadError, PluginNotFoundError
-from navi_core.hookspecs import hookimpl
+from navi_core.errors import PluginConflictError, PluginLoadError, PluginNotFoundError
 from navi_core.plugins.discovery import discover
-from navi_core.plugins.observers import Observers
 from navi_core.plugins.registry import Registry
-
-
-class _Runtime(Runtime):
-    def recognise(self, artifact):
-        return self.name if artifact.has(f"{self.name}.bin") else None
-
-    def load(self, artifact, options):
-        raise AssertionError
-
-
-class _Converter(Converter):
-    def recognise(self, artifact):
-        return artifact.has("mapping.json")
-
-    def bind(self, artifact, signature, options):
-        raise AssertionError
-
-
-def a_runtime(name, **attributes):
-    return type(f"{name.title()}Runtime", (_Runtime,), {"name": name, **attributes})
-
-
-def a_converter(name, **attributes):
-    return type(f"{name.title()}Converter", (_Converter,), {"name": name, **attributes})
-
-
-@pytest.fixture
-def registry_of(monkeypatch):
-    """Build a registry from plugins given as name -> {hook: function}."""
-
-    def build(**plugins):
-        points = []
-        for name, hooks in plugins.items():
-            module = types.ModuleType(f"toy_made_{name}")
-            for hook, function in hooks.items():
-                setattr(module, hook, hookimpl(function))
-            monkeypatch.setitem(sys.modules, module.__name__, module)
-            points.append(EntryPoint(name, module.__name__, "navi"))
-        return Registry(discover(entry_points=lambda: points, environ={}, core_version="0.1.0"))
-
-    return build
-
-
-def runtimes(*classes):
-    return {"navi_register_runtimes": lambda: list(classes)}
-
-
-def converters(*classes):
-    return {"navi_register_converters": lambda: list(classes)}
-
-
-@pytest.fixture
-def installed(toy_site):
-    """Lay toys out and return the registry of them alone."""
-
-    def build(*packages):
-        toy_site.install(*packages)
-        return Registry(discover(entry_points=toy_site.entry_points, environ={}, core_version="0.1.0"))
-
-    return build
-
-
-@pytest.fixture
-def artifact():
-    def make(*files):
-        return Artifact(name="m", version=3, files=dict.fromkeys(files, b""))
-
-    return make
-
-
-def record_of(registry, name):
-    return next(record for record in registry.records if record.name == name)
-
 
 # --- kinds ------------------------------------------------------------------------------------------
 
@@ -275,7 +191,7 @@ class _LaxOptions(msgspec.Struct):
         ("navi_register_runtimes", 7, "expected a class, got 7"),
         ("navi_register_runtimes", a_converter("c"), "does not implement navi_core.Runtime"),
         ("navi_register_runtimes", a_runtime("a/b"), "name: expected letters"),
-        ("navi_register_runtimes", type("Nameless", (_Runtime,), {}), "name: expected letters"),
+        ("navi_register_runtimes", type("Nameless", (MadeRuntime,), {}), "name: expected letters"),
         ("navi_register_runtimes", a_runtime("r", priority="high"), "priority: expected an int, got 'high'"),
         (
             "navi_register_runtimes",
@@ -393,163 +309,3 @@ def test_a_constructor_that_raises_is_reported_and_skipped(registry_of):
         registry.runtime("costly")
     assert isinstance(caught.value.__cause__, OSError)
     assert "no licence" in record_of(registry, "bad").reason
-
-
-# --- who takes an artifact -------------------------------------------------------------------------------
-
-
-def test_the_runtime_of_the_highest_priority_wins(registry_of, artifact):
-    registry = registry_of(
-        p=runtimes(a_runtime("low", priority=1), a_runtime("high", priority=9), a_runtime("mid", priority=5))
-    )
-    assert [runtime.name for runtime in registry.runtimes()] == ["high", "mid", "low"]
-    assert registry.select_runtime(artifact("low.bin", "mid.bin")) == (registry.runtime("mid"), "mid")
-
-
-def test_a_tie_is_refused_naming_both(registry_of, artifact):
-    registry = registry_of(p=runtimes(a_runtime("a"), a_runtime("b"), a_runtime("c", priority=1)))
-    with pytest.raises(PluginConflictError, match="runtimes 'a' and 'b' both take model 'm'"):
-        registry.select_runtime(artifact("a.bin", "b.bin", "c.bin"))
-
-
-def test_nobody_recognises_lists_runtimes_and_broken_plugins(registry_of, artifact):
-    registry = registry_of(p=runtimes(a_runtime("a")), q={"navi_register_runtimes": lambda: 1 / 0})
-    with pytest.raises(PluginNotFoundError) as caught:
-        registry.select_runtime(artifact("model.xyz"))
-    for words in (
-        "version 3 of model 'm'",
-        "it holds 'model.xyz'",
-        "installed runtimes: 'a'",
-        "cannot be used: 'q'",
-    ):
-        assert words in caught.value.message
-
-
-def test_a_recognise_that_raises_is_reported_and_skipped(registry_of, artifact):
-    def recognise(self, artifact):
-        raise ValueError("what is this")
-
-    registry = registry_of(p=runtimes(a_runtime("bad", recognise=recognise, priority=200), a_runtime("good")))
-    with structlog.testing.capture_logs() as logs:
-        assert registry.select_runtime(artifact("good.bin")).kind == "good"
-    [log] = logs
-    assert (log["event"], log["plugin"], log["error"]) == (
-        "recognise_failed",
-        "bad",
-        "ValueError: what is this",
-    )
-
-
-def test_a_converter_is_selected_by_its_files(registry_of, artifact):
-    registry = registry_of(p=converters(a_converter("one")))
-    assert registry.select_converter(artifact("mapping.json")).name == "one"
-    assert registry.select_converter(artifact("model.bin")) is None
-
-
-def test_two_converters_that_recognise_are_refused(registry_of, artifact):
-    registry = registry_of(p=converters(a_converter("one"), a_converter("two")))
-    with pytest.raises(PluginConflictError, match="'one' and 'two'"):
-        registry.select_converter(artifact("mapping.json"))
-
-
-# --- commands -----------------------------------------------------------------------------------------------
-
-
-def test_plugins_are_asked_for_commands_once_and_only_when_wanted(registry_of):
-    asked = []
-
-    def commands():
-        asked.append(1)
-        return [click.Command("greet")]
-
-    registry = registry_of(p={"navi_register_commands": commands})
-    assert asked == []
-    assert list(registry.commands()) == list(registry.commands()) == ["greet"]
-    assert asked == [1]
-
-
-@pytest.mark.parametrize(
-    ("item", "words"),
-    [
-        (print, "expected a click command"),
-        (click.Command(None), "name: expected letters"),
-        (click.Command("serve"), "navi-host has a command 'serve' of its own"),
-    ],
-)
-def test_a_command_that_cannot_be_used_is_reported_and_its_plugin_stays(registry_of, item, words):
-    registry = registry_of(p={**runtimes(a_runtime("fine")), "navi_register_commands": lambda: [item]})
-    assert registry.commands(frozenset({"serve"})) == {}
-    record = record_of(registry, "p")
-    assert words in record.reason
-    assert record.provides == [("runtime", "fine")]
-
-
-def test_two_commands_of_one_name_clash(registry_of):
-    registry = registry_of(
-        a={"navi_register_commands": lambda: [click.Command("go")]},
-        b={"navi_register_commands": lambda: [click.Command("go")]},
-    )
-    assert registry.commands() == {}
-    with pytest.raises(PluginConflictError, match="command 'go'"):
-        registry.command("go")
-
-
-# --- observers -----------------------------------------------------------------------------------------------
-
-FINISHED = RequestFinished(
-    model="m",
-    version=1,
-    signature="serving_default",
-    service="toy_sum",
-    transport="toy_line",
-    method="Sum",
-    code=ErrorCode.OK,
-    reason="",
-    num_rows=1,
-    batch_rows=1,
-    queue_seconds=0.0,
-    run_seconds=0.0,
-    total_seconds=0.0,
-)
-CHANGED = StateChanged(model="m", version=1, before=None, after=ServableState.START)
-
-
-def test_nothing_observes_where_nobody_registered(installed):
-    observers = Observers(installed("toy_runtime").plugins)
-    assert (observers.any_request_finished, observers.any_state_changed) == (False, False)
-
-
-def test_an_observer_is_told(installed):
-    observers = Observers(installed("toy_observer").plugins)
-    assert (observers.any_request_finished, observers.any_state_changed) == (True, True)
-    observers.state_changed(CHANGED)
-    observers.request_finished(FINISHED)
-    assert sys.modules["toy_observer.plugin"].EVENTS == [CHANGED, FINISHED]
-
-
-def test_an_observer_that_raises_is_logged_and_the_others_are_told(registry_of):
-    told = []
-
-    def fail(event):
-        raise ZeroDivisionError("observer")
-
-    registry = registry_of(
-        bad={"navi_request_finished": fail},
-        good={"navi_request_finished": lambda event: told.extend([event])},
-        one_sided={"navi_servable_state_changed": lambda: told.append("state")},
-    )
-    observers = Observers(registry.plugins)
-    with structlog.testing.capture_logs() as logs:
-        observers.request_finished(FINISHED)
-    assert told == [FINISHED]
-    [log] = logs
-    assert (log["event"], log["plugin"], log["hook"]) == ("observer_failed", "bad", "navi_request_finished")
-    observers.state_changed(CHANGED)
-    assert told == [FINISHED, "state"]
-
-
-def test_a_plugin_that_failed_to_register_does_not_observe(registry_of):
-    registry = registry_of(
-        bad={"navi_register_runtimes": lambda: 1 / 0, "navi_request_finished": lambda event: None}
-    )
-    assert not Observers(registry.plugins).any_request_finished
