@@ -62,6 +62,13 @@ class CompletenessRule:
     stable_ms: float = 2000.0
     marker: str = "_SUCCESS"
 
+    @property
+    def waits_for(self) -> str:
+        """What a directory lacks that is not complete, for people."""
+        if self.kind == "marker":
+            return f"the file '{self.marker}'"
+        return f"no change for {self.stable_ms:g} ms"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:

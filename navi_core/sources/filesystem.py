@@ -280,7 +280,12 @@ class _Watched:
             if problem not in self._problems:
                 log.warning("model_directory_problem", model=self.name, problem=problem)
         if verdict.waiting and verdict.waiting != self._waiting:
-            log.info("versions_incomplete", model=self.name, directories=verdict.waiting)
+            log.info(
+                "versions_incomplete",
+                model=self.name,
+                directories=verdict.waiting,
+                wait_for=self.watch.rule.waits_for,
+            )
         self._problems, self._waiting = verdict.problems, verdict.waiting
 
     def send(self, verdict: Verdict, emit: Emit, *, is_asked: bool) -> None:

@@ -158,3 +158,8 @@ def test_stable__after_the_first_look_mtimes_are_only_compared_never_measured(lo
         return answers
 
     assert verdicts(0) == verdicts(looks[0][2] * 10**9 if looks else 1)
+
+
+def test_rules__say_what_they_wait_for():
+    assert STABLE.waits_for == "no change for 2000 ms"
+    assert MARKER.waits_for == "the file '_SUCCESS'"
