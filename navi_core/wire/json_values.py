@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
@@ -33,7 +34,7 @@ _INT_BOUNDS: Final = {
     DType.UINT64: (0, 2**64 - 1),
 }
 
-_PACKED: Final = {
+_PACKED: Final[Mapping[DType, tuple[str, np.dtype[Any]]]] = {
     DType.FLOAT32: ("f", np.dtype("<f4")),
     DType.FLOAT64: ("d", np.dtype("<f8")),
     **dict.fromkeys((DType.INT32, DType.INT16, DType.INT8, DType.UINT8), ("i", np.dtype("<i4"))),
