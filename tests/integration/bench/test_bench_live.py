@@ -79,7 +79,7 @@ def test_random_inputs_a_table_files_and_a_comparison(bench, urls, tmp_path):
     ended = bench(*words, "--shape=3,2", f"--compare={report}")
     assert ended.returncode == 0, ended.stderr
     assert "B / A" in ended.stdout
-    assert "1 measurements are left out" in ended.stdout
+    assert "1 measurement is left out" in ended.stdout
 
 
 def test_open_loop__a_queue_is_seen_that_a_closed_loop_hides(measurement, urls):
