@@ -73,6 +73,9 @@ class Inquiries:
             await self._operate(wanted)
         except NaviError as error:
             fault = Fault.of(error)
+        except Exception:  # whoever asked waits without a limit: answer in any case
+            log.exception("admin_operation_failed", operation=wanted.operation)
+            fault = Fault.of(NaviError("internal error"))
         self._painter.paint()
         await self._gathering.gather()  # whichever worker is asked next knows what has come of it
         member.send(AdminDone(wanted.call, fault))

@@ -58,14 +58,16 @@ class Processes:
 
     async def spawn(self, index: int) -> Process:
         """Return the process that is to be worker ``index``: the spare one, or a new one; raises OSError."""
-        spare, self._spare = self._spare, None
-        self._is_spare_taken.set()
+        spare = self._spare
         if spare is not None and spare.returncode is None and spare.stdin is not None:
+            self._spare = None
+            self._is_spare_taken.set()
             with suppress(OSError):
                 spare.stdin.write(f"{index}\n".encode())
                 await spare.stdin.drain()
                 spare.stdin.close()
                 return spare
+            kill(spare)  # it has not heard which worker it is to be
         return await self._start(index)
 
     async def keep_spare(self) -> None:

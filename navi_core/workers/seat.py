@@ -318,6 +318,10 @@ class Seat:
         except NaviError as error:
             self._say(PrepareFailed(message.ticket, Fault.of(error)))
             return
+        except Exception:  # a swap waits for every worker: answer in any case
+            log.exception("prepare_failed", ticket=message.ticket)
+            self._say(PrepareFailed(message.ticket, Fault.of(NaviError("internal error"))))
+            return
         if loaded is not None:
             self._say(
                 Prepared(

@@ -189,6 +189,8 @@ class Supervisor(Receptionist):
         for index in range(1, self._size + 1):
             self._keepers.append(loop.create_task(self._keep(processes, index)))
         self._keepers.append(loop.create_task(self._beat()))
+        for keeper in self._keepers:
+            keeper.add_done_callback(self._keeper_ended)
         waiting: asyncio.Future[Any] = loop.create_task(self._all_open.wait())
         fault: asyncio.Future[Any] = self._first_fault
         try:
@@ -262,6 +264,15 @@ class Supervisor(Receptionist):
             if restarts.is_loop:
                 log.error("worker_crash_loop", worker=index, in_a_row=restarts.in_a_row)
             await asyncio.sleep(delay_s)
+
+    def _keeper_ended(self, keeper: asyncio.Task[None]) -> None:
+        """Tell at once of a fault of ours that leaves a worker with nobody to replace it."""
+        error = None if keeper.cancelled() else keeper.exception()
+        if error is None:
+            return
+        log.error("worker_keeper_failed", exc_info=error)
+        if not self._is_started:
+            self._fail_start(LifecycleError("the workers cannot be kept: internal error"))
 
     async def _run_one(self, processes: Processes, index: int) -> tuple[int | None, str]:
         """Start a worker's process and wait for its end; returns which it was, and how it ended."""
@@ -371,9 +382,10 @@ class Supervisor(Receptionist):
     def said(self, member: Member, message: FromWorker) -> None:
         """Take a worker's message."""
         if isinstance(message, StartFailed):
-            self._fail_start(message.fault.error())
             if self._is_started:
                 log.error("worker_start_failed", worker=member.index, error=message.fault.message)
+            else:
+                self._fail_start(message.fault.error())
             return
         self._fleet.received(member, message)
 

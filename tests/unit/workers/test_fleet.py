@@ -148,6 +148,9 @@ class _Admin:
     async def unload(self, model):
         raise ModelNotFoundError(model)
 
+    async def rescan(self, model):
+        raise RuntimeError("a fault of the host's own")
+
 
 @pytest.fixture
 async def parent():
@@ -257,6 +260,16 @@ async def test_an_admin_operations_error_comes_back_as_what_it_was(parent):
     assert done.call == 7
     error = done.fault.error()
     assert (type(error), error.code) == (ModelNotFoundError, ErrorCode.NOT_FOUND)
+
+
+async def test_an_operation_that_the_host_fails_at_is_answered_too(parent):
+    """The worker that asks, and its client, wait for the answer without a limit."""
+    one = Worker(parent.fleet, 1)
+    parent.fleet.received(one.member, AdminWanted(7, "rescan"))
+    await parent.until(lambda: one.kinds(AdminDone))
+    (done,) = [each for each in one.told if isinstance(each, AdminDone)]
+    error = done.fault.error()
+    assert (done.call, error.message, error.code) == (7, "internal error", ErrorCode.INTERNAL)
 
 
 async def test_what_one_workers_service_keeps_all_know(parent):
