@@ -42,7 +42,7 @@ FORMATS = {  # name -> (plugin, what writes it, the name of its input)
     "tensorflow": ("tensorflow", runtimes.store_tensorflow, "x"),
     "torchscript": ("torch", runtimes.store_torchscript, "input"),
     "export": ("torch", runtimes.store_export, "input"),
-    "aotinductor": ("torch", runtimes.store_aotinductor, "input"),  # g++ compiles it first: a minute
+    "aotinductor": ("torch", runtimes.store_aotinductor, "input_0"),  # g++ compiles it first: a minute
     "tract": ("tract", runtimes.store_onnx, "x"),
 }
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
