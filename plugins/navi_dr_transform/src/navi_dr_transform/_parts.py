@@ -1,7 +1,9 @@
 """How functions that are only parts of kernels are compiled: they are lowered, and made machine code in the kernels.
 
 Numba would optimise each of them, with all that it calls, and make machine code of it, that nothing runs: of a
-function at the bottom of a dozen others twelve times. That was half of the time of a compilation.
+function at the bottom of a dozen others twelve times. That was half of the time of a compilation. And it would look
+in each of them for what none has: closures, generators, expressions of arrays, loops over tuples of several types.
+That was a quarter of the other half.
 
 What is used of Numba here has no public name. It is used with the versions that it was tried with; with others, parts
 are compiled as Numba does it, which takes longer and gives the same.
@@ -14,7 +16,10 @@ from typing import Any, Final
 import numba
 import numba.core.codegen
 import numba.core.compiler
+import numba.core.compiler_machinery
 import numba.core.runtime
+import numba.core.typed_passes
+import numba.core.untyped_passes
 
 __all__ = ["IS_KNOWN_NUMBA", "NOT_COUNTED", "PartCompiler"]
 
@@ -31,6 +36,9 @@ that would be a tenth of the time for many records, and more than half of a call
 # Numba's declared types cover a part of it only
 _codegen: Any = numba.core.codegen
 _compiler: Any = numba.core.compiler
+_machinery: Any = numba.core.compiler_machinery
+_typed: Any = numba.core.typed_passes
+_untyped: Any = numba.core.untyped_passes
 _runtime: Any = numba.core.runtime
 
 
@@ -73,8 +81,26 @@ class _PartLibrary(_codegen.JITCodeLibrary):  # type: ignore[misc]  # Numba is u
         self._finalized = True
 
 
-class PartCompiler(_compiler.Compiler):  # type: ignore[misc]  # Numba is untyped
-    """Numba's, for parts of kernels."""
+def _passes() -> tuple[Any, ...]:
+    """Return what makes code of plain functions of numbers and tuples, in Numba's order."""
+    return (
+        *(_untyped.TranslateByteCode, _untyped.FixupArgs, _untyped.IRProcessing),
+        *(_untyped.GenericRewrites, _untyped.ReconstructSSA),
+        *(_typed.NopythonTypeInference, _typed.PreLowerStripPhis),
+        *(_typed.IRLegalization, _typed.AnnotateTypes, _typed.NativeLowering, _typed.NoPythonBackend),
+    )
+
+
+class PartCompiler(_compiler.CompilerBase):  # type: ignore[misc]  # Numba is untyped
+    """Numba's, for parts of kernels; what they cannot hold is refused while it is compiled."""
+
+    def define_pipelines(self) -> list[Any]:
+        """Return the passes."""
+        passes = _machinery.PassManager("part")
+        for each in _passes():
+            passes.add_pass(each, "")
+        passes.finalize()
+        return [passes]
 
     def compile_extra(self, function: Any) -> Any:
         """Compile a function."""
