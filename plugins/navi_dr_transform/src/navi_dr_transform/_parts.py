@@ -91,8 +91,43 @@ def _passes() -> tuple[Any, ...]:
     )
 
 
+class _Options(_compiler.Flags):  # type: ignore[misc]  # Numba is untyped
+    """Numba's options of a compilation, of which all alike are one object.
+
+    Each use of a function of Numba's own looks for what was made of it under the same options. Those of two functions
+    are equal, but comparing all of them each time takes a tenth of a compilation.
+    """
+
+    __slots__ = ("_hash",)
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self._hash = hash(options)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or bool(super().__eq__(other))
+
+    def copy(self) -> _Options:
+        """Return the same: nothing changes them."""
+        return self
+
+
+_options: Final[dict[Any, _Options]] = {}
+
+
 class PartCompiler(_compiler.CompilerBase):  # type: ignore[misc]  # Numba is untyped
     """Numba's, for parts of kernels; what they cannot hold is refused while it is compiled."""
+
+    def __init__(
+        self, typing: Any, target: Any, library: Any, arguments: Any, result: Any, options: Any, types: Any
+    ) -> None:
+        same = _options.get(options)
+        if same is None:
+            same = _options.setdefault(options, _Options(options))
+        super().__init__(typing, target, library, arguments, result, same, types)
 
     def define_pipelines(self) -> list[Any]:
         """Return the passes."""
