@@ -67,6 +67,7 @@ def test_an_interrupt_waits_for_the_end_of_imports():
     status, printed = ended("""
         import os, signal
         from navi_core.cli.ending import interrupts_later
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
         try:
             with interrupts_later():
                 os.kill(os.getpid(), signal.SIGINT)
