@@ -108,7 +108,7 @@ def turn(server: Server, world: World) -> dict[str, Any]:
         failures: dict[str, str] = {}
         for case in sorted(world.cases, key=lambda case: case.model != "mlp"):
             if case.model != "mlp" and "resident_mb" not in found:
-                found["resident_mb"] = resident_mb(process.pid)  # before large bodies
+                found["resident_mb"] = _memory_mb(process)  # before large bodies
             for row, name in server.endpoints.items():
                 form = FORMS[name]
                 size = _verify(server, form, place, world, case)
@@ -116,7 +116,7 @@ def turn(server: Server, world: World) -> dict[str, Any]:
                     rows[row][case.name] = _load(form, place, world, case, process.pid, size)
                 except load.LoadError as error:
                     failures[f"{row}, {case.name}"] = str(error)
-        found.setdefault("resident_mb", resident_mb(process.pid))
+        found.setdefault("resident_mb", _memory_mb(process))
     return {**found, "rows": rows, "failures": failures}
 
 
@@ -160,6 +160,13 @@ def _pinned(command: Sequence[str], chosen: Sequence[int]) -> list[str]:
 
 def _port(form: Form, place: Place) -> int:
     return place.ports[form.protocol]
+
+
+def _memory_mb(process: subprocess.Popen[bytes]) -> float:
+    """Return what a server holds, which may have gone under its load."""
+    if process.poll() is not None:
+        raise load.LoadError("it ended while it was asked")
+    return resident_mb(process.pid)
 
 
 def _wait_for_answer(
