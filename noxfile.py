@@ -7,6 +7,7 @@ ones.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -34,7 +35,8 @@ nox.options.sessions = ["lint", "types", "tests", "tests_nojit", "packaging", "c
 PARALLEL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
 
 # One constraints file for every installation, given to pip in the way that its subprocesses see too.
-ENVIRON = {"PIP_CONSTRAINT": str(ROOT / "constraints.txt"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+CONSTRAINTS = ROOT / "constraints.txt"
+ENVIRON = {"PIP_CONSTRAINT": str(CONSTRAINTS), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 def _groups(*names: str) -> list[str]:
@@ -66,26 +68,43 @@ def _python(environment: Path) -> str:
 
 
 def _make(session: nox.Session, environment: Path, *requirements: str) -> str:
-    """Make an environment with some packages in it and return its python."""
+    """Make an environment with some packages in it and return its python.
+
+    What was installed there for the same requirements, projects and constraints is not asked for again: pip would
+    take minutes to say so. Newer versions come with a new environment (``rm -r .nox``).
+    """
     python = _python(environment)
     if not Path(python).exists():
         session.run(sys.executable, "-m", "venv", str(environment), external=True)
-    install = (python, "-m", "pip", "install", "--quiet", "--no-compile")
-    session.run(*install, *requirements, env=ENVIRON, external=True, silent=False)
+    done = environment / "installed" / _digest(*requirements)
+    if not done.exists():
+        install = (python, "-m", "pip", "install", "--quiet", "--no-compile")
+        session.run(*install, *requirements, env=ENVIRON, external=True, silent=False)
+        done.parent.mkdir(exist_ok=True)
+        done.touch()
     return python
 
 
-_up_to_date: list[str] = []  # the shared environment's python, once this run of nox has installed into it
+def _digest(*requirements: str) -> str:
+    """Return what changes when something else is to be installed."""
+    projects = [ROOT / "pyproject.toml", *(folder / "pyproject.toml" for folder in PLUGINS.values())]
+    content = "\0".join(
+        [sys.version, *requirements, *(path.read_text() for path in [*projects, CONSTRAINTS])]
+    )
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _develop(session: nox.Session) -> str:
-    """Return the python of the shared environment, which the first session of a run brings up to date."""
-    if not _up_to_date:
-        groups = _groups("tests", "train", "lint", "types", "protos", "clients")
-        _up_to_date.append(_make(session, DEVELOP, *_editable(), *groups))
-        # What these require is there under another name (tensorflow-cpu), or is not needed (torchaudio).
-        _make(session, DEVELOP, "--no-deps", *_groups("alone"))
-    return _up_to_date[0]
+    """Return the python of the shared environment, made or brought up to date where it is not."""
+    python = _make(
+        session,
+        DEVELOP,
+        *_editable(),
+        *_groups("tests", "train", "lint", "types", "protos", "clients"),
+    )
+    # What these require is there under another name (tensorflow-cpu), or is not needed (torchaudio).
+    _make(session, DEVELOP, "--no-deps", *_groups("alone"))
+    return python
 
 
 def _run(session: nox.Session, module: str, *arguments: str, **environ: str) -> None:
