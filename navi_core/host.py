@@ -40,6 +40,7 @@ from navi_core.listeners import Listeners
 from navi_core.logs import use_stdlib_logging
 from navi_core.messages import InferenceRequest, ModelRef
 from navi_core.metrics.metrics import Metrics, QueueGauges
+from navi_core.metrics.process import ProcessFamilies
 from navi_core.needs import check_needs
 from navi_core.openapi import compose
 from navi_core.plugins.discovery import discover
@@ -148,7 +149,9 @@ class Host:
         self._parts = parts
 
     async def wait_ready(self) -> None:
-        """Return once every configured model has a version that can answer.
+        """Return once every configured model has its versions, or those of them that can be loaded.
+
+        A version that could not be loaded is tried again later; nobody waits for that.
 
         Raises
         ------
@@ -361,6 +364,7 @@ class _Parts:
         self.metrics.set_gauge_source(self._gauges)
         self.metrics.set_budget_source(lambda: self.budget.in_use_bytes)
         self.metrics.set_certificate_source(partial(certificate_ends, config.transports))
+        self.metrics.set_process_source(ProcessFamilies())
         services = self._services()
         self.authorization = Authorization(allow_admin=config.admin, settings=config.auth)
         self.router = HostRouter(services, authorization=self.authorization, admission=self.keeping.admission)

@@ -1,4 +1,4 @@
-"""navi's own metric families, as one table.
+"""The metric families of the page, as one table: navi's own, and those of the process.
 
 ``specs/metrics/metrics.toml`` says the same and a test keeps the two equal; the documentation's table is
 drawn from it.
@@ -203,6 +203,43 @@ _TABLE: Final = (
         "Time that a worker held new requests back, so that all switch to another version at once; each try counts.",
         unit="seconds",
         bounds=BUCKETS["hold_seconds"],
+    ),
+    FamilySpec(
+        "process_cpu_seconds_total",
+        "counter",
+        "Processor time taken, of user and system; of all processes that serve.",
+        unit="seconds",
+    ),
+    FamilySpec(
+        "process_resident_memory_bytes",
+        "gauge",
+        "Resident memory; of all processes that serve, each of which counts what it shares.",
+        unit="bytes",
+    ),
+    FamilySpec(
+        "process_virtual_memory_bytes",
+        "gauge",
+        "Virtual memory; of all processes that serve.",
+        unit="bytes",
+    ),
+    FamilySpec(
+        "process_start_time_seconds",
+        "gauge",
+        "When the first of the processes that serve started, in seconds since 1970.",
+        unit="seconds",
+        merged="min",
+    ),
+    FamilySpec(
+        "process_open_fds",
+        "gauge",
+        "Open file descriptors; of several processes, of the one that has most.",
+        merged="max",
+    ),
+    FamilySpec(
+        "process_max_fds",
+        "gauge",
+        "File descriptors that a process may have; of several processes, of the one that may have fewest.",
+        merged="min",
     ),
     FamilySpec(
         "navi_build_info",

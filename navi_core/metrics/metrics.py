@@ -94,6 +94,7 @@ class Metrics:
         self._gauge_source: Callable[[], Iterable[QueueGauges]] | None = None
         self._budget_source: Callable[[], int] | None = None
         self._certificate_source: Callable[[], Mapping[str, float]] = dict
+        self._process_source: Callable[[], Mapping[str, FamilySnapshot]] = dict
         self._store.scalar("navi_build_info").child(self._version, platform.python_version()).value = 1
         self._store.scalar("navi_workers").child().value = 1
         self.registry.register(_OwnCollector(self._own_metrics))
@@ -241,6 +242,10 @@ class Metrics:
         """Have ``source`` asked, whenever a page is made: transport -> when its certificate ends, in seconds since 1970."""
         self._certificate_source = source
 
+    def set_process_source(self, source: Callable[[], Mapping[str, FamilySnapshot]]) -> None:
+        """Have ``source`` asked, whenever a page is made: family -> what the system says of the process."""
+        self._process_source = source
+
     def page(self) -> Page:
         """Return everything that is shown, to be joined with what other processes show."""
         return Page(
@@ -357,6 +362,7 @@ class Metrics:
         gauges["navi_certificate_not_after_seconds"] = [
             ((transport,), end) for transport, end in self._certificate_source().items()
         ]
+        gauges.update(self._process_source())
         return gauges
 
 

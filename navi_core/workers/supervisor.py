@@ -27,6 +27,7 @@ from navi_core.cores import worker_count
 from navi_core.errors import LifecycleError, NaviError
 from navi_core.logs import LogFormat
 from navi_core.metrics.metrics import Metrics
+from navi_core.metrics.process import ProcessFamilies
 from navi_core.models.manager import ServableManager
 from navi_core.models.watching import Watcher
 from navi_core.needs import check_needs
@@ -93,6 +94,7 @@ class Supervisor(Receptionist):
         self._threads = RunThreads(1, name="navi-parent")
         self._metrics = Metrics(compat=config.compat_metrics)
         self._metrics.set_workers(0)
+        self._metrics.set_process_source(ProcessFamilies())
         self._fleet = Fleet(
             self._size,
             metrics=self._metrics,

@@ -74,6 +74,7 @@ def test_every_other_service_answers_there_too(served):
     status, page = get(f"http://{served.target}/metrics")
     assert status == 200
     assert b'transport="envoy"' in page
+    assert page.count(b"\nprocess_resident_memory_bytes ") == 1
     assert get(f"http://{served.target}/v2/models/quick")[0] == 200
     with grpc.insecure_channel(served.target) as channel:
         health = channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=60)

@@ -75,6 +75,9 @@ def test_two_processes_answer_on_one_port_and_count_together(two):
     assert total(two, "navi_workers") == 2
     assert total(two, "navi_versions", model="scaled", state="AVAILABLE") == 1
     assert total(two, "navi_swap_hold_seconds_count") >= 2
+    assert total(two, "process_cpu_seconds_total") > 0
+    assert total(two, "process_start_time_seconds") < time.time() + 1  # one time, not a sum of three
+    assert total(two, "process_resident_memory_bytes") > 3 * 2**20
     for _ in range(6):  # whichever worker answers
         (statistics,) = json.loads(get(f"{two.http}/v2/models/scaled/stats"))["model_stats"]
         assert statistics["inference_count"] == asked

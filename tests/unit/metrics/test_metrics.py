@@ -17,6 +17,7 @@ from navi_core.errors import ErrorCode
 from navi_core.metrics.cells import HistogramCell
 from navi_core.metrics.families import BUCKETS, FAMILIES, UNKNOWN
 from navi_core.metrics.metrics import Metrics
+from navi_core.metrics.process import PROCESS_FAMILIES
 
 SPECS = Path(__file__).parents[3] / "specs" / "metrics"
 CALL = ("tensorflow", "grpc", "Predict")
@@ -73,12 +74,12 @@ def test_table__equals_the_specification():
 
 def test_table__names_follow_the_rules():
     for spec in FAMILIES.values():
-        assert spec.name.startswith("navi_")
+        assert spec.name.startswith(("navi_", "process_"))
         assert (spec.kind == "counter") == spec.name.endswith("_total")
         assert (spec.kind == "histogram") == bool(spec.bounds)
         assert list(spec.bounds) == sorted(set(spec.bounds))
         if spec.unit in {"seconds", "bytes"}:
-            assert spec.name.endswith(f"_{spec.unit}")
+            assert spec.name.removesuffix("_total").endswith(f"_{spec.unit}")
 
 
 def test_page__shows_every_family_of_the_table_and_no_other(metrics):
@@ -96,6 +97,7 @@ def test_page__shows_every_family_of_the_table_and_no_other(metrics):
 def use_everything(metrics):
     metrics.set_gauge_source(lambda: [("m", 7, 3, 2, 20, 2000)])
     metrics.set_budget_source(lambda: 4096)
+    metrics.set_process_source(lambda: {name: [((), 7.0)] for name in PROCESS_FAMILIES})
     metrics.state_changed("m", 7, None, ServableState.START)
     metrics.state_changed("m", 7, ServableState.START, ServableState.AVAILABLE)
     metrics.load_finished("m", 7, 1.5, ok=True)
