@@ -416,12 +416,17 @@ class HostDataPlane:
         return True
 
     def is_ready(self, model: str | None = None) -> bool:
-        """Tell whether the host, or one model, can answer now; False while draining."""
+        """Tell whether the host, or one model, can answer now; False while draining.
+
+        The host can once each model has, beside a version that answers, tried all that it began with.
+        """
         if model is not None:
             return self.manager.is_available(model) and not self._is_draining
         if self._is_draining or (self._workers is not None and not self._workers.is_complete):
             return False
-        return all(self.manager.is_available(name) for name in self.manager.names())
+        return all(
+            self.manager.is_available(name) and self.manager.was_tried(name) for name in self.manager.names()
+        )
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have ``callback`` called after states or readiness changed; returns the undo."""

@@ -39,6 +39,10 @@ class VersionKeeper(Protocol):
         """Tell whether a version of the model can answer; raises ModelNotFoundError."""
         ...
 
+    def was_tried(self, name: str) -> bool:
+        """Tell whether all versions wanted at first were loaded or could not be; raises ModelNotFoundError."""
+        ...
+
     def status(self, name: str) -> Sequence[VersionStatus]:
         """Return every known version, oldest first; raises ModelNotFoundError."""
         ...
@@ -52,7 +56,7 @@ class VersionKeeper(Protocol):
         ...
 
     async def wait_available(self, name: str) -> None:
-        """Return once a version of the model can answer; raises ModelLoadError, ModelNotFoundError."""
+        """Return once all wanted versions were tried and one can answer; ModelLoadError, ModelNotFoundError."""
         ...
 
     async def close(self, timeout_s: float) -> None:

@@ -245,6 +245,10 @@ class ServableManager:
         """Tell whether a version of the model can answer; raises ModelNotFoundError."""
         return self._model(name).current is not None
 
+    def was_tried(self, name: str) -> bool:
+        """Tell whether all versions wanted at first were loaded or could not be; raises ModelNotFoundError."""
+        return self._model(name).was_tried
+
     def status(self, name: str) -> Sequence[VersionStatus]:
         """Return every known version, oldest first; raises ModelNotFoundError."""
         return self._model(name).statuses()
@@ -263,7 +267,7 @@ class ServableManager:
         return lambda: self._callbacks.pop(token, None) and None
 
     async def wait_available(self, name: str) -> None:
-        """Return once a version of the model can answer.
+        """Return once every wanted version of the model was loaded, or could not be, and one can answer.
 
         Raises
         ------
@@ -296,7 +300,10 @@ class ServableManager:
                     self._retire(model, model.versions[version])
                 case _:
                     break
+        was_tried = model.was_tried
         model.settle()
+        if model.was_tried and not was_tried:
+            self._changed()
 
     async def _load(self, model: ModelRecord, record: VersionRecord) -> None:
         """Load one version and make it available, or end its life."""

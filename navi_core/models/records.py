@@ -89,6 +89,8 @@ class ModelRecord:
     current: VersionRecord | None = None
     was_looked_at: bool = False
     is_leaving: bool = False
+    was_tried: bool = False
+    """Whether every version that was wanted at first has been loaded, or could not be."""
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
     @property
@@ -169,15 +171,16 @@ class ModelRecord:
         )
 
     def settle(self) -> None:
-        """Answer those who wait for the model, once it is clear how it went."""
+        """Answer those who wait for the model, once it is clear how it went with all of its versions."""
+        if self.is_busy or not self.was_looked_at:
+            return
+        self.was_tried = True
         if not self.waiters:
             return
-        error: NaviError | None = None
-        if self.current is None:
-            if self.is_busy or not self.was_looked_at:
-                return
-            error = self.last_failure or nothing_found(self.name, self.config)
-        self.answer_waiters(error)
+        if self.current is not None:
+            self.answer_waiters(None)
+        else:
+            self.answer_waiters(self.last_failure or nothing_found(self.name, self.config))
 
     def answer_waiters(self, error: NaviError | None) -> None:
         """Tell everybody who waits that a version can answer, or why none can."""

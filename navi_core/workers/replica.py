@@ -46,6 +46,7 @@ class _Model:
         self.picture = picture
         self.versions: dict[int, VersionRecord] = {}
         self.current: VersionRecord | None = None
+        self.was_tried = False
         self.waiters: list[asyncio.Future[None]] = []
 
     @property
@@ -73,8 +74,11 @@ class _Model:
         return record
 
     def settle(self) -> None:
-        """Answer those who wait, once it is clear how it went."""
-        if self.waiters and (self.current is not None or not self._may_come):
+        """Answer those who wait, once it is clear how it went with all versions."""
+        if self._may_come:
+            return
+        self.was_tried = True
+        if self.waiters:
             self.answer(None if self.current is not None else self._why_none())
 
     def _why_none(self) -> NaviError:
@@ -278,6 +282,10 @@ class Replica:
         """Tell whether a version of the model can answer; raises ModelNotFoundError."""
         return self._model(name).current is not None
 
+    def was_tried(self, name: str) -> bool:
+        """Tell whether all versions wanted at first were loaded or could not be; raises ModelNotFoundError."""
+        return self._model(name).was_tried
+
     def status(self, name: str) -> Sequence[VersionStatus]:
         """Return every known version, oldest first, as all workers say it; raises ModelNotFoundError."""
         return self._model(name).picture.statuses
@@ -295,7 +303,7 @@ class Replica:
         return lambda: self._callbacks.pop(token, None) and None
 
     async def wait_available(self, name: str) -> None:
-        """Return once a version of the model can answer; raises ModelLoadError, ModelNotFoundError."""
+        """Return once all wanted versions were tried and one can answer; ModelLoadError, ModelNotFoundError."""
         model = self._model(name)
         waiter = asyncio.get_running_loop().create_future()
         model.waiters.append(waiter)

@@ -130,6 +130,28 @@ async def test_waiting_for_a_model_that_cannot_load_says_why(stage):
         await waiting
 
 
+async def test_waiting_for_a_model_waits_for_all_of_its_versions(stage):
+    s = stage()
+    s.add()
+    s.manager.set_aspired("m", [s.version(1, load_seconds=0.3), s.version(2)])
+
+    await s.manager.wait_available("m")
+
+    assert s.states() == {1: "AVAILABLE", 2: "AVAILABLE"}
+
+
+async def test_waiting_for_a_model_does_not_wait_for_a_version_that_is_tried_again(stage):
+    s = stage()
+    s.add()
+    bad = s.version(1)
+    (bad.path / "affine.json").write_text("{")
+    s.manager.set_aspired("m", [bad, s.version(2, load_seconds=0.05)])
+
+    await s.manager.wait_available("m")
+
+    assert s.states() == {1: "END", 2: "AVAILABLE"}
+
+
 async def test_waiting_for_a_model_without_versions_says_where_it_looked(stage):
     s = stage()
     s.add()
@@ -267,6 +289,23 @@ async def test_readiness_is_every_models_readiness(stage):
     s.plane.begin_drain()
     assert not s.plane.is_ready()
     assert not s.plane.is_ready("m")
+
+
+async def test_a_model_of_two_versions_is_ready_when_both_were_tried_and_watchers_are_told(stage):
+    s = stage()
+    s.add()
+    seen = []
+    s.manager.on_change(lambda: seen.append((s.plane.is_ready(), s.plane.is_ready("m"))))
+    s.manager.set_aspired("m", [s.version(1, load_seconds=0.3), s.version(2)])
+
+    await s.until(lambda: s.states() == {1: "AVAILABLE", 2: "AVAILABLE"})
+
+    assert (False, True) in seen
+    assert seen[-1] == (True, True)
+    s.manager.set_aspired("m", [s.version(2), s.version(3, load_seconds=0.05)])
+    await s.until(lambda: s.states().get(3) == "LOADING")
+    assert s.plane.is_ready()
+    await s.until(lambda: s.states().get(3) == "AVAILABLE")
 
 
 async def test_ended_versions_are_remembered_but_not_for_ever(stage):
