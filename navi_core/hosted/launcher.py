@@ -119,11 +119,12 @@ class Launched:
         server = self._server
         if server is None:
             return
-        leaving = asyncio.create_task(server.begin_drain())
         with suppress(LifecycleError, TimeoutError):
             async with asyncio.timeout(timeout_s + _ANSWER_SLACK_S):
-                await self.ask(do="drain", timeout_s=timeout_s)
-        await leaving
+                # first the server, so that every refusal ends its connection
+                await server.begin_drain()
+                left_s = max(end_s - asyncio.get_running_loop().time(), 0.0)
+                await self.ask(do="drain", timeout_s=left_s)
         left_s = end_s - asyncio.get_running_loop().time()
         await server.drain(max(left_s, _MIN_CLOSE_S))
 
