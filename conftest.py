@@ -51,3 +51,13 @@ def _is_closed_by_its_owner(transport: Any) -> bool:
     if isinstance(protocol, SSLProtocol):
         transport = protocol._app_transport
     return transport is not None and bool(transport.is_closing())
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show why a test needed its second try: nothing else does where the second one passes."""
+    retried = terminalreporter.getreports("rerun")
+    if retried:
+        terminalreporter.section("tried again")
+        for report in retried:
+            terminalreporter.write_line(f"{report.nodeid} ({report.when})")
+            terminalreporter.write_line(report.longreprtext)

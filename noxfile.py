@@ -34,6 +34,11 @@ nox.options.sessions = ["lint", "types", "tests", "tests_nojit", "packaging", "c
 # Work is stolen by tests of neighbouring files, so that models that a file's tests share are mostly made once.
 PARALLEL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
 
+# Thousands of tests with processes and sockets of their own, on machines that others slow down: what fails gets one more
+# try, and the summary names it (RERUN). Such a name is a fault to be found, of the test or of navi; run by hand, no
+# test is tried again.
+SECOND_TRY = ("--reruns=1", "-rR")
+
 # One constraints file for every installation, given to pip in the way that its subprocesses see too.
 CONSTRAINTS = ROOT / "constraints.txt"
 ENVIRON = {"PIP_CONSTRAINT": str(CONSTRAINTS), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
@@ -147,6 +152,7 @@ def tests(session: nox.Session) -> None:
         "--ignore=tests/docs",
         "--ignore=tests/packaging",
         *PARALLEL,
+        *SECOND_TRY,
         *session.posargs,
     )
 
@@ -165,13 +171,13 @@ def tests_nojit(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def packaging(session: nox.Session) -> None:
     """Build each wheel, install it alone in a fresh environment, have the host list it, run its suites there."""
-    _run(session, "pytest", "tests/packaging", "-m", "network", *PARALLEL, *session.posargs)
+    _run(session, "pytest", "tests/packaging", "-m", "network", *PARALLEL, *SECOND_TRY, *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
     """Test the documentation against the code."""
-    _run(session, "pytest", "tests/docs", *PARALLEL, *session.posargs)
+    _run(session, "pytest", "tests/docs", *PARALLEL, *SECOND_TRY, *session.posargs)
 
 
 @nox.session(venv_backend="none")
@@ -210,7 +216,7 @@ def conformance(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def clients(session: nox.Session) -> None:
     """Point clients that others wrote at a running host."""
-    _run(session, "pytest", "tests/clients", "tests/docs/test_readme.py", *session.posargs)
+    _run(session, "pytest", "tests/clients", "tests/docs/test_readme.py", *SECOND_TRY, *session.posargs)
     # These cannot be imported into one process with others, need an older protobuf than the shared environment has,
     # or bring a server framework that nothing else needs.
     for group in CORE["dependency-groups"]:
@@ -220,7 +226,9 @@ def clients(session: nox.Session) -> None:
             environment = ROOT / ".nox" / group
             python = _make(session, environment, *served, *_own_groups(CORE, "tests", group))
             tests = f"tests/clients/test_{package}.py"
-            session.run(python, "-m", "pytest", tests, *session.posargs, env=ENVIRON, external=True)
+            session.run(
+                python, "-m", "pytest", tests, *SECOND_TRY, *session.posargs, env=ENVIRON, external=True
+            )
 
 
 @nox.session(venv_backend="none")
