@@ -26,7 +26,7 @@ from environments import PEERS, MissingError, install, versions
 from load import LoadError
 from measuring import Turns, World, WrongAnswerError, cores, sampled, turn
 from processes import StartError, last_words
-from report import terminal, write_docs
+from report import read_run, terminal, write_docs
 from servers import SERVERS
 from stages import table
 
@@ -54,7 +54,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     if arguments.write_docs:
-        print("written:", *write_docs(*(json.loads(path.read_text()) for path in arguments.write_docs[:2])))
+        print("written:", *write_docs(*map(read_run, arguments.write_docs[:2])))
         return
     for tool in ("h2load", "taskset"):
         if shutil.which(tool) is None:

@@ -10,6 +10,7 @@ from typing import Any
 PROTOCOLS = {"infer": "grpc", "predict": "grpc", "v1": "http", "v2": "http"}
 REFERENCES = {"grpc": "navi, grpcio, ModelInfer", "http": "navi, aiohttp, v1"}
 REFERENCE_SERVER = "navi, grpcio and aiohttp"
+CEILINGS = {"grpc": "h2load's own ceiling, gRPC", "http": "h2load's own ceiling, REST"}
 NEAR = 0.8  # of the ceiling: what a row shows from here on is the generator as much as the server
 
 
@@ -55,16 +56,19 @@ class Figures:
 
     def times(self, row: str, case: str, name: str) -> float | None:
         """Return one figure of a row as a multiple of navi's."""
+        if (own := self.of(row, case)) is None:  # an earlier run may not know the row
+            return None
         reference = self.of(REFERENCES[PROTOCOLS[self.run["forms"][row]]], case)
-        own = self.of(row, case)
-        return getattr(own, name) / getattr(reference, name) if own and reference else None
+        return getattr(own, name) / getattr(reference, name) if reference else None
 
     def ceiling(self, protocol: str, case: str) -> float | None:
-        """Return the highest rate that the generator reached with a bare echo."""
-        echoes = [row for row in self.rows(protocol) if row.startswith("bare ")]
-        return max((own.requests_per_s for row in echoes if (own := self.of(row, case))), default=None)
+        """Return what the generator reached against a server that does next to nothing."""
+        own = self.of(CEILINGS[protocol], case)
+        return own.requests_per_s if own else None
 
     def is_near_ceiling(self, row: str, case: str) -> bool:
+        if row in CEILINGS.values():
+            return False
         ceiling = self.ceiling(PROTOCOLS[self.run["forms"][row]], case)
         own = self.of(row, case)
         return ceiling is not None and own is not None and own.requests_per_s >= NEAR * ceiling

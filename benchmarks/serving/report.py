@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,7 @@ def _loads(now: Figures, before: Figures | None, protocol: str, case: str) -> Ta
 
         of_ceiling = "-"
         if ceiling:
-            mark = " !" if now.is_near_ceiling(row, case) and not row.startswith("bare ") else ""
-            of_ceiling = f"{own.requests_per_s / ceiling:.0%}{mark}"
+            of_ceiling = f"{own.requests_per_s / ceiling:.0%}{' !' * now.is_near_ceiling(row, case)}"
         rate = f"{_rate(own.requests_per_s)} ({_rate(own.least)} to {_rate(own.largest)})"
         latencies = (_ms(own.p50_us), times("p50_us"), _ms(own.p99_us), times("p99_us"))
         limits = (of_ceiling, f"{own.generator_busy:.0%}", f"{own.server_us:,.0f}")
@@ -127,6 +127,22 @@ def _piped(table: Table) -> str:
     head, *rows = table
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Read what ``--json`` wrote.
+
+    Raises
+    ------
+    SystemExit
+        It is something else.
+    """
+    try:
+        run = json.loads(path.read_bytes())
+        Figures(run)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{path}: expected the JSON of a run, got {type(error).__name__}: {error}") from None
+    return run
 
 
 def write_docs(run: Mapping[str, Any], earlier: Mapping[str, Any] | None = None) -> Sequence[Path]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from environments import ROOT, MissingError, require
+from figures import CEILINGS
 
 PROGRAMS = Path(__file__).with_name("programs")
+FIXED_BYTES = 64
+FIXED_ANSWER = b"x" * FIXED_BYTES
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Server:
     command
         Its command line; raises `MissingError` where something of it is not there.
     answers
-        Whether it predicts: an echo sends back what it got.
+        What a model says; an ``echo`` of what was sent; the ``fixed`` answer to everything.
     packages
         Distributions whose versions are noted, from the environment of ``python``.
     one_port
@@ -46,7 +52,7 @@ class Server:
     name: str
     endpoints: Mapping[str, str]
     command: Callable[[Place], list[str]]
-    answers: bool = True
+    answers: Literal["prediction", "echo", "fixed"] = "prediction"
     python: Callable[[], Path] = lambda: Path(sys.executable)
     packages: tuple[str, ...] = ()
     one_port: bool = False
@@ -65,6 +71,18 @@ def _echo(kind: str, protocol: str) -> Callable[[Place], list[str]]:
         return [*_program("echo.py"), kind, str(place.ports[protocol])]
 
     return command
+
+
+def _fixed(place: Place) -> list[str]:
+    program = place.folder / "fixed"
+    if not program.exists():
+        if (compiler := shutil.which("cc")) is None:
+            raise MissingError("no C compiler is installed here (cc; Debian: gcc, libc6-dev)")
+        command = [compiler, "-O2", "-o", str(program), str(PROGRAMS / "fixed.c")]
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise MissingError(f"fixed.c does not compile: {made.stderr[:300]}")
+    return [str(program), str(place.ports["grpc"]), str(FIXED_BYTES)]
 
 
 def _navi(*flags: str, module: str = "navi_onnx") -> Callable[[Place], list[str]]:
@@ -148,13 +166,20 @@ SERVERS = (
         cores="all",
         environ=ONNX_ONLY,
     ),
-    Server("grpc.aio echo", {"bare grpc.aio echo": "infer"}, _echo("grpc", "grpc"), answers=False),
-    Server("aiohttp echo", {"bare aiohttp echo": "v1"}, _echo("aiohttp", "http"), answers=False),
+    Server("grpc.aio echo", {"bare grpc.aio echo": "infer"}, _echo("grpc", "grpc"), answers="echo"),
+    Server("aiohttp echo", {"bare aiohttp echo": "v1"}, _echo("aiohttp", "http"), answers="echo"),
     Server(
         "pyvoy echo",
         {"bare pyvoy echo, gRPC": "infer", "bare pyvoy echo, HTTP": "v1"},
         _echo("pyvoy", "grpc"),
-        answers=False,
+        answers="echo",
+        one_port=True,
+    ),
+    Server(
+        "h2load's own ceiling",
+        {CEILINGS["grpc"]: "infer", CEILINGS["http"]: "v1"},
+        _fixed,
+        answers="fixed",
         one_port=True,
     ),
     Server("grpc.aio + onnxruntime by hand", {"grpc.aio + onnxruntime by hand": "infer"}, _hand_written),
