@@ -1,4 +1,7 @@
-"""What ``navi-host bench`` shows people: Proton's table, failures with an example of each, comparisons, progress."""
+"""What ``navi-host bench`` shows people: rates and Proton's table, failures with an example of each, comparisons, progress.
+
+Tables fit 80 columns.
+"""
 
 from __future__ import annotations
 
@@ -18,33 +21,25 @@ __all__ = ["progress_of", "show_comparison", "show_report"]
 
 
 def show_report(report: Report) -> None:
-    """Print a report as tables."""
+    """Print a report as two tables: what was done, and how long requests took (Proton's report, and the longest)."""
     inputs = ", ".join(f"{each.name} {each.dtype} {format_shape(each.shape)}" for each in report.inputs)
     version = "" if report.version is None else f" version {report.version}"
     click.echo(f"{report.model}{version} at {report.address}, {report.protocol}")
     click.echo(
-        f"request: {inputs} ({report.source}), {report.request_bytes:,} bytes; "
+        f"request: {inputs} ({report.source}), {report.request_bytes:,} bytes\n"
         f"answer: {report.answer_bytes:,} bytes, checked: {report.checked}; "
         f"load: {' and '.join(dict.fromkeys(each.engine for each in report.measurements))}"
     )
     click.echo()
-    columns: tuple[str, ...] = (
-        "load",
-        "requests",
-        "failed",
-        "requests/s",
-        "total",
-        "average",
-        "median",
-        "p95",
-        "p99",
-        "max",
-    )
+    columns: tuple[str, ...] = ("load", "requests", "failed", "requests/s")
     if any(each.rows_per_s not in (None, each.requests_per_s) for each in report.measurements):
-        columns = (*columns[:4], "rows/s", *columns[4:])
+        columns = (*columns, "rows/s")
     if any(each.ceiling_per_s is not None for each in report.measurements):
         columns = (*columns, "ceiling/s")
-    print_table(columns, [_row(each) for each in report.measurements])
+    print_table(columns, [_rates(each) for each in report.measurements])
+    click.echo()
+    columns = ("latency", "total", "average", "median", "p95", "p99", "max")
+    print_table(columns, [_latencies(each) for each in report.measurements])
     for each in report.measurements:
         for error in each.errors:
             click.echo(f"{each.load}: {error.count:,} x {error.code}: {' '.join(error.example.split())}")
@@ -54,8 +49,7 @@ def show_report(report: Report) -> None:
             click.echo(f"{each.load}: interrupted after {each.elapsed_s:.1f} s")
 
 
-def _row(each: Measurement) -> dict[str, object]:
-    latency = each.latency
+def _rates(each: Measurement) -> dict[str, object]:
     ceiling = "" if each.ceiling_per_s is None else f"{each.ceiling_per_s:,.0f}{' !' * each.is_near_ceiling}"
     return {
         "load": each.load,
@@ -63,13 +57,20 @@ def _row(each: Measurement) -> dict[str, object]:
         "failed": f"{each.num_failed:,}",
         "requests/s": f"{each.requests_per_s:,.1f}",
         "rows/s": "" if each.rows_per_s is None else f"{each.rows_per_s:,.1f}",
+        "ceiling/s": ceiling,
+    }
+
+
+def _latencies(each: Measurement) -> dict[str, object]:
+    latency = each.latency
+    return {
+        "latency": each.load,
         "total": _duration(latency.total_s * 1000),
         "average": _duration(latency.average_ms),
         "median": _duration(latency.median_ms),
         "p95": _duration(latency.p95_ms),
         "p99": _duration(latency.p99_ms),
         "max": _duration(latency.max_ms),
-        "ceiling/s": ceiling,
     }
 
 
