@@ -32,6 +32,7 @@ from navi_core.metrics.tallies import Tallies, VersionTally
 from navi_core.models.keeper import VersionKeeper
 from navi_core.models.records import VersionRecord
 from navi_core.plugins.observers import Observers
+from navi_core.request_ids import id_fields
 from navi_core.signature import DEFAULT_SIGNATURE, Signature
 from navi_core.types import Array
 
@@ -267,11 +268,10 @@ class HostDataPlane:
             raise
         except Exception as error:  # a converter's bug, or ours: the client gets an answer, the log the rest
             self._failed(batcher, request, prepared, ErrorCode.INTERNAL, "", now() - started)
-            artifact = batcher.loaded.artifact
-            log.exception("request_failed_unexpectedly", model=artifact.name, version=artifact.version)
-            raise InferenceError(
-                f"the request failed inside the host: {type(error).__name__}", model=artifact.name
-            ) from error
+            at = batcher.loaded.artifact
+            log.exception("request_failed_unexpectedly", model=at.name, version=at.version, **id_fields())
+            text = f"the request failed inside the host: {type(error).__name__}"
+            raise InferenceError(text, model=at.name) from error
         except BaseException:
             self._failed(batcher, request, prepared, ErrorCode.CANCELLED, "", now() - started)
             raise

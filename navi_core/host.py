@@ -17,6 +17,8 @@ from typing import Any, Self
 
 import structlog
 
+from navi_core.access_log import LOGGER as ACCESS_LOGGER
+from navi_core.access_log import AccessLog
 from navi_core.answering_ahead import AnswerAhead
 from navi_core.authorization import Authorization
 from navi_core.batching.threads import RunThreads
@@ -37,7 +39,7 @@ from navi_core.host_thread import BlockingHost
 from navi_core.in_process import as_arrays
 from navi_core.keeping import Keeping, Means, OwnKeeping, SeatedKeeping
 from navi_core.listeners import Listeners
-from navi_core.logs import use_stdlib_logging
+from navi_core.logs import event_writer, use_stdlib_logging
 from navi_core.messages import InferenceRequest, ModelRef
 from navi_core.metrics.metrics import Metrics, QueueGauges
 from navi_core.metrics.process import ProcessFamilies
@@ -63,6 +65,9 @@ UNLOAD_TIMEOUT_S = 2.0
 
 OPERATIONS_SERVICE = "operations"
 """The built-in service with the metrics page and the probes: all that the metrics port offers."""
+
+HEALTH_SERVICE = "health"
+"""The built-in service with gRPC's probes."""
 
 
 class _LoopSignal:
@@ -335,7 +340,12 @@ class _Parts:
         self.threads = RunThreads(config.run_threads or max(4, 2 * cores))
         self.metrics = Metrics(compat=config.compat_metrics)
         self.budget = MemoryBudget(config.memory_budget_bytes)
-        observers = Observers(registry.plugins)
+        access_log = (
+            AccessLog(event_writer(ACCESS_LOGGER), quiet=(OPERATIONS_SERVICE, HEALTH_SERVICE))
+            if config.access_log
+            else None
+        )
+        observers = Observers(registry.plugins, own=access_log.request_finished if access_log else None)
         means = Means(
             registry=registry,
             config=config,
@@ -367,7 +377,12 @@ class _Parts:
         self.metrics.set_process_source(ProcessFamilies())
         services = self._services()
         self.authorization = Authorization(allow_admin=config.admin, settings=config.auth)
-        self.router = HostRouter(services, authorization=self.authorization, admission=self.keeping.admission)
+        self.router = HostRouter(
+            services,
+            authorization=self.authorization,
+            admission=self.keeping.admission,
+            access_log=access_log,
+        )
         self.metrics_router = HostRouter(
             [service for service in services if service.name == OPERATIONS_SERVICE]
         )

@@ -15,7 +15,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO, TypeAlias
 
 import msgspec
@@ -24,13 +26,18 @@ import structlog
 __all__ = [
     "LOG_FORMATS",
     "LOG_LEVELS",
+    "EventWriter",
     "LogFormat",
     "configure_logging",
+    "event_writer",
     "resolved_format",
     "use_stdlib_logging",
 ]
 
 LogFormat: TypeAlias = Literal["auto", "console", "json"]
+
+EventWriter: TypeAlias = Callable[[int, str, dict[str, Any]], None]
+"""Writes an event: level (of ``logging``), event, fields."""
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 LOG_FORMATS: Final[tuple[LogFormat, ...]] = ("auto", "console", "json")
@@ -80,7 +87,7 @@ def configure_logging(
     number = logging.getLevelNamesMapping()[level.upper()]
 
     shared = [*_shared_processors(), *([] if worker is None else [_of_worker(worker)])]
-    handler = logging.StreamHandler(stream)
+    handler = _Lines(stream, is_json=form == "json", more={} if worker is None else {"worker": worker})
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[
@@ -105,6 +112,63 @@ def configure_logging(
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+def event_writer(logger: str) -> EventWriter:
+    """Return what writes one logger's events, when there is one for each request.
+
+    Where nobody but navi's own handler takes them, as JSON, they go straight to it: structlog's and the standard
+    library's way there takes ten times as long.
+
+    Parameters
+    ----------
+    logger
+        The logger's name. What is configured when this is called holds.
+    """
+    structured = structlog.get_logger(logger)
+
+    def write_anywhere(level: int, event: str, fields: dict[str, Any]) -> None:
+        structured.log(level, event, **fields)
+
+    own = logging.getLogger(logger)
+    handlers = [*own.handlers, *logging.getLogger().handlers]
+    if len(handlers) != 1 or not isinstance(handlers[0], _Lines) or not handlers[0].is_json:
+        return write_anywhere
+    lines, least = handlers[0], own.getEffectiveLevel()
+
+    def write(level: int, event: str, fields: dict[str, Any]) -> None:
+        if level >= least:
+            lines.write_event(level, logger, event, fields)
+
+    return write
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """The one handler: an event a line."""
+
+    def __init__(self, stream: TextIO, *, is_json: bool, more: dict[str, Any]) -> None:
+        super().__init__(stream)
+        self.is_json = is_json
+        self._more = more
+
+    def write_event(self, level: int, logger: str, event: str, fields: dict[str, Any]) -> None:
+        """Write an event as JSON, in the form that every other one has."""
+        line = _to_json(
+            {
+                "timestamp": datetime.now(UTC),
+                "level": logging.getLevelName(level).lower(),
+                "logger": logger,
+                "event": event,
+                **self._more,
+                **fields,
+            }
+        )
+        with self.lock or nullcontext():
+            try:
+                self.stream.write(line + self.terminator)
+                self.flush()
+            except (OSError, ValueError):  # a full disk, or a stream that was closed, fails no request
+                return
 
 
 def resolved_format(log_format: LogFormat, stream: TextIO | None = None) -> Literal["console", "json"]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Protocol, TypeVar
 
+from navi_core.access_log import AccessLog
 from navi_core.authorization import Authorization
 from navi_core.contracts.service import (
     GRPC,
@@ -74,6 +75,8 @@ class HostRouter:
         Who may do what; None: everybody everything but ADMIN operations.
     admission
         Asked before every INFER and READ operation; None: they all come in at once.
+    access_log
+        Writes a line for every call; None: nobody does, which costs nothing.
 
     Raises
     ------
@@ -87,6 +90,7 @@ class HostRouter:
         *,
         authorization: Authorization | None = None,
         admission: Admission | None = None,
+        access_log: AccessLog | None = None,
     ) -> None:
         self._gate: Final = _Gate()
         authorization = authorization or Authorization()
@@ -97,18 +101,15 @@ class HostRouter:
         for service in services:
             for path, method in service.rpc_methods().items():
                 _claim(owners, path, f"the RPC {path}", service.name)
-                self._rpcs[path] = replace(
-                    method,
-                    handler=_guard(
-                        self._gate,
-                        authorization,
-                        _admitted(method, admission, streams=method.kind.streams_requests),
-                    ),
+                handler = _guard(
+                    self._gate,
+                    authorization,
+                    _admitted(method, admission, streams=method.kind.streams_requests),
                 )
+                self._rpcs[path] = replace(method, handler=_logged(handler, access_log, service.name))
             for route in service.http_routes():
-                guarded = replace(
-                    route, handler=_guard(self._gate, authorization, _admitted(route, admission))
-                )
+                handler = _guard(self._gate, authorization, _admitted(route, admission))
+                guarded = replace(route, handler=_logged(handler, access_log, service.name))
                 if route.fallback:
                     self._fallbacks.append(guarded)
                     continue
@@ -204,6 +205,10 @@ def _admitted(target: _Target, admission: Admission | None, *, streams: bool = F
         return later(call) if admission.is_up else handler(call)
 
     return replace(target, handler=admitted)
+
+
+def _logged(handler: Handler, access_log: AccessLog | None, service: str) -> Handler:
+    return handler if access_log is None else access_log.wrapped(handler, service)
 
 
 def _guard(gate: _Gate, authorization: Authorization, target: RpcMethod | HttpRoute) -> Handler:

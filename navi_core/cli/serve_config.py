@@ -77,6 +77,7 @@ class ServeFlags:
     drain_timeout: float | None = None
     max_message_bytes: int | None = None
     memory_budget_bytes: int | None = None
+    access_log: bool | None = None
     num_worker_threads: int | None = None
     max_blocking_threads: int | None = None
     max_batch_size: tuple[int, ...] = ()
@@ -153,6 +154,7 @@ _HOST_FIELDS: Final = {
     "host": "host",
     "prometheus_port": "prometheus_port",
     "admin": "admin",
+    "access_log": "access_log",
     "drain_timeout": "drain_timeout_s",
     "workers": "workers",
     "worker_timeout": "worker_timeout_s",

@@ -158,6 +158,11 @@ def own_options() -> list[click.Option]:
             show_default=True,
             help="auto: console on a terminal, else JSON.",
         ),
+        _option(
+            "--access-log/--no-access-log",
+            default=None,
+            help="Log a line for every request, with its id (x-request-id). [default: off]",
+        ),
         _option("--max-batch-size", multiple=True, type=_COUNT, help="* Requests (not rows) of one batch."),
         _option(
             "--batch-time-out-millis",

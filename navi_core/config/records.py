@@ -375,6 +375,8 @@ class HostConfig(_Record, frozen=True, kw_only=True):
         Deadline of HTTP requests that bring none; 0: none.
     compat_metrics
         Other servers' metric families to show beside navi's.
+    access_log
+        Log a line for every request, and give each an id: the client's ``x-request-id``, or a new one.
     """
 
     models: tuple[ModelConfig, ...] = ()
@@ -406,6 +408,7 @@ class HostConfig(_Record, frozen=True, kw_only=True):
     max_workers_loading: PositiveInt | None = None
     default_deadline_ms: NonNegativeFloat = 30_000.0
     compat_metrics: tuple[Literal["navi", "tensorflow", "proton", "triton"], ...] = ()
+    access_log: bool = False
 
 
 _R = TypeVar("_R", bound=_Record)

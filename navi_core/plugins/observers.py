@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -26,6 +26,8 @@ class Observers:
     ----------
     plugins
         The plugins, after the registry has withdrawn the bad ones.
+    own
+        Told first of every request that was answered: the host's own; None: nobody.
 
     Attributes
     ----------
@@ -33,13 +35,14 @@ class Observers:
         Whether anybody observes: events that nobody wants need not be built.
     """
 
-    __slots__ = ("_request_finished", "_state_changed", "any_request_finished", "any_state_changed")
+    __slots__ = ("_own", "_request_finished", "_state_changed", "any_request_finished", "any_state_changed")
 
-    def __init__(self, plugins: Plugins) -> None:
+    def __init__(self, plugins: Plugins, own: Callable[[RequestFinished], None] | None = None) -> None:
+        self._own = own
         self._state_changed = plugins.implementing(STATE_CHANGED)
         self._request_finished = plugins.implementing(REQUEST_FINISHED)
         self.any_state_changed: bool = bool(self._state_changed)
-        self.any_request_finished: bool = bool(self._request_finished)
+        self.any_request_finished: bool = own is not None or bool(self._request_finished)
 
     def state_changed(self, event: StateChanged) -> None:
         """Tell every observer that a version moved to another state."""
@@ -47,6 +50,8 @@ class Observers:
 
     def request_finished(self, event: RequestFinished) -> None:
         """Tell every observer that a request was answered."""
+        if self._own is not None:
+            self._own(event)
         _tell(self._request_finished, REQUEST_FINISHED, event)
 
 

@@ -87,6 +87,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "plugins.observers",
             "plugins.registry",
             "plugins.shelf",
+            "request_ids",
             "sources",
             "tasks",
             "workers.barrier",
@@ -103,6 +104,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "host",
         (
+            "access_log",
             "admin",
             "authorization",
             "confined_admin",

@@ -13,7 +13,7 @@ import warnings
 import pytest
 import structlog
 
-from navi_core.logs import configure_logging, use_stdlib_logging
+from navi_core.logs import configure_logging, event_writer, use_stdlib_logging
 
 
 class Terminal(io.StringIO):
@@ -220,3 +220,57 @@ def test_importing__configures_nothing():
         "assert logging.getLogger().handlers == []"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- events of every request ------------------------------------------------------------------
+
+
+FIELDS = {"path": "/m\x00\u2028", "rows": 3, "bad": "\udcff", "odd": {1, 2}}
+
+
+def test_event_writer__writes_json_as_structlog_does_beside_it():
+    stream = io.StringIO()
+    configure_logging(stream=stream, worker=2)
+    event_writer("navi.access")(logging.INFO, "request", FIELDS)
+    structlog.get_logger("navi.access").info("request", **FIELDS)
+    quick, usual = lines(stream)
+    assert list(quick)[:4] == ["timestamp", "level", "logger", "event"]
+    assert quick.pop("timestamp")[:13] <= usual.pop("timestamp")[:13]
+    assert quick == usual
+    assert quick["worker"] in (2, "2")  # a field that JSON has no form for makes texts of all
+
+
+def test_event_writer__writes_nothing_below_the_level():
+    stream = io.StringIO()
+    configure_logging(stream=stream, level="info")
+    write = event_writer("navi.access")
+    write(logging.DEBUG, "request", {})
+    write(logging.INFO, "request", {})
+    assert [entry["level"] for entry in lines(stream)] == ["info"]
+
+
+def test_event_writer__goes_the_usual_way_for_people_and_for_other_handlers():
+    stream = Terminal()
+    configure_logging(stream=stream)
+    event_writer("navi.access")(logging.INFO, "request", {"rows": 3})
+    assert "rows" in stream.getvalue()
+    assert "{" not in stream.getvalue()
+    seen = []
+
+    class Other(logging.Handler):
+        def emit(self, record):
+            seen.append(record)
+
+    stream = io.StringIO()
+    configure_logging(stream=stream)
+    logging.getLogger().addHandler(Other())
+    event_writer("navi.access")(logging.INFO, "request", {"rows": 3})
+    assert len(seen) == len(lines(stream)) == 1
+
+
+def test_event_writer__a_stream_that_takes_no_more_fails_nobody():
+    stream = io.StringIO()
+    configure_logging(stream=stream)
+    write = event_writer("navi.access")
+    stream.close()
+    write(logging.INFO, "request", {})

@@ -48,6 +48,8 @@ HOST_ROWS = {
     "prometheus_port": ({"prometheus_port": 9000}, {"prometheus_port": 9000}),
     "admin": ({"admin": True}, {"admin": True}),
     "no admin": ({"admin": False}, {"admin": False}),
+    "access_log": ({"access_log": True}, {"access_log": True}),
+    "no access_log": ({"access_log": False}, {"access_log": False}),
     "tokens": (
         {"admin_token_file": "a", "infer_token_file": "b"},
         {"auth": AuthSettings(admin_token_file="a", infer_token_file="b")},

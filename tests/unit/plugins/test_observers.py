@@ -68,3 +68,11 @@ def test_a_plugin_that_failed_to_register_does_not_observe(registry_of):
         bad={"navi_register_runtimes": lambda: 1 / 0, "navi_request_finished": lambda event: None}
     )
     assert not Observers(registry.plugins).any_request_finished
+
+
+def test_the_hosts_own_observer_is_told_first(installed):
+    told = []
+    observers = Observers(installed("toy_runtime").plugins, own=told.append)
+    assert (observers.any_request_finished, observers.any_state_changed) == (True, False)
+    observers.request_finished(FINISHED)
+    assert told == [FINISHED]
