@@ -34,7 +34,7 @@ def open_script(source: Source) -> Opened:
     DescriptionError
         Its tensors are not known well enough, or it changes itself unasked; says what to write.
     """
-    module = open_module(source.stream, source.path, source.device)
+    module, note = open_module(source.stream, source.path, source.device)
     names = public_methods(module)
     default = default_method(names, source.load.signature)
     for name in source.description.methods:
@@ -43,6 +43,8 @@ def open_script(source: Source) -> Opened:
             raise DescriptionError(msg)
     traced = _traced(source)
     opened = _Opening(source, module, traced)
+    if note:
+        opened.notes.append(note)
     methods: dict[str, Method] = {}
     for name, signature in signature_names(names, default).items():
         method = opened.method(name, is_default=name == default)
@@ -96,7 +98,7 @@ class _Opening:
             self.state = (*self.state, *attributes)
             if source.description.state is None:
                 raise DescriptionError(needs_state(attributes))
-        trial = self.module if not is_changing else open_module(source.stream, source.path, source.device)
+        trial = self.module if not is_changing else self._anew()
         arguments = arguments_of(
             trial,
             name,
@@ -128,7 +130,7 @@ class _Opening:
             self.state = (*self.state, *changed)
             if source.description.state is None:
                 raise DescriptionError(needs_state(changed))
-            self.module = open_module(source.stream, source.path, source.device)
+            self.module = self._anew()
         why_not = found.why_not_rows
         if source.description.state == "shared":
             why_not = SHARED_STATE
@@ -141,6 +143,11 @@ class _Opening:
             keys=found.keys,
             why_not=why_not,
         )
+
+    def _anew(self) -> torch.jit.ScriptModule:
+        """Return the module as the file has it."""
+        module, _ = open_module(self.source.stream, self.source.path, self.source.device)
+        return module
 
     def _say_where_from(self, name: str, said: MethodOptions, traced: tuple[Any, ...]) -> None:
         if said.inputs:

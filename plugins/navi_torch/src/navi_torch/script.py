@@ -1,6 +1,6 @@
 """TorchScript: open an archive, and read from it what its methods take.
 
-Loading goes through the function below ``torch.jit.load``, since that one warns that TorchScript is deprecated at
+Loading goes through functions below ``torch.jit.load``, since that one warns that TorchScript is deprecated at
 every call, and Python's warning filters cannot be changed from several loader threads at once.
 
 A scripted method knows its arguments' names and kinds, but neither dtypes nor sizes of tensors. In this order they
@@ -18,9 +18,11 @@ import torch
 
 from navi_core import DType
 from navi_torch.convert import dtype_of_tensor
+from navi_torch.errors import clean_text
 from navi_torch.method import Argument, Call, DescriptionError, Dim
 from navi_torch.options import MethodOptions, TensorOptions
 from navi_torch.probe import shape_of, zeros
+from navi_torch.script_reading import NotReadableError, read_unlocked
 from navi_torch.traced import TracedTensor
 
 __all__ = ["arguments_of", "call_of", "default_method", "open_module", "public_methods"]
@@ -54,35 +56,59 @@ _MAX_TAKEN_BYTES: Final = 32 << 20
 _FLOATING: Final = frozenset({DType.FLOAT16, DType.BFLOAT16, DType.FLOAT32, DType.FLOAT64})
 
 
-def open_module(stream: BinaryIO, path: str | None, device: torch.device) -> torch.jit.ScriptModule:
+def open_module(
+    stream: BinaryIO, path: str | None, device: torch.device
+) -> tuple[torch.jit.ScriptModule, str]:
     """Load a module in evaluation mode. Not under inference mode: its weights would be bound to it.
 
     Parameters
     ----------
     stream
-        The file; read where ``path`` is None.
+        The file.
     path
-        The file's path: then torch reads it itself, without a copy of the bytes in memory.
+        The file's path, where it has one: torch reads it without a copy of the bytes in memory.
     device
         Where the weights go.
+
+    Returns
+    -------
+    module
+        The module.
+    note
+        Why its weights could not be read without Python's lock; empty: they were, or go to another device.
     """
+    note = ""
+    loaded = None
+    if device.type == "cpu":
+        try:
+            loaded = read_unlocked(stream)
+        except Exception as error:  # whatever is different in this file or this torch
+            why = str(error) if isinstance(error, NotReadableError) else f"{type(error).__name__}: {error}"
+            note = (
+                f"torch read its weights by itself, and held Python's lock meanwhile: {clean_text(why)[:200]}"
+            )
+    if loaded is None:
+        loaded = _read_locked(stream, path, device)
+    module = torch.jit._recursive.wrap_cpp_module(loaded)  # noqa: SLF001
+    module.eval()
+    return module, note
+
+
+def _read_locked(stream: BinaryIO, path: str | None, device: torch.device) -> Any:
+    """Have torch read the file. It keeps Python's lock meanwhile."""
     unit = torch._C.CompilationUnit()  # noqa: SLF001 - see the module's text
     if path is not None:
         _take_memory(Path(path).stat().st_size)
-        loaded = torch._C.import_ir_module(unit, path, device, {}, False)  # noqa: SLF001
-    else:
-        stream.seek(0)
-        loaded = torch._C.import_ir_module_from_buffer(unit, stream.read(), device, {}, False)  # noqa: SLF001
-    module = torch.jit._recursive.wrap_cpp_module(loaded)  # noqa: SLF001
-    module.eval()
-    return module
+        return torch._C.import_ir_module(unit, path, device, {}, False)  # noqa: SLF001
+    stream.seek(0)
+    return torch._C.import_ir_module_from_buffer(unit, stream.read(), device, {}, False)  # noqa: SLF001
 
 
 def _take_memory(size_bytes: int) -> None:
     """Have memory for weights ready in the allocator, so that torch does not wait for it with Python's lock held.
 
-    torch keeps the lock while it reads weights, and memory that the process has not had before takes longer to come
-    than to fill. This takes it, writes to it without the lock, and gives it back for torch to find.
+    Memory that the process has not had before takes longer to come than to fill. This takes it, writes to it without
+    the lock, and gives it back for torch to find.
     """
     torch.empty(min(size_bytes, _MAX_TAKEN_BYTES), dtype=torch.uint8).zero_()
 
