@@ -15,6 +15,17 @@ from navi_core.types import NamedArrays
 
 __all__ = ["OipHttpClient"]
 
+_NO_INDEX: Final = frozenset(
+    {
+        ErrorCode.INVALID_ARGUMENT,
+        ErrorCode.NOT_FOUND,
+        ErrorCode.PERMISSION_DENIED,
+        ErrorCode.UNAUTHENTICATED,
+        ErrorCode.UNIMPLEMENTED,
+        ErrorCode.UNKNOWN,  # 405
+    }
+)
+"""What a server answers that keeps no index of its repository, or not for everybody."""
 _NOT_READY: Final = frozenset({ErrorCode.NOT_FOUND, ErrorCode.INVALID_ARGUMENT, ErrorCode.UNAVAILABLE})
 
 
@@ -43,12 +54,22 @@ class OipHttpClient(RemoteClient):
         self._connection.close()
 
     def models(self, names: Sequence[str]) -> Sequence[RemoteVersion]:
-        """Return the versions of the named models: READY, or UNAVAILABLE, which is all that the protocol says.
+        """Return the versions of the named models, or of all, as the index of the server's repository says them.
 
-        All of them, with more to their states, are in the index of the server's repository, where it has one.
+        Where a server has no index, named models are READY or UNAVAILABLE, which is all that the protocol says.
         """
-        if names:
-            return [version for name in names for version in self._versions(name)]
+        try:
+            listed = self._index()
+        except RemoteError as error:
+            if not names or error.code not in _NO_INDEX:
+                raise
+            listed = []
+        if not names:
+            return listed
+        known = {name: [each for each in listed if each.model == name] for name in names}
+        return [version for name in names for version in known[name] or self._versions(name)]
+
+    def _index(self) -> list[RemoteVersion]:
         content = self._connection.send("POST", "/v2/repository/index", b"{}")
         try:
             listed = json.loads(content)

@@ -80,7 +80,9 @@ def test_retries_token_and_deadline_are_the_endpoints(fake, connect):
 def test_versions_of_servers_that_say_them_otherwise(fake, connect):
     client = connect("oip")
     metadata = oip.ModelMetadataResponse(name="m", versions=["2", "v1"]).SerializeToString()
+    no_index = grpc.StatusCode.UNIMPLEMENTED
     fake.answers = [
+        no_index,
         metadata,
         *(oip.ModelReadyResponse(ready=each).SerializeToString() for each in (True, False)),
     ]
@@ -88,7 +90,11 @@ def test_versions_of_servers_that_say_them_otherwise(fake, connect):
         RemoteVersion("m", 2, "READY"),
         RemoteVersion("m", "v1", "UNAVAILABLE"),
     ]
-    fake.answers = [oip.ModelMetadataResponse(name="m").SerializeToString(), grpc.StatusCode.NOT_FOUND]
+    fake.answers = [
+        no_index,
+        oip.ModelMetadataResponse(name="m").SerializeToString(),
+        grpc.StatusCode.NOT_FOUND,
+    ]
     assert client.models(["m"]) == [RemoteVersion("m", None, "UNAVAILABLE")]
     for text, version in (("v1", "v1"), ("3", 3), ("", None)):
         fake.answers = [oip.ModelInferResponse(model_version=text).SerializeToString()]
@@ -104,6 +110,20 @@ def test_all_models_of_a_repository(fake, connect):
         RemoteVersion("m", 2, "READY"),
         RemoteVersion("n", None, "unknown", "no version fits"),
     ]
+
+
+@pytest.mark.integration
+def test_the_index_says_why_a_named_model_is_not_ready(fake, connect):
+    index = oip.RepositoryIndexResponse.ModelIndex
+    listed = [
+        index(name="n", version="1", state="READY"),
+        index(name="m", version="2", state="UNAVAILABLE", reason="no such file"),
+    ]
+    fake.answers = [oip.RepositoryIndexResponse(models=listed).SerializeToString()]
+    assert connect("oip").models(["m"]) == [RemoteVersion("m", 2, "UNAVAILABLE", "no such file")]
+    fake.answers = [grpc.StatusCode.INTERNAL]
+    with pytest.raises(RemoteError, match="INTERNAL"):
+        connect("oip").models(["m"])
 
 
 @pytest.mark.integration

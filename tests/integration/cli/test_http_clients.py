@@ -8,6 +8,7 @@ import pytest
 
 from navi_core.clients.oip_http import OipHttpClient
 from navi_core.clients.proton_http import ProtonHttpClient
+from navi_core.contracts.client import RemoteVersion
 from navi_core.errors import ErrorCode, RemoteError
 from navi_core.messages import ModelRef
 
@@ -77,6 +78,7 @@ def test_oip__a_version_that_is_not_ready_is_unavailable():
     gone = RemoteError("gone", code=ErrorCode.NOT_FOUND)
     client = client_of(
         OipHttpClient,
+        _v2_repository_index=gone,
         _v2_models_m={"versions": ["1", "v2"]},
         _v2_models_m_versions_1_ready={},
         _v2_models_m_versions_v2_ready=gone,
@@ -86,9 +88,26 @@ def test_oip__a_version_that_is_not_ready_is_unavailable():
         ("v2", "UNAVAILABLE"),
     ]
     broken = RemoteError("broken", code=ErrorCode.INTERNAL)
-    client = client_of(OipHttpClient, _v2_models_m={}, _v2_models_m_ready=broken)
+    client = client_of(OipHttpClient, _v2_repository_index=gone, _v2_models_m={}, _v2_models_m_ready=broken)
     with pytest.raises(RemoteError, match="broken"):
         client.models(["m"])
+    with pytest.raises(RemoteError, match="gone"):
+        client.models([])
+    with pytest.raises(RemoteError, match="broken"):
+        client_of(OipHttpClient, _v2_repository_index=broken).models(["m"])
+
+
+def test_oip__the_index_says_why_a_named_model_is_not_ready():
+    listed = [
+        {"name": "m", "version": "2", "state": "UNAVAILABLE", "reason": "no such file"},
+        {"name": "n", "version": "1", "state": "READY"},
+    ]
+    client = client_of(OipHttpClient, _v2_repository_index=listed, _v2_models_new={}, _v2_models_new_ready={})
+    assert client.models(["m", "new"]) == [
+        RemoteVersion("m", 2, "UNAVAILABLE", "no such file"),
+        RemoteVersion("new", None, "READY"),
+    ]
+    assert [each.model for each in client.models([])] == ["m", "n"]
 
 
 def test_oip__what_cannot_be_understood_is_said():

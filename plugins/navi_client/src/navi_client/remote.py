@@ -31,6 +31,15 @@ if TYPE_CHECKING:
 __all__ = ["OipClient", "ProtonClient", "TfServingClient"]
 
 _GRPC_PORT = 8500
+_NO_INDEX = frozenset(
+    {
+        ErrorCode.NOT_FOUND,
+        ErrorCode.PERMISSION_DENIED,
+        ErrorCode.UNAUTHENTICATED,
+        ErrorCode.UNIMPLEMENTED,
+    }
+)
+"""What a server answers that keeps no index of its repository, or not for everybody."""
 
 
 class GrpcClient(RemoteClient):
@@ -123,17 +132,27 @@ class OipClient(GrpcClient):
     protocol: ClassVar[ProtocolName] = "oip"
 
     def models(self, names: Sequence[str]) -> Sequence[RemoteVersion]:
-        """Return the versions of the named models: READY, or UNAVAILABLE, which is all that the protocol says.
+        """Return the versions of the named models, or of all, as the index of the server's repository says them.
 
-        All of them, with more to their states, are in the index of the server's repository, where it has one.
+        Where a server has no index, named models are READY or UNAVAILABLE, which is all that the protocol says.
         """
+        try:
+            listed = self._index()
+        except RemoteError as error:
+            if not names or error.code not in _NO_INDEX:
+                raise
+            listed = []
         if not names:
-            with _as_navis_errors():
-                return [
-                    RemoteVersion(each.model, _version(each.version), each.state or "unknown", each.reason)
-                    for each in self._client.models()
-                ]
-        return [version for name in names for version in self._versions(name)]
+            return listed
+        known = {name: [each for each in listed if each.model == name] for name in names}
+        return [version for name in names for version in known[name] or self._versions(name)]
+
+    def _index(self) -> list[RemoteVersion]:
+        with _as_navis_errors():
+            return [
+                RemoteVersion(each.model, _version(each.version), each.state or "unknown", each.reason)
+                for each in self._client.models()
+            ]
 
     def _versions(self, name: str) -> Iterator[RemoteVersion]:
         with _as_navis_errors():
