@@ -123,6 +123,8 @@ async def _serve(
         overdue = _end_process_in(host.config.drain_timeout_s + _UNLOAD_TIMEOUT_S, status=1)
         await host.stop()
         overdue.cancel()
+        if address_file is not None:  # here, too: below, the process may be ended before it comes to that
+            address_file.unlink(missing_ok=True)  # noqa: ASYNC240 - nothing is served any more
     log.info("stopped")
     _end_process_in(_END_TIMEOUT_S, status=0)
 

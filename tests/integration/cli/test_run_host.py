@@ -39,7 +39,7 @@ class FakeHost:
         print("stop ends", flush=True)
 
 module._UNLOAD_TIMEOUT_S = 0.3
-module._END_TIMEOUT_S = 0.3
+module._END_TIMEOUT_S = {end_timeout_s}
 module.run_host(FakeHost())
 print("returned", flush=True)
 """
@@ -49,8 +49,16 @@ print("returned", flush=True)
 def start():
     running: list[subprocess.Popen] = []
 
-    def start(*, start: str = "pass", stop: str = "pass", drain_timeout_s: float = 20.0) -> subprocess.Popen:
-        code = SCRIPT.format(start=start, stop=stop, drain_timeout_s=drain_timeout_s)
+    def start(
+        *,
+        start: str = "pass",
+        stop: str = "pass",
+        drain_timeout_s: float = 20.0,
+        end_timeout_s: float = 60.0,
+    ) -> subprocess.Popen:
+        code = SCRIPT.format(
+            start=start, stop=stop, drain_timeout_s=drain_timeout_s, end_timeout_s=end_timeout_s
+        )
         process = subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -113,7 +121,7 @@ def test_stop_that_never_ends__is_given_up_after_the_drain_timeout(start):
 
 
 def test_thread_that_never_ends__does_not_keep_the_process(start):
-    process = start(start="threading.Thread(target=time.sleep, args=(60,)).start()")
+    process = start(start="threading.Thread(target=time.sleep, args=(600,)).start()", end_timeout_s=0.3)
     read_until(process, "started")
     process.send_signal(signal.SIGTERM)
     assert process.wait(120) == 0
