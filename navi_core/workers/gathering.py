@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 _GATHER_S: Final = 1.0
 """A worker that does not send its part in this time is shown as it was last."""
 
+_LEARN_S: Final = 30.0
+"""How long who administers waits until every worker knows what has come of it: one that hangs is ended meanwhile."""
+
 
 @dataclass(slots=True)
 class _Round:
@@ -56,7 +59,13 @@ class Gathering:
         self._rounds: dict[int, _Round] = {}
         self._gone_pages = Page()
 
-    async def gather(self, *, page: bool = False, statistics_of: str | None = None) -> dict[int, Gathered]:
+    async def learned(self) -> None:
+        """Return once every worker has taken what it was told so far; not one that takes minutes."""
+        await self.gather(timeout_s=_LEARN_S)
+
+    async def gather(
+        self, *, page: bool = False, statistics_of: str | None = None, timeout_s: float = _GATHER_S
+    ) -> dict[int, Gathered]:
         """Have every worker answer, with what it counted if that is asked; those too slow are left out."""
         if not self._members:
             return {}
@@ -65,10 +74,10 @@ class Gathering:
         for member in list(self._members.values()):
             member.send(Gather(number, page, statistics_of))
         try:
-            async with asyncio.timeout(_GATHER_S):
+            async with asyncio.timeout(timeout_s):
                 await asked.complete.wait()
         except TimeoutError:
-            log.warning("workers_silent", workers=sorted(asked.missing), timeout_s=_GATHER_S)
+            log.warning("workers_silent", workers=sorted(asked.missing), timeout_s=timeout_s)
         finally:
             del self._rounds[number]
         return asked.answers

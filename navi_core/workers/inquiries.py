@@ -77,7 +77,7 @@ class Inquiries:
             log.exception("admin_operation_failed", operation=wanted.operation)
             fault = Fault.of(NaviError("internal error"))
         self._painter.paint()
-        await self._gathering.gather()  # whichever worker is asked next knows what has come of it
+        await self._gathering.learned()  # whichever worker is asked next knows what has come of it
         member.send(AdminDone(wanted.call, fault))
 
     async def _operate(self, wanted: AdminWanted) -> None:
