@@ -187,7 +187,8 @@ def test_no_client_sees_an_older_version_after_a_newer_one(two, toy_model, kind)
     wrong = load.older_after_newer()
     assert not wrong, (len(wrong), wrong[:3])
     swaps, workers = 4, 2
-    assert total(two, "navi_swap_hold_seconds_count") >= swaps * workers
+    # a worker that takes longer than a second to say what it counted is shown as it was last
+    until(lambda: total(two, "navi_swap_hold_seconds_count") >= swaps * workers)
     assert total(two, "navi_swap_hold_seconds_sum") <= swaps * workers * MAX_HOLD_S
 
 
@@ -250,7 +251,7 @@ def test_a_killed_worker_loses_what_it_held_and_nothing_else_and_another_one_ser
     assert {port for port, _ in load.failures} <= lost, load.failures[:3]
     assert len(load.failures) <= len(lost)
     assert {version for _, began, _, version in load.answers if began > killed_at} == {2}
-    assert total(two, "navi_worker_restarts_total") == 1
+    until(lambda: total(two, "navi_worker_restarts_total") == 1)
     assert two.process.poll() is None
 
 
@@ -267,7 +268,7 @@ def test_a_worker_that_is_killed_as_soon_as_it_serves_comes_again(two):
         [0.0, 0.5, 1.0],
         [0.0, 0.0, 0.5],
     )  # where the start took long, the first had served for long
-    assert total(two, "navi_worker_restarts_total") == 3
+    until(lambda: total(two, "navi_worker_restarts_total") == 3)
 
 
 @needs_proc

@@ -71,16 +71,21 @@ def test_two_processes_answer_on_one_port_and_count_together(two):
         assert ask(two) == 1
     listening = {each["worker"] for each in two.events() if each["event"] == "listening"}
     assert listening == {1, 2}
-    assert total(two, "navi_requests_total", model="scaled", code="OK") == asked
+    # a worker that takes longer than a second to say what it counted is shown as it was last
+    until(lambda: total(two, "navi_requests_total", model="scaled", code="OK") == asked)
     assert total(two, "navi_workers") == 2
     assert total(two, "navi_versions", model="scaled", state="AVAILABLE") == 1
-    assert total(two, "navi_swap_hold_seconds_count") >= 2
+    until(lambda: total(two, "navi_swap_hold_seconds_count") >= 2)
     assert total(two, "process_cpu_seconds_total") > 0
     assert total(two, "process_start_time_seconds") < time.time() + 1  # one time, not a sum of three
     assert total(two, "process_resident_memory_bytes") > 3 * 2**20
-    for _ in range(6):  # whichever worker answers
+
+    def inferences():
         (statistics,) = json.loads(get(f"{two.http}/v2/models/scaled/stats"))["model_stats"]
-        assert statistics["inference_count"] == asked
+        return statistics["inference_count"]
+
+    for _ in range(6):  # whichever worker answers
+        until(lambda: inferences() == asked)
     assert two.stop() == 0
     stopped = [each["worker"] for each in two.events() if each["event"] == "stopped" and "worker" in each]
     assert sorted(stopped) == [1, 2]
@@ -126,9 +131,14 @@ def is_running(pid):
 
 def test_a_signal_to_all_processes_at_once_stops_in_order(two):
     """systemd sends one to every process of a service; each worker has the parent's as a second one."""
-    for pid in pids(two).values():
+    workers = pids(two).values()
+    for pid in workers:  # or one may have ended before its parent is told
+        os.kill(pid, signal.SIGSTOP)
         os.kill(pid, signal.SIGTERM)
-    assert two.stop() == 0
+    two.process.send_signal(signal.SIGTERM)
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
+    assert two.process.wait(120) == 0
     names = [each["event"] for each in two.events()]
     assert "stopped_at_once" not in names
     assert "worker_ended" not in names
