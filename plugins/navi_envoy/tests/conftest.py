@@ -31,12 +31,12 @@ class Served:
     def wait_for(self, event: str) -> dict:
         """Wait until an event is logged, and return it."""
         end = time.monotonic() + WAIT_S
-        while time.monotonic() < end:
+        has_ended = False
+        while not has_ended and time.monotonic() < end:
+            has_ended = self.process.poll() is not None  # what it logged last is there by now
             for line in self.log().splitlines():
-                if f'"event":"{event}"' in line:
+                if f'"event":"{event}"' in line and line.endswith("}"):
                     return json.loads(line)
-            if self.process.poll() is not None:
-                break
             time.sleep(0.02)
         raise AssertionError(f"no event {event!r} in:\n{self.log()}")
 

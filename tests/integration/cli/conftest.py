@@ -42,12 +42,12 @@ class Served:
     def wait_for(self, event: str) -> dict:
         """Wait until an event is logged, and return it."""
         end = time.monotonic() + WAIT_S
-        while time.monotonic() < end:
+        has_ended = False
+        while not has_ended and time.monotonic() < end:
+            has_ended = self.process.poll() is not None  # what it logged last is there by now
             for entry in self.events():
                 if entry["event"] == event:
                     return entry
-            if self.process.poll() is not None:
-                break
             time.sleep(0.02)
         raise AssertionError(f"no event {event!r} in:\n{self._log.read_text()}")
 
