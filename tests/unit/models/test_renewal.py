@@ -157,7 +157,7 @@ async def test_they_are_not_tried_for_ever_where_that_is_said(stage, tmp_path):
     await s.manager.wait_available("m")
     broken = contents(s, 2)
     s.manager.set_aspired("m", [broken])
-    await asyncio.sleep(0.5)
+    await s.until(lambda: faults(s)[0][2])
     broken.path.write_text(json.dumps({"scale": 2}))
     await asyncio.sleep(0.05)
     assert await s.ask() == (1, 1.0)
