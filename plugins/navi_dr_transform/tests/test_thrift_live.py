@@ -9,7 +9,7 @@ import ssl
 import struct
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -114,7 +114,7 @@ def served(tmp_path_factory):
 def connected(served, *, framed=True, protocol=TBinaryProtocol, strict=True, service=None):
     """Yield Apache Thrift's client."""
     sock = TSocket(served.host, served.port)
-    sock.setTimeout(20_000)
+    sock.setTimeout(120_000)
     transport = TFramedTransport(sock) if framed else TBufferedTransport(sock)
     transport.open()
     try:
@@ -383,4 +383,5 @@ def test_over_tls(tmp_path):
                 transport.close()
         with socket.create_connection(("127.0.0.1", address.port), timeout=60) as plain:
             plain.sendall(framed_call(b"\0"))
-            assert plain.recv(100)[:1] in (b"\x15", b"")  # an alert, or nothing
+            with suppress(ConnectionResetError):
+                assert plain.recv(100)[:1] in (b"\x15", b"")  # an alert, or nothing
