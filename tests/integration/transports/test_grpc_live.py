@@ -291,7 +291,9 @@ async def test_calls_leave_nothing_to_the_garbage_collector(listening):
             for _ in range(30):
                 await client.unary(RPC_PREFIX + "Echo", b"hello")
             async with asyncio.timeout(60):
-                while alive()["_Unary"] or alive()["_ServicerContext"] > before["_ServicerContext"]:  # as above
+                while (
+                    alive()["_Unary"] or alive()["_ServicerContext"] > before["_ServicerContext"]
+                ):  # as above
                     await asyncio.sleep(0.05)
             left = alive()
         finally:
