@@ -157,9 +157,9 @@ def test_ctrl_c__gives_the_results_so_far(urls):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "interrupted after" in out
-    [row] = [
+    rates, _latencies = [
         line.split()
         for line in out.splitlines()
         if line.startswith("1 in flight ") and "interrupted" not in line
     ]
-    assert int(row[3].replace(",", "")) > 0
+    assert int(rates[3].replace(",", "")) > 0
