@@ -113,7 +113,16 @@ def curl(host):
         pytest.skip("curl is not installed")
 
     def run(path, *arguments):
-        command = ["curl", "-sS", "-m", "10", "-w", "\n%{http_code}", *arguments, f"http://{host.http}{path}"]
+        command = [
+            "curl",
+            "-sS",
+            "-m",
+            "100",
+            "-w",
+            "\n%{http_code}",
+            *arguments,
+            f"http://{host.http}{path}",
+        ]
         out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         body, _, status = out.rpartition("\n")
         return int(status), body

@@ -298,12 +298,12 @@ def test_wrong_is_one_sentence(hosted, navi_host):
 @pytest.mark.integration
 @pytest.mark.parametrize("protocol", CLIENTS)
 def test_nobody_listens(navi_host, protocol):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    address = f"127.0.0.1:{port}"
-    status, out, err = navi_host(
-        "predict", "m", "--url", url(address, protocol), "--json", "[[1]]", "--timeout-ms", "5000"
-    )
+    with socket.socket() as held:  # bound, so that no other test's server listens there meanwhile
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        status, out, err = navi_host(
+            "predict", "m", "--url", url(address, protocol), "--json", "[[1]]", "--timeout-ms", "20000"
+        )
     assert (status, out) == (1, "")
     assert err.startswith(f"navi-host: {address}: UNAVAILABLE: ")
 

@@ -104,11 +104,17 @@ def test_a_model_that_fails_is_said_before_anything_is_measured(bench, urls):
     assert ended.stderr.count("\n") == 1
 
 
-def test_what_cannot_be_asked(bench, urls):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+@pytest.fixture
+def closed_port():
+    """A port that is bound, so that no other test's server listens there meanwhile; nobody does."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+def test_what_cannot_be_asked(bench, urls, closed_port):
     for words, status, message in (
-        (["m", f"--url=http://127.0.0.1:{port}"], 1, f"127.0.0.1:{port} cannot be asked"),
+        (["m", f"--url=http://127.0.0.1:{closed_port}"], 1, f"127.0.0.1:{closed_port} cannot be asked"),
         (["nobody", f"--url={urls['http']}"], 1, "nobody"),
         (["m", f"--url={urls['http']}", "--signature=other"], 1, "other"),
         (["m", f"--url={urls['http']}", "--shape=1,2,a"], 2, "--shape"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import random
 import shutil
 import socket
 import subprocess
@@ -30,11 +32,17 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+def _free_port() -> int:
+    """Return a port that nobody listens at, of those that no connection is given by itself meanwhile."""
+    for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
+
+
 @pytest.fixture
 def port(program: Path) -> Iterator[int]:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
+    port = _free_port()
     process = subprocess.Popen([str(program), str(port), "64"])
     try:
         end = time.monotonic() + 30

@@ -68,9 +68,10 @@ def test_models__an_unknown_one_is_one_sentence(served, command):
 
 
 def test_models__nobody_listens(command):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    done = command("models", "m", "--url", f"http://127.0.0.1:{port}", "--timeout-ms", "5000")
+    with socket.socket() as held:  # bound, so that no other test's server listens there meanwhile
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        done = command("models", "m", "--url", f"http://127.0.0.1:{port}", "--timeout-ms", "5000")
     assert done.returncode == 1
     assert done.stderr.startswith(f"navi-host: 127.0.0.1:{port} ")
     assert "Traceback" not in done.stderr
