@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from navi_core.cli.hangup import Hangup
 from navi_core.cli.run_host import write_addresses
 from navi_core.config.convert import convert_options
 from navi_core.config.records import HostConfig, TlsSettings
@@ -45,6 +46,7 @@ def run_hosted(
     log_level: str = "info",
     log_format: LogFormat = "auto",
     is_worker: bool = False,
+    hangup: Hangup | None = None,
 ) -> int:
     """Start a foreign server with a host in it, serve until a signal asks to stop, and stop in order.
 
@@ -62,6 +64,8 @@ def run_hosted(
         As this process logs.
     is_worker
         Other processes listen on the same port, and a parent passes signals on: a second one changes nothing.
+    hangup
+        What SIGHUP does; None: whatever it does by itself.
 
     Returns
     -------
@@ -87,7 +91,9 @@ def run_hosted(
         launched = Launched(kind(), _plan(kind, config, form, reuse_port=is_worker), orders)
         try:
             with asyncio.Runner() as runner:
-                return runner.run(_serve(launched, kind.name, config, address_file, is_worker=is_worker))
+                return runner.run(
+                    _serve(launched, kind.name, config, address_file, hangup, is_worker=is_worker)
+                )
         finally:
             if address_file is not None:
                 address_file.unlink(missing_ok=True)
@@ -107,7 +113,13 @@ def _plan(kind: type[Transport], config: HostConfig, form: LogFormat, *, reuse_p
 
 
 async def _serve(
-    launched: Launched, name: str, config: HostConfig, address_file: Path | None, *, is_worker: bool
+    launched: Launched,
+    name: str,
+    config: HostConfig,
+    address_file: Path | None,
+    hangup: Hangup | None,
+    *,
+    is_worker: bool,
 ) -> int:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
@@ -125,6 +137,7 @@ async def _serve(
         loop.add_signal_handler(number, stop, number)
     waiting = loop.create_task(told_to_stop.wait())
     starting = loop.create_task(launched.start())
+    following: asyncio.Task[None] | None = None
     try:
         await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
@@ -137,6 +150,8 @@ async def _serve(
             write_addresses(address_file, {name: addresses})
         log.info("serving", pid=os.getpid(), models=[model.model_name for model in config.models])
         collect_as_usual()  # the application inside has thresholds of its own
+        if hangup is not None:
+            following = loop.create_task(hangup.follow(config, launched.reload_models))
         ended = loop.create_task(launched.wait())
         await asyncio.wait({ended, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
@@ -146,6 +161,8 @@ async def _serve(
         await launched.drain(config.drain_timeout_s)
     finally:
         waiting.cancel()
+        if following is not None:
+            following.cancel()
         await launched.stop()
     log.info("stopped")
     return 0

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from navi_core.cli.ending import end_process
+from navi_core.cli.hangup import ignore_hangup
 from navi_core.config.records import HostConfig
 from navi_core.errors import ConfigError, NaviError, PluginNotFoundError
 from navi_core.logs_without_rich import configure_logging
@@ -40,6 +41,7 @@ def main() -> int:
         sys.stderr.write("'navi-host serve --workers N' starts this program: it is none to start by hand\n")
         return _USAGE
     _end_with_parent()
+    ignore_hangup()
     orders = seat.orders
     if not orders.index:
         found = _assigned(orders)

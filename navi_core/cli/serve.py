@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 import structlog
 
 from navi_core.cli.ending import interrupts_later
+from navi_core.cli.hangup import Hangup
 from navi_core.cli.model_repository import REPOSITORY_FLAG, follow_repositories, models_in
 from navi_core.cli.plugin_flags import plugin_flags, read_flags, serve_options
 from navi_core.cli.serve_config import BuiltConfig, build_config
@@ -31,6 +33,7 @@ from navi_core.contracts.transport import Transport
 from navi_core.cores import worker_count
 from navi_core.errors import ConfigError
 from navi_core.logs import configure_logging
+from navi_core.model_reload import reload_models
 from navi_core.plugins.registry import Registry
 
 __all__ = ["make_command"]
@@ -43,18 +46,26 @@ def make_command(state: CliState) -> click.Command:
     plugins, refused = plugin_flags(state.registry)
 
     def serve(**values: Any) -> None:
+        values["model_dir"] = tuple(_named(path) for path in values["model_dir"])
+        files = (values["config"], given_flags(values).get("model_config_file"))
         with ExitStack() as stack:
 
+            @cache
             def make_folder() -> Path:
-                """Make a directory that nobody else can read, for as long as the host runs."""
+                """Make the directory that nobody else can read, for as long as the host runs."""
                 return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="navi-")))
 
-            _serve(values, make_folder)
+            with Hangup(
+                lambda: _read(values, make_folder)[0].config, ", ".join(filter(None, files))
+            ) as hangup:
+                _serve(values, make_folder, hangup)
 
-    def _serve(values: dict[str, Any], make_folder: Callable[[], Path]) -> None:
+    def _read(
+        values: dict[str, Any], make_folder: Callable[[], Path]
+    ) -> tuple[BuiltConfig, ModelConfigFile | None]:
+        """Return what the flags, and the files that they name, come to."""
         file = values["config"]
         base = load_config(file) if file else HostConfig()
-        values["model_dir"] = tuple(_named(path) for path in values["model_dir"])
         folders = tuple(Path(path) for path in values["model_repository"])
         named = {
             *(model.model_name for model in base.models),
@@ -69,6 +80,11 @@ def make_command(state: CliState) -> click.Command:
             built, config=name_single_files(built.config), ignored={**line.ignored, **built.ignored}
         )
         _check_files(built.config)
+        return built, line.followed
+
+    def _serve(values: dict[str, Any], make_folder: Callable[[], Path], hangup: Hangup) -> None:
+        built, followed = _read(values, make_folder)
+        folders = tuple(Path(path) for path in values["model_repository"])
         address_file = Path(values["address_file"]) if values["address_file"] else None
         if address_file is not None and not address_file.parent.is_dir():
             msg = f"expected a file in a directory that exists, got '{address_file}'"
@@ -77,7 +93,7 @@ def make_command(state: CliState) -> click.Command:
         several = worker_count(built.config.workers) > 1
         configure_logging(level=values["log_level"], log_format=values["log_format"])
         _note(built, refused)
-        beside = _beside(line.followed, folders, built.config.poll_interval_s)
+        beside = _beside(hangup, built.config, followed, folders)
         if several:
             from navi_core.cli.run_workers import run_workers  # noqa: PLC0415 - only for several
 
@@ -92,7 +108,7 @@ def make_command(state: CliState) -> click.Command:
             return
         if foreign is not None:
             reason = "the server that hosts navi reads the configuration once"
-            if line.followed is not None:
+            if followed is not None:
                 log.warning("flag_ignored", flag=FOLLOW_FLAG, reason=reason)
             if folders:
                 log.warning("models_not_followed", flag=REPOSITORY_FLAG, reason=reason)
@@ -102,6 +118,7 @@ def make_command(state: CliState) -> click.Command:
                 foreign,
                 built.config,
                 address_file=address_file,
+                hangup=hangup,
                 log_level=values["log_level"],
                 log_format=values["log_format"],
             )
@@ -129,18 +146,17 @@ def make_command(state: CliState) -> click.Command:
 
 
 def _beside(
-    file: ModelConfigFile | None, folders: tuple[Path, ...], poll_interval_s: float
-) -> Callable[[Followed], Coroutine[Any, Any, None]] | None:
-    """Return what looks for other models while the host runs; None: nothing has to."""
-    if file is None and not folders:
-        return None
+    hangup: Hangup, config: HostConfig, file: ModelConfigFile | None, folders: tuple[Path, ...]
+) -> Callable[[Followed], Coroutine[Any, Any, None]]:
+    """Return what looks for other models while the host runs."""
 
     async def follow(host: Followed) -> None:
         async with asyncio.TaskGroup() as group:
+            group.create_task(hangup.follow(config, partial(reload_models, host)))
             if file is not None:
                 group.create_task(follow_model_config(host, file))
             if folders:
-                group.create_task(follow_repositories(host, folders, poll_interval_s))
+                group.create_task(follow_repositories(host, folders, config.poll_interval_s))
 
     return follow
 

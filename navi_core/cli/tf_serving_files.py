@@ -168,7 +168,9 @@ def read_tls(file: str, flag: str, folder: Path) -> TlsSettings:
 
 
 def _write(path: Path, text: str) -> str:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    unfinished = path.with_name(f".{path.name}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(text)
+    unfinished.replace(path)  # in one step: a listener reads it again when it changes
     return str(path)

@@ -7,16 +7,18 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import structlog
 
+from navi_core.config.records import ModelConfig
 from navi_core.contracts.foreign import ForeignServer, LaunchPlan
 from navi_core.contracts.transport import Address, Transport
 from navi_core.errors import ConfigError, LifecycleError
 from navi_core.hosted.control import ControlChannel
-from navi_core.hosted.orders import Orders
+from navi_core.hosted.orders import ModelChange, Orders
 
 __all__ = ["Launched"]
 
@@ -56,6 +58,7 @@ class Launched:
         self._control: ControlChannel | None = None
         self._reading: asyncio.Task[None] | None = None
         self._said: Final[asyncio.Queue[dict[str, Any]]] = asyncio.Queue()
+        self._asking: Final = asyncio.Lock()
 
     async def start(self) -> Sequence[Address]:
         """Start the server and, in it, the application; returns the addresses once both have.
@@ -95,7 +98,7 @@ class Launched:
         return addresses
 
     async def ask(self, **message: Any) -> dict[str, Any]:
-        """Send the application a message and return its answer; one at a time.
+        """Send the application a message and return its answer.
 
         Raises
         ------
@@ -104,11 +107,24 @@ class Launched:
         """
         if self._control is None:
             raise LifecycleError("the foreign server does not run")
-        await self._control.send(**message)
-        answer = await self._said.get()
+        async with self._asking:  # answers have no number
+            await self._control.send(**message)
+            answer = await self._said.get()
         if answer["event"] in ("error", "gone"):
             raise LifecycleError(f"the application inside the foreign server {answer['message']}")
         return answer
+
+    async def reload_models(self, before: Sequence[ModelConfig], after: Sequence[ModelConfig]) -> bool:
+        """Have the application serve other models; it tells in the log whether it does, once it knows."""
+        # by a file, beside that of the whole configuration: there may be more models than a message holds
+        file = Path(self._orders.config_path).with_name("models.json")
+        file.write_bytes(msgspec.json.encode(ModelChange(before=tuple(before), after=tuple(after))))
+        try:
+            await self.ask(do="reload", path=str(file))
+        except LifecycleError as error:
+            log.error("config_refused", error=error.message)  # noqa: TRY400 - the text says it all
+            return False
+        return True
 
     async def drain(self, timeout_s: float) -> None:
         """Have the application refuse new work and finish what it has, then the server close its connections.

@@ -9,9 +9,10 @@ from typing import Final
 
 import msgspec
 
+from navi_core.config.records import ModelConfig
 from navi_core.logs import LogFormat
 
-__all__ = ["ORDERS_VARIABLE", "Orders", "orders_from_environment"]
+__all__ = ["ORDERS_VARIABLE", "ModelChange", "Orders", "orders_from_environment"]
 
 ORDERS_VARIABLE: Final = "NAVI_HOSTED"
 
@@ -55,6 +56,19 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             self, python=sys.executable, environ={name: os.environ.get(name) for name in _LEAKED}
         )
         return {ORDERS_VARIABLE: msgspec.json.encode(said).decode()}
+
+
+class ModelChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in the file of an order to serve other models.
+
+    Attributes
+    ----------
+    before, after
+        The models of the configuration when it was read last, and now.
+    """
+
+    before: tuple[ModelConfig, ...]
+    after: tuple[ModelConfig, ...]
 
 
 def orders_from_environment() -> Orders:

@@ -114,6 +114,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "in_process",
             "keeping",
             "listeners",
+            "model_reload",
             "models.watching",
             "needs",
             "openapi",

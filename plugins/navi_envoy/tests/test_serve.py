@@ -82,6 +82,35 @@ def test_every_other_service_answers_there_too(served):
     assert health == b"\x08\x01"  # SERVING
 
 
+def test_a_hangup_serves_what_the_file_says_now_and_requests_are_lines(start, models, tmp_path):
+    file = tmp_path / "host.toml"
+    file.write_text("access_log = true\n")
+    served = start("--config", str(file))
+    served.wait_for("ready")
+    with grpc.insecure_channel(served.target) as channel:
+        call = channel.unary_unary(PREDICT)
+        _, answered = call.with_call(
+            request_of("quick", 1, 2), timeout=60, metadata=[("x-request-id", "mine-7")]
+        )
+        assert ("x-request-id", "mine-7") in [tuple(each) for each in answered.trailing_metadata()]
+        line = served.wait_for("request")
+        assert (line["request_id"], line["transport"], line["model"], line["status"]) == (
+            "mine-7",
+            "envoy",
+            "quick",
+            0,
+        )
+        file.write_text(f'access_log = true\n[[models]]\nname = "other"\npath = "{models / "quick"}"\n')
+        served.process.send_signal(signal.SIGHUP)
+        assert served.wait_for("config_reloaded")["added"] == ["other"]
+        assert predict(channel, "other", 1, 2) == [3, 5]
+        file.write_text("access_log = 7\n")
+        served.process.send_signal(signal.SIGHUP)
+        assert str(file) in served.wait_for("config_refused")["error"]
+        assert predict(channel, "other", 1, 2) == [3, 5]
+    assert served.stop() == 0
+
+
 def test_an_application_that_cannot_start_is_bad_usage_in_one_sentence(start, models, tmp_path):
     file = tmp_path / "host.toml"
     file.write_text('services = ["nonsense"]\n')
