@@ -65,12 +65,13 @@ def test_a_call_that_fails_costs_no_thread(threads):
 
 
 def test_idle_threads_go_and_come_back(threads):
-    done = threading.Semaphore(0)
-    threads.start(done.release)
+    done, go = threading.Semaphore(0), threading.Event()
+    threads.start(lambda: (done.release(), go.wait(60)))
     assert done.acquire(timeout=60)
     [thread] = [each for each in threading.enumerate() if each.name in names()]
     with threads._lock:
         assert threads._num_threads == 1
+    go.set()
     for _ in range(1200):
         with threads._lock:
             if not threads._num_threads:
