@@ -73,15 +73,17 @@ async def test_meta__is_what_was_read_last(models, said):
 
 
 async def test_refresh__a_slow_read_is_not_waited_for_and_never_doubled(changes):
-    release, calls = threading.Event(), []
+    begun, release, calls = threading.Event(), threading.Event(), []
 
     def read():
         calls.append(1)
+        begun.set()
         release.wait(60)
         return {"a": ModelMeta(version="1")}
 
     models = MetaJsonModels(read, changes.append, timeout_s=0.001)
     await models.refresh()
+    assert await asyncio.to_thread(begun.wait, 60)
     await models.refresh()
     assert changes == []
     assert len(calls) == 1
