@@ -32,9 +32,11 @@ class Connection(web.RequestHandler):
         As aiohttp wants them.
     first_request_timeout_s
         The head of the first request may take so long.
+    body_began_s
+        When its body began to come, by the loop's clock; None: when it is read.
     """
 
-    __slots__ = ("_first_request_timeout_s", "_first_request_timer")
+    __slots__ = ("_body_began_s", "_first_request_timeout_s", "_first_request_timer")
 
     def __init__(
         self,
@@ -42,9 +44,11 @@ class Connection(web.RequestHandler):
         *,
         loop: asyncio.AbstractEventLoop,
         first_request_timeout_s: float,
+        body_began_s: float | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(manager, loop=loop, **settings)
+        self._body_began_s = body_began_s
         self._first_request_timeout_s = first_request_timeout_s
         self._first_request_timer: asyncio.TimerHandle | None = None
 
@@ -59,11 +63,13 @@ class Connection(web.RequestHandler):
         self.has_begun()
         super().connection_lost(exc)
 
-    def has_begun(self) -> None:
-        """Note that a request has come."""
+    def has_begun(self) -> float | None:
+        """Note that a request has come; returns when its body began to come, if it was before this connection."""
         timer, self._first_request_timer = self._first_request_timer, None
         if timer is not None:
             timer.cancel()
+        began_s, self._body_began_s = self._body_began_s, None
+        return began_s
 
     def handle_error(
         self,

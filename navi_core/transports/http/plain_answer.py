@@ -1,106 +1,71 @@
-"""Answers as almost all are, written without aiohttp's response object: HTTP/1.1, with a body of a known length."""
+"""The heads of answers to plain requests, which nobody else writes."""
 
 from __future__ import annotations
 
 import email.utils
 import time
-from collections.abc import Sequence
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from aiohttp import HttpVersion11, web
-
+from navi_core.contracts.service import Headers, Response
 from navi_core.transports.http.connection import SERVER
+from navi_core.transports.http_rules import header_lines
 
-if TYPE_CHECKING:
-    from aiohttp.abc import AbstractStreamWriter
+__all__ = ["answer_head", "has_body", "stream_head"]
 
-__all__ = ["WRITTEN", "WRITTEN_LAST", "is_plain", "write_plain"]
-
-_JOINED_BYTES: Final = 1 << 16
-"""Up to so many bytes, to join a head and a body costs less than a second write."""
-
-_NO_BODY: Final = (204, 205, 304)
+_NO_BODY: Final = (204, 304)
 
 
-class _Written(web.StreamResponse):
-    """What aiohttp is told of an answer that is written: nothing is left to be done."""
-
-    def __init__(self, *, keeps_open: bool) -> None:
-        super().__init__()
-        self._keeps_open = keeps_open
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection takes another request."""
-        return self._keeps_open
-
-    async def prepare(self, _request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Write no head."""
-        return None
-
-    async def write_eof(self, _data: bytes = b"") -> None:
-        """Write no end."""
+def has_body(status: int) -> bool:
+    """Tell whether answers of this status have a body (RFC 9110, sections 15.3.5 and 15.4.5)."""
+    return status not in _NO_BODY
 
 
-WRITTEN: Final = _Written(keeps_open=True)
-WRITTEN_LAST: Final = _Written(keeps_open=False)
-"""The connection is closed now."""
-
-
-def is_plain(request: web.BaseRequest, status: int, body: bytes) -> bool:
-    """Tell whether an answer is like almost all: all others are written by aiohttp, which knows their rules."""
-    return (
-        bool(body)
-        and status >= 200
-        and status not in _NO_BODY
-        and request.method not in ("HEAD", "CONNECT")
-        and request.version == HttpVersion11
-    )
-
-
-async def write_plain(
-    request: web.BaseRequest, status: int, lines: Sequence[tuple[str, str]], body: bytes, *, keeps_open: bool
-) -> None:
-    """Write a whole answer, and wait until the client has taken most of what was written.
+def answer_head(status: int, headers: Headers, size_bytes: int, *, keeps_open: bool) -> bytes:
+    """Return the head of an answer with a body of so many bytes.
 
     Raises
     ------
     ValueError
-        A header's name cannot be written.
-    ConnectionError
-        The client has gone.
+        A header cannot be written.
     """
-    writer = request.writer
-    lasting = _head(status, tuple(lines), keeps_open)
-    head = b"%b%d\r\nDate: %b\r\n\r\n" % (lasting, len(body), _date(int(time.time())))
-    if len(body) <= _JOINED_BYTES:
-        await writer.write(head + body)
-    else:
-        await writer.write(head)
-        await writer.write(body)
-    await writer.drain()
+    lasting = _lasting(status, tuple(headers), keeps_open)
+    length = b"Content-Length: %d\r\n" % size_bytes if has_body(status) else b""
+    return b"%b%bDate: %b\r\n\r\n" % (lasting, length, _date(int(time.time())))
+
+
+def stream_head(status: int, headers: Headers, *, keeps_open: bool) -> bytes:
+    """Return the head of an answer that comes in chunks.
+
+    Raises
+    ------
+    ValueError
+        A header cannot be written.
+    """
+    lasting = _lasting(status, tuple(headers), keeps_open)
+    return b"%bTransfer-Encoding: chunked\r\nDate: %b\r\n\r\n" % (lasting, _date(int(time.time())))
 
 
 @lru_cache(maxsize=256)
-def _head(status: int, lines: tuple[tuple[str, str], ...], keeps_open: bool) -> bytes:
-    """Return a head up to its content's length: the same few over and over."""
+def _lasting(status: int, headers: Headers, keeps_open: bool) -> bytes:
+    """Return what does not change from answer to answer: the same few over and over."""
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:  # RFC 9112, section 4: it may be empty
         phrase = ""
+    lines = header_lines(Response(status=status, headers=headers))
     names = {name.lower() for name, _ in lines}
-    written = [*lines, ("Server", SERVER)]
-    if "content-type" not in names:
-        written.append(("Content-Type", "application/octet-stream"))
+    lines.append(("Server", SERVER))
+    if "content-type" not in names and has_body(status):
+        lines.append(("Content-Type", "application/octet-stream"))
     if not keeps_open:
-        written.append(("Connection", "close"))
-    for name, _ in written:
+        lines.append(("Connection", "close"))
+    for name, _ in lines:
         if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
             raise ValueError(f"header name: expected letters, digits, - and _, got {name!r}")
-    text = "".join(f"{name}: {value}\r\n" for name, value in written)
-    return f"HTTP/1.1 {status} {phrase}\r\n{text}Content-Length: ".encode("ascii")
+    text = "".join(f"{name}: {value}\r\n" for name, value in lines)
+    return f"HTTP/1.1 {status} {phrase}\r\n{text}".encode("ascii")
 
 
 @lru_cache(maxsize=1)

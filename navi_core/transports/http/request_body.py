@@ -33,6 +33,7 @@ async def read_body(
     hold: BodyHold,
     options: TransportOptions,
     own: HttpOptions,
+    began_s: float | None = None,
 ) -> RequestBody:
     """Read all of a body.
 
@@ -42,6 +43,8 @@ async def read_body(
         What it is compressed with; None: nothing.
     hold
         Takes the bytes that are kept, before they are read where the size is known.
+    began_s
+        When it began to come, by the loop's clock; None: now.
 
     Raises
     ------
@@ -70,7 +73,7 @@ async def read_body(
         if announced is None:
             hold.grow(len(body))
         return RequestBody(body, len(body))
-    reader = _Reader(request, own)
+    reader = _Reader(request, own, began_s)
     if encoding is not None:
         return await _read_inflated(reader, encoding, hold, options)
     pieces: list[bytes] = []
@@ -106,10 +109,10 @@ async def _read_inflated(
 class _Reader:
     """Reads what has come, and gives up on a client that is too slow."""
 
-    def __init__(self, request: web.BaseRequest, own: HttpOptions) -> None:
+    def __init__(self, request: web.BaseRequest, own: HttpOptions, began_s: float | None) -> None:
         self._content = request.content
         self._own = own
-        self._start_s = asyncio.get_running_loop().time()
+        self._start_s = asyncio.get_running_loop().time() if began_s is None else began_s
         self.size_bytes = 0
 
     async def next(self) -> bytes:

@@ -1,4 +1,4 @@
-"""aiohttp's low-level server: built from options, drained, stopped."""
+"""The server: plain connections before aiohttp's low-level server, built from options, drained, stopped."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from navi_core.contracts.transport import Address, Router, TransportOptions
 from navi_core.errors import ConfigError
 from navi_core.transports.http.connection import Connection
 from navi_core.transports.http.exchange import Exchanges
+from navi_core.transports.http.handling import Handling
 from navi_core.transports.http.options import HttpOptions
-from navi_core.transports.in_flight import InFlight
+from navi_core.transports.http.plain_connection import PlainConnection
 from navi_core.transports.listener import bind_tcp, bind_unix, refuse_shared_unix
 from navi_core.transports.tls import renewing_context
 
@@ -54,8 +55,8 @@ class HttpServer:
         self._own: Final = own if isinstance(own, HttpOptions) else HttpOptions()
         self._options: Final = options
         self._name: Final = name
-        self._calls: Final = InFlight()
-        self._exchanges: Final = Exchanges(router, options, self._own, self._calls, name)
+        self._handling: Final = Handling(router, options, self._own, name)
+        self._plain: Final[set[PlainConnection]] = set()
         self._web: web.Server | None = None
         self._tls: ssl.SSLContext | None = None
         self._sockets: list[socket.socket] = []
@@ -80,7 +81,7 @@ class HttpServer:
             sockets.append(bind_unix(own.unix_socket))
             addresses.append(Address("unix", own.unix_socket, 0))
         loop = asyncio.get_running_loop()
-        self._web = web.Server(self._exchanges, handler_cancellation=True)
+        self._web = web.Server(Exchanges(self._handling), handler_cancellation=True)
         try:
             for sock in sockets:
                 create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
@@ -92,14 +93,21 @@ class HttpServer:
             raise ConfigError(f"cannot listen on {options.host} port {port}: {error}") from None
         return addresses
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> PlainConnection:
         if self._web is None:
             raise ConnectionAbortedError("the server has stopped")
+        return PlainConnection(self._handling, self._hand_over, self._plain, asyncio.get_running_loop())
+
+    def _hand_over(self, first_request_timeout_s: float, body_began_s: float | None) -> Connection | None:
+        """Return the connection that takes over what is not plain."""
+        if self._web is None:
+            return None
         own = self._own
         return Connection(
             self._web,
             loop=asyncio.get_running_loop(),
-            first_request_timeout_s=own.keepalive_timeout_s,
+            first_request_timeout_s=first_request_timeout_s,
+            body_began_s=body_began_s,
             access_log=None,
             auto_decompress=False,  # aiohttp's has no limits
             keepalive_timeout=own.keepalive_timeout_s,
@@ -117,20 +125,25 @@ class HttpServer:
         # The port closes before anybody is told to close a connection: whoever connects anew because of
         # that is refused, and not taken by the kernel and reset.
         await self._close_port()
-        self._exchanges.is_draining = True
-        if await self._calls.finish(timeout_s):
+        self._handling.is_draining = True
+        if await self._handling.calls.finish(timeout_s):
             await asyncio.sleep(_SETTLE_S)
-            await self._calls.finish(_SETTLE_S)
+            await self._handling.calls.finish(_SETTLE_S)
 
     async def stop(self) -> None:
         """End what is left: handlers are cancelled and their clients told ``draining``."""
         server, self._web = self._web, None
         if server is None:
             return
-        self._exchanges.is_draining = True
+        self._handling.is_draining = True
         self._close_listeners()
-        await self._calls.abandon()
+        await self._handling.calls.abandon()
         server.pre_shutdown()
+        writing = [task for each in list(self._plain) if (task := each.close()) is not None]
+        if writing:  # to clients that take their time
+            await asyncio.wait(writing, timeout=_STOP_GRACE_S)
+        for each in list(self._plain):
+            each.abort()
         await server.shutdown(_STOP_GRACE_S)
 
     async def _close_port(self) -> None:
