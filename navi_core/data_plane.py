@@ -217,10 +217,10 @@ class HostDataPlane:
                 version = handle.version
                 known = name if name in handle.signatures else UNKNOWN
         if ref is None or version is None:
-            self._metrics.unresolved_request(service, transport, method, error.code, error.reason, 0.0)
+            self._metrics.unresolved_request(service, transport, method, error.code, error.reason)
         else:
             self._metrics.for_signature(ref.name, version, known).request_finished(
-                service, transport, method, error.code, error.reason, 0.0, 0
+                service, transport, method, error.code, error.reason, None, 0
             )
         if self._observers.any_request_finished:
             self._observers.request_finished(

@@ -49,7 +49,7 @@ class RequestFinished:
     batch_rows
         Rows of the batch that it ran in.
     queue_seconds, run_seconds, total_seconds
-        Where the time went.
+        Where the time went, from the decoded request on; 0: it was refused before that.
     """
 
     model: str

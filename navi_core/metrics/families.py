@@ -47,7 +47,7 @@ _TABLE: Final = (
     FamilySpec(
         "navi_request_seconds",
         "histogram",
-        "Time from the decoded request to its outputs; 0: it was refused before that.",
+        "Time from the decoded request to its outputs, good or bad; a request that is refused before that has none.",
         _CALL,
         unit="seconds",
         bounds=_LATENCY,

@@ -139,13 +139,12 @@ class Metrics:
         method: str,
         code: ErrorCode,
         reason: str,
-        total_seconds: float,
     ) -> None:
         """Count an answer to a request that reached no loaded version; the client's words are not shown."""
         with self._store.lock:
-            self._unresolved.count(service, transport, method, code, reason, total_seconds)
+            self._unresolved.count(service, transport, method, code, reason, None)
             for compat in self._compat.of(UNKNOWN):
-                compat.request_finished(service, method, code, total_seconds, 0)
+                compat.request_finished(service, method, code, None, 0)
 
     def read_finished(self, model: str, service: str, code: ErrorCode, total_seconds: float) -> None:
         """Count a call that looked something up, where a set of families has such calls."""

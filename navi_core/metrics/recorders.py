@@ -88,9 +88,15 @@ class CallCells:
         self.detached = False
 
     def count(
-        self, service: str, transport: str, method: str, code: ErrorCode, reason: str, total_seconds: float
+        self,
+        service: str,
+        transport: str,
+        method: str,
+        code: ErrorCode,
+        reason: str,
+        total_seconds: float | None,
     ) -> None:
-        """Count one answer; the lock is held."""
+        """Count one answer, whose request took so long, unless it was refused before that counts; the lock is held."""
         key = (service, transport, method, code, reason)
         cells = self._cells.get(key)
         if cells is None:
@@ -98,7 +104,8 @@ class CallCells:
             if len(self._cells) < _MAX_WORDS * _MAX_WORDS:
                 self._cells[key] = cells
         cells[0].value += 1
-        cells[1].observe(total_seconds)
+        if total_seconds is not None:
+            cells[1].observe(total_seconds)
 
     def _make(
         self, service: str, transport: str, method: str, code: ErrorCode, reason: str
@@ -171,10 +178,10 @@ class SignatureMetrics:
         method: str,
         code: ErrorCode,
         reason: str,
-        total_seconds: float,
+        total_seconds: float | None,
         rows: int,
     ) -> None:
-        """Count an answer, good or bad."""
+        """Count an answer, good or bad; ``total_seconds`` None: its request was refused before it was decoded."""
         with self._lock:
             self._calls.count(service, transport, method, code, reason, total_seconds)
             self._rows.value += rows

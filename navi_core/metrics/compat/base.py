@@ -21,9 +21,12 @@ class CompatModel:
     """Counts what happens to one model; its cells are bound once."""
 
     def request_finished(
-        self, service: str, method: str, code: ErrorCode, total_seconds: float, num_rows: int
+        self, service: str, method: str, code: ErrorCode, total_seconds: float | None, num_rows: int
     ) -> None:
-        """Count an answer; the service's name tells a protocol's ``Predict`` from another's."""
+        """Count an answer; the service's name tells a protocol's ``Predict`` from another's.
+
+        ``total_seconds`` is None for a request that was refused before it was decoded.
+        """
 
     def read_finished(self, service: str, code: ErrorCode, total_seconds: float) -> None:
         """Count a call that looked something up (a status, metadata); services tell of those that servers count."""

@@ -218,12 +218,13 @@ class _NaviModel(CompatModel):
         return self._server.converter_time.child(self._model)
 
     def request_finished(
-        self, service: str, method: str, code: ErrorCode, total_seconds: float, num_rows: int
+        self, service: str, method: str, code: ErrorCode, total_seconds: float | None, num_rows: int
     ) -> None:
         del service, method, num_rows  # Navi tells none of them apart
         self._requests.value += 1
         self._requests_by_model.value += 1
-        self._response_time.observe(total_seconds * 1e3)
+        if total_seconds is not None:
+            self._response_time.observe(total_seconds * 1e3)
         if code is ErrorCode.OK:
             self._predictions.value += 1
         else:

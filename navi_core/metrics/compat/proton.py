@@ -98,11 +98,12 @@ class _ProtonModel(CompatModel):
         self._server = server
 
     def request_finished(
-        self, service: str, method: str, code: ErrorCode, total_seconds: float, num_rows: int
+        self, service: str, method: str, code: ErrorCode, total_seconds: float | None, num_rows: int
     ) -> None:
         del num_rows  # requests are counted, not rows
         if service != SERVICE or method != REST_METHOD:
             return
         count, duration = self._server.cells(code)
         count.value += 1
-        duration.observe(total_seconds)
+        if total_seconds is not None:
+            duration.observe(total_seconds)

@@ -166,7 +166,7 @@ class _TensorflowModel(CompatModel):
         self._processed_size = server.processed_batch_size.child()
 
     def request_finished(
-        self, service: str, method: str, code: ErrorCode, total_seconds: float, num_rows: int
+        self, service: str, method: str, code: ErrorCode, total_seconds: float | None, num_rows: int
     ) -> None:
         entrypoint = ENTRYPOINTS.get(method)
         if service != SERVICE or entrypoint is None:
@@ -182,12 +182,12 @@ class _TensorflowModel(CompatModel):
         if service == SERVICE:
             self._count(READ_API, "REST", code, total_seconds)
 
-    def _count(self, api: str, entrypoint: str, code: ErrorCode, total_seconds: float) -> None:
+    def _count(self, api: str, entrypoint: str, code: ErrorCode, total_seconds: float | None) -> None:
         count = self._counts.get(code)
         if count is None:
             count = self._counts[code] = self._server.request_count.child(self._model, code.value)
         count.value += 1
-        if code is not ErrorCode.OK:
+        if code is not ErrorCode.OK or total_seconds is None:
             return
         latency = self._latencies.get(api)
         if latency is None:

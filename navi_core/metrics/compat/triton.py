@@ -94,10 +94,10 @@ class _TritonVersion(CompatModel):
         self._output_us = server.output_us.child(model, version)
 
     def request_finished(
-        self, service: str, method: str, code: ErrorCode, total_seconds: float, num_rows: int
+        self, service: str, method: str, code: ErrorCode, total_seconds: float | None, num_rows: int
     ) -> None:
         del service, method  # whatever it was
-        if code is not ErrorCode.OK:
+        if code is not ErrorCode.OK or total_seconds is None:
             self._failure.value += 1
             return
         self._success.value += 1

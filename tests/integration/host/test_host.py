@@ -259,6 +259,8 @@ async def test_metrics_count_what_was_refused(host_of):
     assert len(counted) == 2
     assert any('code="NOT_FOUND"' in line and 'model="_unknown_"' in line for line in counted)
     assert any('code="INVALID_ARGUMENT"' in line and 'model="m"' in line for line in counted)
+    times = [line for line in page.decode().splitlines() if line.startswith("navi_request_seconds_count")]
+    assert [float(line.rpartition(" ")[2]) for line in times] == [0, 0]
 
 
 async def test_using_a_host_that_is_not_running_says_so(host_of):
@@ -294,7 +296,9 @@ async def test_modelsync_runs_before_each_look_and_is_told_the_versions(host_of,
     script.chmod(0o755)
     async with host_of(model(tmp_path), modelsync_command=f"{script} --bucket b", poll_interval_s=0.05):
         async with asyncio.timeout(60):
-            while not log.exists() or not log.read_text().endswith("1\n"):  # more looks may pass while it loads
+            while not log.exists() or not log.read_text().endswith(
+                "1\n"
+            ):  # more looks may pass while it loads
                 await asyncio.sleep(0.01)
         first, *_, last = log.read_text().splitlines()
 

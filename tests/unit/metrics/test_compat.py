@@ -79,7 +79,25 @@ def use(metrics):
     recorder.batch_finished((0.002,), 3, 5, 3, "rows", 0.003, 0.012, ok=True)
     recorder.batch_finished((), 1, 8, 0, "rows", 0.0048, 0.012, ok=True)
     recorder.work_saved("stale", 4)
-    metrics.unresolved_request("tf_serving", "grpc", "Predict", ErrorCode.NOT_FOUND, "", 0.001)
+    metrics.unresolved_request("tf_serving", "grpc", "Predict", ErrorCode.NOT_FOUND, "")
+
+
+def test_a_request_that_is_refused_before_it_is_decoded_is_counted_and_takes_no_time():
+    metrics = Metrics(["navi", "proton", "tensorflow", "triton"])
+    recorder = metrics.for_signature("m", 7, "s")
+    for service, method in (("proton", "predict"), ("tf_serving", "Predict")):
+        recorder.request_finished(service, "http", method, ErrorCode.INVALID_ARGUMENT, "", None, 0)
+    lines = compat_lines(metrics)
+    call = 'method="POST",endpoint="/predict",status="422"'
+    for expected in [
+        ':navi:num_requests_by_model{model_name="m"} 2',
+        f"axum_http_requests_total{{{call}}} 1",
+        ':tensorflow:serving:request_count{model_name="m",status="INVALID_ARGUMENT"} 1',
+        'nv_inference_request_failure{model="m",version="7"} 2',
+    ]:
+        assert expected in lines, expected
+    for family in (":navi:response_time", "axum_http_requests_duration_seconds"):
+        assert not [line for line in lines if line.startswith(f"{family}_count") and not line.endswith(" 0")]
 
 
 @pytest.mark.parametrize("server", ["navi", "tensorflow", "proton", "triton"])

@@ -189,10 +189,20 @@ def test_histogram__buckets_are_cumulative_and_inclusive(values):
 
 
 def test_unresolved__the_clients_words_are_not_labels(metrics):
-    metrics.unresolved_request(*CALL, ErrorCode.NOT_FOUND, "", 0.001)
+    metrics.unresolved_request(*CALL, ErrorCode.NOT_FOUND, "")
     where = {**CALLED, **dict.fromkeys(TARGET, UNKNOWN)}
     assert value(metrics, "navi_requests_total", **where, code="NOT_FOUND", reason="") == 1
     assert labels_seen(metrics, "model") == {UNKNOWN}
+    assert value(metrics, "navi_request_seconds_count", **where) == 0
+
+
+def test_a_request_that_is_refused_before_it_is_decoded_takes_no_time(metrics):
+    recorder = metrics.for_signature("m", 7, "s")
+    recorder.request_finished(*CALL, ErrorCode.INVALID_ARGUMENT, "", None, 0)
+    recorder.request_finished(*CALL, ErrorCode.INVALID_ARGUMENT, "", 0.25, 1)
+    assert value(metrics, "navi_requests_total", **CALLED, code="INVALID_ARGUMENT", reason="") == 2
+    assert value(metrics, "navi_request_seconds_count", **CALLED) == 1
+    assert value(metrics, "navi_request_seconds_sum", **CALLED) == 0.25
 
 
 @pytest.mark.parametrize("label", ["reason", "method"])
