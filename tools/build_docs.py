@@ -24,6 +24,7 @@ import msgspec
 from navi_core import errors, hookspecs
 from navi_core.batching.queue import BatchPolicy
 from navi_core.cli.main import make_group
+from navi_core.cli.sections import sections_of
 from navi_core.cli.state import CliState
 from navi_core.cli.tf_serving_flags import TF_SERVING_FLAGS
 from navi_core.config import records
@@ -211,14 +212,21 @@ def commands() -> Iterator[str]:
         inner = click.Context(command, info_name=name, parent=context)
         pieces = " ".join(command.collect_usage_pieces(inner))
         yield f"### `navi-host {name}`\n\n```\nnavi-host {name} {pieces}\n```\n\n{_prose(command.help or '')}\n"
-        arguments = [each for each in command.get_params(inner) if each.param_type_name == "option"]
-        rows = [each.get_help_record(inner) for each in arguments]
-        yield "| flag | meaning |\n|---|---|"
-        for row in rows:
-            if row is not None:
-                flag = row[0].replace("|", "\\|")
-                yield f"| `{flag}` | {_prose(row[1])} |".replace("*", "\\*")
-        yield ""
+        sections = sections_of(command, inner)
+        for section in sections:
+            rows = [each.get_help_record(inner) for each in section.options]
+            if len(sections) > 1:
+                yield f"#### {section.title}\n"
+            if section.text:
+                yield f"{_prose(section.text)}\n"
+            if not any(rows):
+                continue
+            yield "| flag | meaning |\n|---|---|"
+            for row in rows:
+                if row is not None:
+                    flag = row[0].replace("|", "\\|")
+                    yield f"| `{flag}` | {_prose(row[1])} |".replace("*", "\\*")
+            yield ""
 
 
 # --- another server's command line ---------------------------------------------------------------------------

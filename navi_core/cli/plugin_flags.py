@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from navi_core.cli.sections import Section
 from navi_core.cli.serve_config import PluginValues, ServeFlags
-from navi_core.cli.serve_options import own_options
-from navi_core.cli.tf_serving_flags import INERT, tf_serving_options
+from navi_core.cli.serve_options import own_sections
+from navi_core.cli.tf_serving_flags import INERT, tf_serving_sections
 from navi_core.config.wording import show
 from navi_core.contracts.converter import Converter
 from navi_core.contracts.runtime import Runtime
@@ -18,7 +19,7 @@ from navi_core.contracts.serve_flags import ServeFlag
 from navi_core.contracts.transport import Transport
 from navi_core.plugins.registry import Registry
 
-__all__ = ["PluginFlag", "plugin_flags", "read_flags", "serve_options"]
+__all__ = ["PluginFlag", "plugin_flags", "read_flags", "serve_sections"]
 
 if TYPE_CHECKING:
     Parameter = click.ParamType[Any]
@@ -82,7 +83,12 @@ def plugin_flags(registry: Registry) -> tuple[list[PluginFlag], dict[str, str]]:
     flags, refused
         In the order of the plugins; flag -> why it is not offered.
     """
-    taken = {name for option in _host_options() for name in (*option.opts, *option.secondary_opts)}
+    taken = {
+        name
+        for section in _host_sections()
+        for option in section.options
+        for name in (*option.opts, *option.secondary_opts)
+    }
     offered: dict[str, list[tuple[str, str, ServeFlag]]] = {}
     refused: dict[str, str] = {}
     sources: list[tuple[str, Runtime | Converter | type[Transport]]] = [
@@ -113,36 +119,43 @@ def plugin_flags(registry: Registry) -> tuple[list[PluginFlag], dict[str, str]]:
     return flags, refused
 
 
-def plugin_options(flags: Sequence[PluginFlag]) -> list[click.Option]:
-    """Return click's form of the plugins' flags."""
-    options = []
+def plugin_sections(flags: Sequence[PluginFlag]) -> list[Section]:
+    """Return click's form of the plugins' flags, those of one plugin in one section; several may share a flag."""
+    sections: dict[str, list[click.Option]] = {}
     for each in flags:
-        name = each.flag.name.replace("_", "-")
-        names = [each.parameter, name, *([_SHORT_FORMS[name]] if name in _SHORT_FORMS else [])]
         owners = ", ".join(f"{kind} {plugin}" for kind, plugin, _ in each.targets)
-        star = "* " if each.flag.scope == "model" else ""
-        options.append(
-            click.Option(
-                names,
-                multiple=each.flag.scope == "model",
-                type=_TargetValues(each),
-                metavar=each.flag.metavar,
-                help=f"{star}{each.flag.help} ({owners})",
-            )
-        )
-    return options
+        sections.setdefault(owners, []).append(_plugin_option(each))
+    return [Section(f"Plugin flags: {owners}", options) for owners, options in sections.items()]
 
 
-def _host_options() -> list[click.Option]:
+def _plugin_option(each: PluginFlag) -> click.Option:
+    name = each.flag.name.replace("_", "-")
+    star = "* " if each.flag.scope == "model" else ""
+    return click.Option(
+        [each.parameter, name, *([_SHORT_FORMS[name]] if name in _SHORT_FORMS else [])],
+        multiple=each.flag.scope == "model",
+        type=_TargetValues(each),
+        metavar=each.flag.metavar,
+        help=f"{star}{each.flag.help}",
+    )
+
+
+def _host_sections() -> list[Section]:
     """Return the flags that are there whatever is installed: navi's, Navi's and TensorFlow Serving's."""
-    return [*own_options(), *tf_serving_options()]
+    return [*own_sections(), *tf_serving_sections()]
 
 
-def serve_options(flags: Sequence[PluginFlag]) -> list[click.Option]:
-    """Return every flag: navi-host's own, without those that a plugin offers, then the plugins'."""
+def serve_sections(flags: Sequence[PluginFlag]) -> list[Section]:
+    """Return every flag: navi-host's own, without those that a plugin offers, and the plugins'."""
     replaced = {each.flag.name.replace("_", "-") for each in flags}
-    own = [option for option in _host_options() if not replaced & set(option.opts)]
-    return [*own, *plugin_options(flags)]
+
+    def kept(section: Section) -> Section:
+        return replace(
+            section, options=[option for option in section.options if not replaced & set(option.opts)]
+        )
+
+    own, theirs = (map(kept, sections) for sections in (own_sections(), tf_serving_sections()))
+    return [*own, *plugin_sections(flags), *theirs]
 
 
 def read_flags(values: Mapping[str, Any], plugins: Sequence[PluginFlag]) -> ServeFlags:

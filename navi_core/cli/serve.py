@@ -18,7 +18,8 @@ import structlog
 from navi_core.cli.ending import interrupts_later
 from navi_core.cli.hangup import Hangup
 from navi_core.cli.model_repository import REPOSITORY_FLAG, follow_repositories, models_in
-from navi_core.cli.plugin_flags import plugin_flags, read_flags, serve_options
+from navi_core.cli.plugin_flags import plugin_flags, read_flags, serve_sections
+from navi_core.cli.sections import SectionedCommand
 from navi_core.cli.serve_config import BuiltConfig, build_config
 from navi_core.cli.state import CliState
 from navi_core.cli.tf_serving_flags import given_flags
@@ -134,13 +135,13 @@ def make_command(state: CliState) -> click.Command:
             beside=beside,
         )
 
-    return click.Command(
+    return SectionedCommand(
         "serve",
         callback=serve,
-        params=[*serve_options(plugins)],
+        sections=serve_sections(plugins),
         help=(
-            "Serve models until SIGTERM or SIGINT. Long flags may be written with '-' or '_'. The flags of "
-            "TensorFlow Serving's tensorflow_model_server are taken, too; the documentation lists them."
+            "Serve models until SIGTERM or SIGINT. Long flags may be written with '-' or '_'; those marked * are "
+            "repeated with --model-dir, and their values line up."
         ),
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from navi_core.cli.sections import Section
 from navi_core.config.records import (
     MessageBytes,
     NonNegativeFloat,
@@ -22,7 +23,7 @@ from navi_core.config.records import (
 )
 from navi_core.config.wording import describe, show
 
-__all__ = ["own_options"]
+__all__ = ["own_sections"]
 
 if TYPE_CHECKING:
     Parameter = click.ParamType[Any]
@@ -65,15 +66,28 @@ _MILLIS: Final = Value(NonNegativeFloat, "MS")
 _SECONDS: Final = Value(NonNegativeFloat, "SECONDS")
 
 
-def own_options() -> list[click.Option]:
-    """Return the flags that are there whatever is installed."""
+def own_sections() -> list[Section]:
+    """Return the flags that are there whatever is installed, in the order of the help."""
+    return [
+        Section("Models", _models()),
+        Section("Listening", _listeners()),
+        Section("Access and TLS", _access()),
+        Section("Batching", _batching()),
+        Section("Threads and limits", _limits()),
+        Section("Workers", _workers()),
+        Section("Logs", _logs()),
+        Section("Navi's flags without effect here", _inert()),
+    ]
+
+
+def _models() -> list[click.Option]:
     return [
         _option(
             "--model-dir",
             "-m",
             multiple=True,
             metavar="DIR",
-            help="A model: DIR/VERSION/..., or a single file. Repeat it for more models; flags marked * are repeated with it, and their values line up.",
+            help="A model: DIR/VERSION/..., or a single file. Repeat it for more models.",
         ),
         _option(
             "--model-repository",
@@ -87,13 +101,44 @@ def own_options() -> list[click.Option]:
             metavar="FILE.toml",
             help="A configuration; flags override it.",
         ),
+        _option(
+            "--model-check-interval-secs",
+            type=_SECONDS,
+            help="Between looks at the model directories; 0: look once. [default: 1]",
+        ),
+        _option(
+            "--versions-per-model", type=_COUNT, help="Serve so many of the newest versions. [default: 1]"
+        ),
+        _option(
+            "--serving-sig",
+            multiple=True,
+            metavar="NAME",
+            help="* The signature to serve as the default one.",
+        ),
+        _option("--input", multiple=True, metavar="NAME,...", help="* The inputs of the default signature."),
+        _option(
+            "--output", multiple=True, metavar="NAME,...", help="* The outputs of the default signature."
+        ),
+        _option(
+            "--max-warmup-records",
+            type=_COUNT_OR_ZERO,
+            help="Run so many of a version's recorded requests at most before it serves. [default: all]",
+        ),
+        _option(
+            "--meta-json-dir",
+            metavar="PREFIX",
+            help="Where META.json is: a prefix, so end it with '/'. [default: beside the first --model-dir]",
+        ),
+        _option(
+            "--modelsync-cli", metavar="COMMAND", help="Run this before each look at the model directories."
+        ),
+    ]
+
+
+def _listeners() -> list[click.Option]:
+    return [
         _option("--port", "-p", type=_PORT, help="gRPC port; 0: any free one. [default: 8500]"),
         _option("--rest-port", type=_PORT, help="REST port; 0: any free one. [default: 8501]"),
-        _option(
-            "--prometheus-port",
-            type=_PORT,
-            help="A port of its own for /metrics, which is on the REST port anyway.",
-        ),
         _option("--host", metavar="ADDRESS", help="The address to listen on. [default: 127.0.0.1]"),
         _option(
             "--transport",
@@ -102,20 +147,21 @@ def own_options() -> list[click.Option]:
             help="What to listen with; repeat it. [default: grpc, http]",
         ),
         _option(
-            "--workers",
-            type=_WORKERS,
-            help="Processes that serve, behind one port; auto or 0: one for each core. [default: 1]",
+            "--prometheus-port",
+            type=_PORT,
+            help="A port of its own for /metrics, which is on the REST port anyway.",
         ),
         _option(
-            "--worker-timeout",
-            type=Value(PositiveFloat, "SECONDS"),
-            help="A worker that says nothing for so long is replaced. [default: 10]",
+            "--address-file",
+            type=click.Path(dir_okay=False, writable=True),
+            metavar="FILE",
+            help="Write the addresses that are listened on to FILE, as JSON.",
         ),
-        _option(
-            "--max-workers-loading",
-            type=_COUNT,
-            help="So many workers load a new version at a time. [default: all]",
-        ),
+    ]
+
+
+def _access() -> list[click.Option]:
+    return [
         _option("--admin/--no-admin", default=None, help="Allow operations that load and unload models."),
         _option(
             "--admin-token-file",
@@ -126,43 +172,16 @@ def own_options() -> list[click.Option]:
             "--infer-token-file", metavar="FILE", help="Inference needs a token of FILE, or an admin one."
         ),
         _option(
-            "--drain-timeout", type=_SECONDS, help="How long a stop waits for what was taken. [default: 30]"
+            "--ssl-dir",
+            "-s",
+            metavar="DIR",
+            help="Serve with mutual TLS: server.key, server.crt, server.chain in DIR.",
         ),
-        _option(
-            "--max-message-bytes",
-            type=Value(MessageBytes, "BYTES"),
-            help="The largest message, each way. [default: 2147483647]",
-        ),
-        _option(
-            "--memory-budget-bytes",
-            type=_BYTES,
-            help="What bodies in flight may take. [default: a quarter of the memory]",
-        ),
-        _option(
-            "--address-file",
-            type=click.Path(dir_okay=False, writable=True),
-            metavar="FILE",
-            help="Write the addresses that are listened on to FILE, as JSON.",
-        ),
-        _option(
-            "--log-level",
-            type=click.Choice(["debug", "info", "warning", "error", "critical"]),
-            default="info",
-            show_default=True,
-            help="The least important events to log.",
-        ),
-        _option(
-            "--log-format",
-            type=click.Choice(["auto", "console", "json"]),
-            default="auto",
-            show_default=True,
-            help="auto: console on a terminal, else JSON.",
-        ),
-        _option(
-            "--access-log/--no-access-log",
-            default=None,
-            help="Log a line for every request, with its id (x-request-id). [default: off]",
-        ),
+    ]
+
+
+def _batching() -> list[click.Option]:
+    return [
         _option("--max-batch-size", multiple=True, type=_COUNT, help="* Requests (not rows) of one batch."),
         _option(
             "--batch-time-out-millis",
@@ -182,38 +201,12 @@ def own_options() -> list[click.Option]:
             metavar="NAME=VALUE",
             help="A field of [batching], for all models that do not say: max_batch_rows=256. Repeat it.",
         ),
-        _option(
-            "--model-check-interval-secs",
-            type=_SECONDS,
-            help="Between looks at the model directories; 0: look once. [default: 1]",
-        ),
-        _option(
-            "--versions-per-model", type=_COUNT, help="Serve so many of the newest versions. [default: 1]"
-        ),
-        _option(
-            "--meta-json-dir",
-            metavar="PREFIX",
-            help="Where META.json is: a prefix, so end it with '/'. [default: beside the first --model-dir]",
-        ),
-        _option(
-            "--modelsync-cli", metavar="COMMAND", help="Run this before each look at the model directories."
-        ),
-        _option(
-            "--ssl-dir",
-            "-s",
-            metavar="DIR",
-            help="Serve with mutual TLS: server.key, server.crt, server.chain in DIR.",
-        ),
-        _option(
-            "--serving-sig",
-            multiple=True,
-            metavar="NAME",
-            help="* The signature to serve as the default one.",
-        ),
-        _option("--input", multiple=True, metavar="NAME,...", help="* The inputs of the default signature."),
-        _option(
-            "--output", multiple=True, metavar="NAME,...", help="* The outputs of the default signature."
-        ),
+    ]
+
+
+def _limits() -> list[click.Option]:
+    return [
+        _option("--max-blocking-threads", type=_COUNT, help="Batches that run at once, over all models."),
         _option(
             "--intra-op-parallelism",
             multiple=True,
@@ -226,15 +219,71 @@ def own_options() -> list[click.Option]:
             type=_COUNT_OR_ZERO,
             help="* Operations that run at once.",
         ),
-        _option("--max-blocking-threads", type=_COUNT, help="Batches that run at once, over all models."),
+        _option(
+            "--max-message-bytes",
+            type=Value(MessageBytes, "BYTES"),
+            help="The largest message, each way. [default: 2147483647]",
+        ),
+        _option(
+            "--memory-budget-bytes",
+            type=_BYTES,
+            help="What bodies in flight may take. [default: a quarter of the memory]",
+        ),
+        _option(
+            "--drain-timeout", type=_SECONDS, help="How long a stop waits for what was taken. [default: 30]"
+        ),
+    ]
+
+
+def _workers() -> list[click.Option]:
+    return [
+        _option(
+            "--workers",
+            type=_WORKERS,
+            help="Processes that serve, behind one port; auto or 0: one for each core. [default: 1]",
+        ),
+        _option(
+            "--worker-timeout",
+            type=Value(PositiveFloat, "SECONDS"),
+            help="A worker that says nothing for so long is replaced. [default: 10]",
+        ),
+        _option(
+            "--max-workers-loading",
+            type=_COUNT,
+            help="So many workers load a new version at a time. [default: all]",
+        ),
+    ]
+
+
+def _logs() -> list[click.Option]:
+    return [
+        _option(
+            "--log-level",
+            type=click.Choice(["debug", "info", "warning", "error", "critical"]),
+            default="info",
+            show_default=True,
+            help="The least important events to log.",
+        ),
+        _option(
+            "--log-format",
+            type=click.Choice(["auto", "console", "json"]),
+            default="auto",
+            show_default=True,
+            help="auto: console on a terminal, else JSON.",
+        ),
+        _option(
+            "--access-log/--no-access-log",
+            default=None,
+            help="Log a line for every request, with its id (x-request-id). [default: off]",
+        ),
+    ]
+
+
+def _inert() -> list[click.Option]:
+    return [
         _option("--num-worker-threads", "-n", type=_COUNT, help="Has no effect."),
         _option(
             "--customops-lib", "-c", metavar="FILE,...", help="Has no effect without a runtime that takes it."
-        ),
-        _option(
-            "--max-warmup-records",
-            type=_COUNT_OR_ZERO,
-            help="Run so many of a version's recorded requests at most before it serves. [default: all]",
         ),
         *(
             _option(

@@ -16,10 +16,11 @@ from typing import Annotated, Any, Final
 import click
 from msgspec import Meta
 
+from navi_core.cli.sections import OTHERS, Section
 from navi_core.cli.serve_options import Value
 from navi_core.config.records import NonNegativeInt, Port
 
-__all__ = ["INERT", "TF_SERVING_FLAGS", "TfServingFlag", "given_flags", "tf_serving_options"]
+__all__ = ["INERT", "TF_SERVING_FLAGS", "TfServingFlag", "given_flags", "tf_serving_sections"]
 
 _PREFIX: Final = "tf_"
 """Before click's names for the values, which would clash with those of navi's own flags."""
@@ -241,20 +242,29 @@ class _Switch(Value):
         return super().convert(value.lower() if isinstance(value, str) else value, param, ctx)
 
 
-def tf_serving_options() -> list[click.Option]:
-    """Return click's form of the flags that navi does not have itself; ``--version`` among them."""
-    options = [_option(flag) for flag in TF_SERVING_FLAGS if not flag.is_own]
-    options.append(
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            callback=_print_version,
-            help="Show the version.",
-        )
+def tf_serving_sections() -> list[Section]:
+    """Return click's form of the flags that navi does not have itself; ``--version`` among them.
+
+    They are hidden: whoever moves here has them in a script, and the documentation tells what each does.
+    """
+    obeyed = ", ".join(flag.name for flag in TF_SERVING_FLAGS if not flag.is_own and not flag.is_inert)
+    version = click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_print_version,
+        help="Show the version.",
     )
-    return options
+    return [
+        Section(
+            "TensorFlow Serving's flags",
+            [_option(flag) for flag in TF_SERVING_FLAGS if not flag.is_own],
+            f"As tensorflow_model_server has them: {obeyed}. All its others are taken, too, and have no effect "
+            "(docs: coming from TensorFlow Serving).",
+        ),
+        Section(OTHERS, [version]),
+    ]
 
 
 def _option(flag: TfServingFlag) -> click.Option:

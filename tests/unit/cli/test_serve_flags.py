@@ -6,9 +6,9 @@ import click
 import pytest
 
 from navi_core.cli.lazy import normalise
-from navi_core.cli.plugin_flags import plugin_flags, read_flags, serve_options
+from navi_core.cli.plugin_flags import plugin_flags, read_flags, serve_sections
 from navi_core.cli.serve_config import ServeFlags
-from navi_core.cli.serve_options import own_options
+from navi_core.cli.serve_options import own_sections
 from navi_core.contracts.serve_flags import ServeFlag
 
 
@@ -34,9 +34,8 @@ class Plugins:
 
 def parse(*args: str, registry: Plugins | None = None) -> ServeFlags:
     plugins, _ = plugin_flags(registry or Plugins())
-    command = click.Command(
-        "serve", params=serve_options(plugins), context_settings={"token_normalize_func": normalise}
-    )
+    options = [option for section in serve_sections(plugins) for option in section.options]
+    command = click.Command("serve", params=options, context_settings={"token_normalize_func": normalise})
     with command.make_context("serve", list(args)) as ctx:
         return read_flags(ctx.params, plugins)
 
@@ -108,7 +107,7 @@ def test_wrong_values__are_usage_errors(line, text):
 
 
 def test_flags_of_navi__all_have_their_names_and_short_forms():
-    names = {name for option in own_options() for name in option.opts}
+    names = {name for section in own_sections() for option in section.options for name in option.opts}
     assert names >= {
         "--port", "-p", "--prometheus-port", "--num-worker-threads", "-n", "--max-blocking-threads",
         "--max-batch-size", "--batch-time-out-millis", "-b", "--batch-drop-millis",
@@ -198,5 +197,5 @@ def test_plugin_flag__of_a_transport():
 
 def test_help__says_who_a_plugin_flag_belongs_to():
     flags, _ = plugin_flags(Plugins([Plugin("onnx", flag("--onnx-gpu-ep", scope="model"))]))
-    (option,) = [each for each in serve_options(flags) if "--onnx-gpu-ep" in each.opts]
-    assert option.help == "* Does it. (runtime onnx)"
+    (section,) = [each for each in serve_sections(flags) if each.title == "Plugin flags: runtime onnx"]
+    assert [(option.opts, option.help) for option in section.options] == [(["--onnx-gpu-ep"], "* Does it.")]

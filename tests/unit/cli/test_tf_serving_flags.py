@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from navi_core.cli.lazy import normalise
-from navi_core.cli.plugin_flags import plugin_flags, read_flags, serve_options
+from navi_core.cli.plugin_flags import plugin_flags, read_flags, serve_sections
 from navi_core.cli.serve_config import build_config
 from navi_core.cli.tf_serving_flags import TF_SERVING_FLAGS, given_flags
 from navi_core.cli.tf_serving_line import read_line
@@ -77,9 +77,8 @@ class Plugins:
 def values_of(*args, registry=None):
     plugins, refused = plugin_flags(registry or Plugins())
     assert not refused
-    command = click.Command(
-        "serve", params=serve_options(plugins), context_settings={"token_normalize_func": normalise}
-    )
+    options = [option for section in serve_sections(plugins) for option in section.options]
+    command = click.Command("serve", params=options, context_settings={"token_normalize_func": normalise})
     with command.make_context("serve", list(args)) as ctx:
         return ctx.params, read_flags(ctx.params, plugins)
 
@@ -151,7 +150,7 @@ def test_wrong_values_are_usage_errors(text):
 
 
 def test_version_is_printed():
-    command = click.Command("serve", params=serve_options([]))
+    command = click.Command("serve", params=serve_sections([])[-1].options)
     ended = CliRunner().invoke(command, ["--version"])
     assert (ended.exit_code, ended.output.split()[0]) == (0, "navi-core")
 
