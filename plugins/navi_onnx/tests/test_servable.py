@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import ml_dtypes
 import numpy as np
 import pytest
+from navi_onnx.servable import shortest_run
 from navi_onnx.testing import build, constant_output_model, identity_model, mlp_model, pair_model
 from onnx import TensorProto, helper
 
@@ -44,6 +46,21 @@ def test_run__of_wrong_names_is_the_caller_s_fault(load):
         loaded.run(a=a, b=a, c=a)
     with pytest.raises(RequestError, match="'b'"):
         loaded.run(a=a)
+
+
+@pytest.mark.parametrize(
+    ("providers", "private", "is_short"),
+    [
+        (["CPUExecutionProvider"], {"_sess": SimpleNamespace(run=len)}, True),
+        (["CPUExecutionProvider"], {"_sess": SimpleNamespace()}, False),
+        (["CPUExecutionProvider"], {}, False),
+        (["CUDAExecutionProvider", "CPUExecutionProvider"], {"_sess": SimpleNamespace(run=len)}, False),
+    ],
+    ids=["cpu", "another_version", "no_private_name", "gpu"],
+)
+def test_shortest_run__is_the_public_one_where_anything_is_different(providers, private, is_short):
+    session = SimpleNamespace(get_providers=lambda: providers, run=max, **private)
+    assert shortest_run(session) is (len if is_short else max)
 
 
 def test_run__an_index_out_of_bounds_is_the_caller_s_fault(load):
