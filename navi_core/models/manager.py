@@ -380,6 +380,7 @@ class ServableManager:
         """
         model = self._model(artifact.name)
         loaded = await self._loader.load(model.config, artifact)
+        model.was_looked_at = True  # what is wanted of it is known, without a source
         model.aspired = {artifact.version: artifact}
         self._swap(model, artifact, loaded)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from navi_core.errors import (
     VersionNotFoundError,
 )
 from navi_core.messages import InferenceRequest, ModelRef
+from navi_core.testing.affine import AffineRuntime
 
 
 @pytest.fixture
@@ -291,21 +293,43 @@ async def test_readiness_is_every_models_readiness(stage):
     assert not s.plane.is_ready("m")
 
 
-async def test_a_model_of_two_versions_is_ready_when_both_were_tried_and_watchers_are_told(stage):
-    s = stage()
+async def test_a_model_of_two_versions_is_ready_when_both_were_tried_and_watchers_are_told(
+    stage, monkeypatch
+):
+    may_load, load = threading.Event(), AffineRuntime.load
+
+    def held(self, artifact, options):
+        assert artifact.version != 1 or may_load.wait(60)
+        return load(self, artifact, options)
+
+    monkeypatch.setattr(AffineRuntime, "load", held)
+    s = stage(load_threads=2)
     s.add()
     seen = []
     s.manager.on_change(lambda: seen.append((s.plane.is_ready(), s.plane.is_ready("m"))))
-    s.manager.set_aspired("m", [s.version(1, load_seconds=0.3), s.version(2)])
+    s.manager.set_aspired("m", [s.version(1), s.version(2)])
 
+    await s.until(lambda: s.states().get(2) == "AVAILABLE")
+    assert seen[-1] == (False, True)
+    may_load.set()
     await s.until(lambda: s.states() == {1: "AVAILABLE", 2: "AVAILABLE"})
 
-    assert (False, True) in seen
     assert seen[-1] == (True, True)
     s.manager.set_aspired("m", [s.version(2), s.version(3, load_seconds=0.05)])
     await s.until(lambda: s.states().get(3) == "LOADING")
     assert s.plane.is_ready()
     await s.until(lambda: s.states().get(3) == "AVAILABLE")
+
+
+async def test_a_model_that_no_source_brought_is_ready_too(stage):
+    s = stage()
+    s.add()
+    assert not s.plane.is_ready()
+
+    await s.manager.replace(Artifact(name="m", version=1, files={"affine.json": b"{}"}))
+
+    assert s.plane.is_ready()
+    await s.manager.wait_available("m")
 
 
 async def test_ended_versions_are_remembered_but_not_for_ever(stage):
