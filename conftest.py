@@ -1,5 +1,5 @@
-"""What all tests of this repository share: patient property tests, loops that end whole, a TensorFlow that logs little."""
-# ruff: noqa: SLF001 - asyncio shows no connections of a loop, nor what TLS is about to do
+"""What all tests of this repository share: patient property tests that are the same everywhere, loops that end whole, a TensorFlow that logs little."""
+# ruff: noqa: SLF001 - asyncio shows no connections of a loop, nor what TLS is about to do; Hypothesis has no such setting
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+
+# Hypothesis puts numbers and texts from the local modules that a process has imported among its examples: which these
+# are depends on the tests that ran before, and a failure would come once and not again.
+providers._get_local_constants = lambda: providers._local_constants
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
