@@ -421,7 +421,8 @@ def test_suite__judges_the_memory_of_binding():
         def __init__(self):
             self.leaked.append(np.ones(1_000_000, np.uint8))
 
-    [text] = _cycles(ToyBound, 45).values()
+    # many: memory that another thread of this process takes meanwhile is no slope then
+    [text] = _cycles(ToyBound, 200).values()
     assert text.startswith("Suite: ")
     with pytest.raises(AssertionError, match="resident memory grows with each cycle"):
         _cycles(Leaks, 45)

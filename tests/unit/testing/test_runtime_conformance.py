@@ -356,9 +356,10 @@ def test_suite__judges_memory_once_there_are_cycles_enough(tmp_path):
     assert _cycles(_suite(servable=_LeaksAMegabyte), tmp_path / "few", 40) == {}
     with pytest.raises(AssertionError, match=r"grows with each cycle .*: \+\d+\.\d KB a cycle"):
         _cycles(_suite(servable=_LeaksAMegabyte), tmp_path / "many", 45)
-    [text] = _cycles(_suite(), tmp_path / "sound", 41).values()
+    # many: memory that another thread of this process takes meanwhile is no slope then
+    [text] = _cycles(_suite(), tmp_path / "sound", 200).values()
     assert text.startswith("WrongSuite: ")
-    assert "KB a cycle over cycles 20 to 41 (at most 100)" in text
+    assert "KB a cycle over cycles 20 to 200 (at most 100)" in text
 
 
 def test_suite__takes_a_higher_limit_only_with_the_upstream_issue(tmp_path):
