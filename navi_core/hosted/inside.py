@@ -11,7 +11,7 @@ import signal
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 import structlog
 
@@ -72,14 +72,25 @@ class InsideApp:
         self._serve: AsgiApplication | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def __call__(self, scope: _Event, receive: _Receive, send: _Send) -> None:
-        """Answer one scope, as ASGI has it."""
+    _asgi_single_callable: ClassVar[bool] = True
+    """Servers that cannot see a coroutine function here are told by this name (of asgiref) that ASGI 3 is meant."""
+
+    def __call__(self, scope: _Event, receive: _Receive, send: _Send) -> Awaitable[None]:
+        """Answer one scope, as ASGI has it.
+
+        No coroutine function, so that the tenant's own is awaited by the server itself. A lifespan may be begun
+        outside its loop.
+        """
+        serve = self._serve
+        if scope["type"] != "lifespan" and serve is not None and self._loop is asyncio.get_running_loop():
+            return serve(scope, receive, send)
+        return self._other(scope, receive, send)
+
+    async def _other(self, scope: _Event, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "lifespan":
             await (self._live(receive, send) if self._loop is None else _live_along(receive, send))
         elif self._serve is None or self._loop is None:
             raise NotImplementedError(f"ASGI scope: expected lifespan first, got {scope['type']!r}")
-        elif self._loop is asyncio.get_running_loop():
-            await self._serve(scope, receive, send)
         else:
             work = _finished(self._serve, scope, _on_this_loop(receive), _on_this_loop(send))
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))

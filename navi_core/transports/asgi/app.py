@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ClassVar
 
 from navi_core.contracts.transport import Router, TransportOptions
 from navi_core.transports.asgi.channel import Channel, Receive, Scope, Send
@@ -54,11 +55,30 @@ class AsgiApp:
         )
         return skin
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one scope, as ASGI has it."""
+    _asgi_single_callable: ClassVar[bool] = True
+    """Servers that cannot see a coroutine function here are told by this name (of asgiref) that ASGI 3 is meant."""
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """Answer one scope, as ASGI has it.
+
+        No coroutine function, so that what answers is awaited by the server itself.
+        """
+        skin = self._skin
+        if scope["type"] != "http":
+            return self._other(scope, receive, send)
+        if skin is None:
+            return _refuse_early(send)
+        channel = Channel(receive, send, skin.watch)
+        if scope["method"] == "POST":
+            for name, value in scope["headers"]:
+                if name == b"content-type":  # names are in lower case, says ASGI
+                    if is_grpc(value):
+                        return RpcExchange(skin, scope, channel).run()
+                    break
+        return HttpExchange(skin, scope, channel).run()
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
-            case "http":
-                await self._serve(scope, receive, send)
             case "lifespan":
                 await self._live(receive, send)
             case "websocket":
@@ -66,20 +86,6 @@ class AsgiApp:
                 await send({"type": "websocket.close", "code": 1003})
             case other:
                 raise NotImplementedError(f"ASGI scope: expected http or lifespan, got {other!r}")
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        skin = self._skin
-        if skin is None:
-            await _refuse_early(send)
-            return
-        channel = Channel(receive, send, skin.watch)
-        headers = scope["headers"]
-        if scope["method"] == "POST":
-            for name, value in headers:
-                if name == b"content-type" and is_grpc(value):  # names are in lower case, says ASGI
-                    await RpcExchange(skin, scope, channel).run(headers)
-                    return
-        await HttpExchange(skin, scope, channel).run()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         stages = {"lifespan.startup": self._on_startup, "lifespan.shutdown": self._on_shutdown}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from navi_core.transports.asgi.disconnects import DisconnectWatch
@@ -41,6 +41,8 @@ class Channel:
 
     Attributes
     ----------
+    receive
+        As the server gave it; what it returns goes to :meth:`take`.
     body_ended
         The client has sent all, or is gone.
     has_started
@@ -48,21 +50,21 @@ class Channel:
     """
 
     __slots__ = (
-        "_begin",
-        "_receive",
+        "_is_watched",
         "_running",
         "_send",
         "_watch",
         "_watcher",
         "body_ended",
         "has_started",
+        "receive",
     )
 
     def __init__(self, receive: Receive, send: Send, watch: DisconnectWatch) -> None:
-        self._receive: Final = receive
+        self.receive: Final = receive
         self._send: Final = send
         self._watch: Final = watch
-        self._begin: Callable[[], None] | None = None
+        self._is_watched = False
         self._watcher: asyncio.Task[None] | None = None
         self._running: RunningCall | None = None
         self.body_ended = False
@@ -76,9 +78,16 @@ class Channel:
         ClientGoneError
             The client went away during the upload.
         """
-        if self.body_ended:
-            return b""
-        event = await self._receive()
+        return b"" if self.body_ended else self.take(await self.receive())
+
+    def take(self, event: MutableMapping[str, Any]) -> bytes:
+        """Return the bytes of an event of the body; for the first one, which is almost always the last.
+
+        Raises
+        ------
+        ClientGoneError
+            The client went away during the upload.
+        """
         if event["type"] != "http.request":
             self.body_ended = True
             raise ClientGoneError
@@ -88,6 +97,35 @@ class Channel:
                 self._await_disconnect()
         piece: bytes = event.get("body", b"")
         return piece
+
+    async def answer(
+        self,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        trailers: Sequence[tuple[bytes, bytes]] | None = None,
+    ) -> None:
+        """Write a whole answer.
+
+        Raises
+        ------
+        ClientGoneError
+            It cannot be written.
+        """
+        event: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": headers}
+        self.has_started = True
+        send = self._send
+        try:
+            if trailers is None:
+                await send(event)
+                await send({"type": "http.response.body", "body": body, "more_body": False})
+                return
+            event["trailers"] = True
+            await send(event)
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+            await send({"type": "http.response.trailers", "headers": trailers, "more_trailers": False})
+        except Exception as error:
+            raise _gone("answer", error) from error
 
     async def start(
         self, status: int, headers: Iterable[tuple[bytes, bytes]], *, trailers: bool = False
@@ -131,9 +169,7 @@ class Channel:
         try:
             await self._send(event)
         except Exception as error:
-            # each server has an exception of its own for this, in no common module
-            _log.debug("%s could not be written: %r", event["type"], error)
-            raise ClientGoneError from error
+            raise _gone(event["type"], error) from error
 
     # --- the client's going --------------------------------------------------------------------
 
@@ -146,24 +182,25 @@ class Channel:
     def close(self) -> None:
         """Watch no longer."""
         self._running = None
-        if self._begin is not None:
-            self._watch.discard(self._begin)
-            self._begin = None  # it refers to us
+        if self._is_watched:
+            self._is_watched = False
+            self._watch.discard(self)
         if self._watcher is not None:
             self._watcher.cancel()
 
     def _await_disconnect(self) -> None:
-        if self._begin is None:
-            self._begin = self._start_watcher
-            self._watch.add(self._begin)
+        if not self._is_watched:
+            self._is_watched = True
+            self._watch.add(self)
 
-    def _start_watcher(self) -> None:
+    def begin_to_look(self) -> None:
+        """Look for a disconnect from now on; the watch calls it."""
         self._watcher = asyncio.get_running_loop().create_task(self._poll())
 
     async def _poll(self) -> None:
         while True:
             try:
-                event = await self._receive()
+                event = await self.receive()
             except Exception as error:
                 _log.debug("receive failed: %r", error)
                 event = {"type": "http.disconnect"}
@@ -172,3 +209,9 @@ class Channel:
                     self._running.interrupt(Ending.CLIENT_GONE)
                 return
             await asyncio.sleep(self._watch.interval_s)
+
+
+def _gone(what: str, error: Exception) -> ClientGoneError:
+    """Take any exception of ``send``: each server has one of its own for this, in no common module."""
+    _log.debug("%s could not be written: %r", what, error)
+    return ClientGoneError()

@@ -5,6 +5,7 @@ The format is that of gRPC's ``PROTOCOL-HTTP2.md`` ("Length-Prefixed-Message").
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -12,9 +13,10 @@ from typing import Final
 from navi_core.errors import ErrorCode, InvalidRequestError, RequestTooLargeError
 from navi_core.types import Bytes
 
-__all__ = ["PREFIX_BYTES", "Frame", "FrameDecoder", "encode_prefix"]
+__all__ = ["PREFIX_BYTES", "Frame", "FrameDecoder", "encode_prefix", "whole_message_bytes"]
 
 PREFIX_BYTES: Final = 5
+_PREFIX: Final = struct.Struct(">BI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,15 @@ def encode_prefix(size_bytes: int, *, is_compressed: bool = False) -> bytes:
     """
     if size_bytes > 0xFFFFFFFF:
         raise RequestTooLargeError(f"message: expected less than 4 GiB, got {size_bytes} bytes")
-    return bytes((is_compressed,)) + size_bytes.to_bytes(4, "big")
+    return _PREFIX.pack(is_compressed, size_bytes)
+
+
+def whole_message_bytes(piece: bytes) -> int | None:
+    """Return the size of the message that a piece is: one, whole, not compressed; None: it is something else."""
+    if len(piece) < PREFIX_BYTES:
+        return None
+    flag, size_bytes = _PREFIX.unpack_from(piece)
+    return size_bytes if not flag and size_bytes == len(piece) - PREFIX_BYTES else None
 
 
 class FrameDecoder:

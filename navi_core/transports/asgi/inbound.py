@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Final
 
 from navi_core.contracts.transport import TransportOptions
 from navi_core.errors import ErrorCode, InvalidRequestError, NaviError, UnsupportedError
 from navi_core.transports.asgi.channel import Channel, ClientGoneError
-from navi_core.transports.asgi.framing import PREFIX_BYTES, Frame, FrameDecoder
+from navi_core.transports.asgi.framing import Frame, FrameDecoder
 from navi_core.transports.body import BodyHold
 from navi_core.transports.in_flight import Ending, RunningCall
 from navi_core.transports.inflate import Encoding, Inflater
 from navi_core.types import Bytes
 
 __all__ = ["Inbound"]
-
-
-_PLAIN: Final = b"\0"
-"""The flag of a message that is not compressed."""
 
 
 class Inbound:
@@ -88,8 +83,8 @@ class Inbound:
             raise StopAsyncIteration
         return message
 
-    async def single(self) -> Bytes:
-        """Return the one message of an RPC whose client sends one, after its half-close.
+    async def single(self, piece: bytes) -> Bytes:
+        """Return the one message of an RPC whose client sends one, after its half-close; ``piece`` came already.
 
         Raises
         ------
@@ -100,16 +95,6 @@ class Inbound:
         ClientGoneError
             The client went away before it was complete.
         """
-        piece = await self._channel.next_piece()
-        if self._channel.body_ended and piece[:1] == _PLAIN:
-            size_bytes = len(piece) - PREFIX_BYTES
-            if size_bytes <= self._options.max_message_bytes and size_bytes == int.from_bytes(
-                piece[1:5], "big"
-            ):
-                # as almost always: it came whole, and nothing else did
-                self._hold.grow(size_bytes)
-                self.wire_size_bytes = size_bytes
-                return memoryview(piece)[PREFIX_BYTES:]
         self._feed(piece)
         message = await self._next()
         if message is None:

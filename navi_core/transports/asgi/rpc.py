@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,8 @@ from navi_core.contracts.service import Call, Headers, Operation, Response, RpcM
 from navi_core.errors import ErrorCode, NaviError, UnsupportedError
 from navi_core.transports.answer_encoding import accepts_gzip, gzip_body
 from navi_core.transports.asgi.channel import Channel, ClientGoneError, Scope
-from navi_core.transports.asgi.framing import encode_prefix
+from navi_core.transports.asgi.framing import PREFIX_BYTES, encode_prefix, whole_message_bytes
+from navi_core.transports.asgi.headers import RawHeaders, RpcMetadata
 from navi_core.transports.asgi.inbound import Inbound
 from navi_core.transports.asgi.skin import Skin, peer_of
 from navi_core.transports.body import closing_stream, join_body, run_on_written
@@ -36,14 +37,16 @@ __all__ = ["RpcExchange", "is_grpc"]
 
 _ACCEPTED: Final = (b"grpc-accept-encoding", b"identity, deflate, gzip")
 _OK: Final = (b"grpc-status", b"0")
-_OK_TRAILERS: Final = [_OK]
+_OK_TRAILERS: Final = (_OK,)
 _CONTENT_TYPE: Final = (b"content-type", b"application/grpc")
-_RESERVED: Final = frozenset({"te", "content-type", "host"})
+_HEAD: Final = (_CONTENT_TYPE, _ACCEPTED)
+"""The head of almost every answer."""
 
-_NAMES: Final[dict[bytes, str]] = {}
-"""Names of headers that came before: there are few. Filled by :func:`_known_name`."""
+_OWN, _BINARY, _OTHER = range(3)
+_KINDS: Final[dict[bytes, int]] = {}
+"""What names of headers that came before are; there are few. Filled by :func:`_kind_of`."""
 
-_MAX_NAMES: Final = 256
+_MAX_KINDS: Final = 256
 _MAX_KNOWN_NAME_BYTES: Final = 64
 
 _TRAILERS: Final = "http.response.trailers"
@@ -95,6 +98,8 @@ class RpcExchange:
         "_call",
         "_channel",
         "_encoding",
+        "_headers",
+        "_held_bytes",
         "_inbound",
         "_response",
         "_running",
@@ -105,19 +110,26 @@ class RpcExchange:
     def __init__(self, skin: Skin, scope: Scope, channel: Channel) -> None:
         self._skin = skin
         self._channel = channel
-        self._call = Call(path=scope["path"], peer=peer_of(scope), transport=skin.name)
+        self._headers: RawHeaders = scope["headers"]
+        self._call = Call(
+            path=scope["path"],
+            peer=peer_of(scope),
+            transport=skin.name,
+            metadata=RpcMetadata(self._headers),
+        )
         self._sends_trailers = _TRAILERS in scope.get("extensions", {})
         self._accepts = ""
         self._encoding: Encoding | None = None
+        self._held_bytes = 0
         self._inbound: Inbound | None = None
         self._response: Response | None = None
         self._running: RunningCall | None = None
 
-    async def run(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    async def run(self) -> None:
         """Answer the call."""
         try:
             try:
-                failure = await self._answer(headers)
+                failure = await self._answer()
             except NaviError as error:
                 failure = _refusal(error)
             if failure is not None:
@@ -129,47 +141,44 @@ class RpcExchange:
             raise
         finally:
             self._channel.close()
+            if self._held_bytes:
+                self._skin.options.budget.give_back(self._held_bytes)
             if self._inbound is not None:
                 self._inbound.release()
-            if self._response is not None:
+            if self._response is not None and self._response.on_written is not None:
                 run_on_written(self._response)
             if self._running is not None:
                 self._skin.calls.end(self._running)
 
     # --- before the handler ------------------------------------------------------------------
 
-    async def _answer(self, headers: Iterable[tuple[bytes, bytes]]) -> _Failure | None:
-        method = self._skin.router.rpc(self._call.path)
+    async def _answer(self) -> _Failure | None:
+        call, skin, channel = self._call, self._skin, self._channel
+        method = skin.router.rpc(call.path)
         if method is None:
-            raise UnsupportedError(f"unknown method {self._call.path}")
-        self._read_headers(headers)
-        call, skin = self._call, self._skin
+            raise UnsupportedError(f"unknown method {call.path}")
+        self._read_headers()
         running = RunningCall(asyncio.current_task(), is_read=method.operation is Operation.READ)
-        inbound = Inbound(self._channel, skin.options, self._encoding)
-        self._inbound = inbound
-        inbound.running = running
-        timer = skin.watch_deadline(call, running)
+        timer = None if call.deadline is None else skin.watch_deadline(call, running)
         try:
             if method.kind.streams_requests:
-                call.messages = inbound
+                call.messages = self._inbound_for(running)
             else:
-                call.body = await inbound.single()
-                call.wire_size_bytes = inbound.wire_size_bytes
-                call.compression = self._encoding or "" if inbound.was_compressed else ""
+                piece = channel.take(await channel.receive())
+                if not self._is_whole(piece):
+                    await self._read_pieces(self._inbound_for(running), piece)
             awaitable = method.handler(call)
             skin.calls.add(running)
             self._running = running
-            self._channel.interrupt_when_gone(running)
-            return await self._run(method, awaitable, inbound)
+            channel.interrupt_when_gone(running)
+            return await self._run(method, awaitable)
         except asyncio.CancelledError:
             return self._cancelled(running)
         finally:
             if timer is not None:
                 timer.cancel()
 
-    async def _run(
-        self, method: RpcMethod, awaitable: Awaitable[Response], inbound: Inbound
-    ) -> _Failure | None:
+    async def _run(self, method: RpcMethod, awaitable: Awaitable[Response]) -> _Failure | None:
         try:
             self._response = response = await awaitable
             return await self._write(method, response)
@@ -178,34 +187,56 @@ class RpcExchange:
         except AnswerTooLargeError as error:
             return _refusal(error)
         except Exception as error:
-            if inbound.refusal is not None and error is inbound.refusal:
+            inbound = self._inbound
+            if inbound is not None and inbound.refusal is not None and error is inbound.refusal:
                 return _refusal(inbound.refusal)
             _log.exception("handler of %s failed", self._call.path)
             return _INTERNAL
 
-    def _read_headers(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        metadata: dict[str, str | bytes] = {}
-        for raw_name, value in headers:
-            name = _NAMES.get(raw_name)
-            if name is None:
-                name = _known_name(raw_name)
-            if name in _RESERVED:
-                continue
-            if name.startswith("grpc-"):
-                self._read_own_header(name, value.decode("latin-1"))
-            elif name.endswith("-bin"):
-                metadata[name] = decode_binary(name, value)
-            elif name[:1] != ":":
-                metadata[name] = value.decode("latin-1")
-        self._call.metadata = metadata
+    def _is_whole(self, piece: bytes) -> bool:
+        """Take a piece that is one plain message and nothing else, as almost all are; tell whether it was."""
+        size_bytes = whole_message_bytes(piece)
+        if (
+            size_bytes is None
+            or not self._channel.body_ended
+            or size_bytes > self._skin.options.max_message_bytes
+        ):
+            return False
+        self._skin.options.budget.take(size_bytes)
+        self._held_bytes = size_bytes
+        self._call.wire_size_bytes = size_bytes
+        self._call.body = memoryview(piece)[PREFIX_BYTES:]
+        return True
 
-    def _read_own_header(self, name: str, value: str) -> None:
+    def _inbound_for(self, running: RunningCall) -> Inbound:
+        self._inbound = inbound = Inbound(self._channel, self._skin.options, self._encoding)
+        inbound.running = running
+        return inbound
+
+    async def _read_pieces(self, inbound: Inbound, first: bytes) -> None:
+        call = self._call
+        call.body = await inbound.single(first)
+        call.wire_size_bytes = inbound.wire_size_bytes
+        call.compression = self._encoding or "" if inbound.was_compressed else ""
+
+    def _read_headers(self) -> None:
+        """Read what is gRPC's own, and refuse what cannot be decoded; the rest is for those who ask for it."""
+        for raw_name, value in self._headers:
+            kind = _KINDS.get(raw_name)
+            if kind is None:
+                kind = _kind_of(raw_name)
+            if kind == _OWN:
+                self._read_own_header(raw_name.lower(), value.decode("latin-1"))
+            elif kind == _BINARY:
+                decode_binary(raw_name.decode("latin-1"), value)
+
+    def _read_own_header(self, name: bytes, value: str) -> None:
         match name:
-            case "grpc-timeout":
+            case b"grpc-timeout":
                 self._call.deadline = self._skin.options.now() + parse_timeout_s(value)
-            case "grpc-encoding":
+            case b"grpc-encoding":
                 self._encoding = _message_encoding(value)
-            case "grpc-accept-encoding":
+            case b"grpc-accept-encoding":
                 self._accepts = value
 
     def _cancelled(self, running: RunningCall) -> _Failure:
@@ -230,18 +261,20 @@ class RpcExchange:
     async def _write(self, method: RpcMethod, response: Response) -> _Failure | None:
         if response.status:
             return _Failure(response.status, response.message, response.trailers)
-        trailers = [_OK, *_lines(response.trailers)] if response.trailers else _OK_TRAILERS
-        head = [_CONTENT_TYPE, _ACCEPTED]
-        if response.headers:
-            head += _lines(response.headers)
+        trailers = (_OK, *_lines(response.trailers)) if response.trailers else _OK_TRAILERS
+        head = (*_HEAD, *_lines(response.headers)) if response.headers else _HEAD
         own = self._skin.own
         may_compress = own.compression == "gzip" and accepts_gzip(self._accepts)
         if may_compress:
-            head.append((b"grpc-encoding", b"gzip"))
+            head = (*head, (b"grpc-encoding", b"gzip"))
         if not method.kind.streams_responses:
             answer = join_body(response.body)
-            run_on_written(response)
+            if response.on_written is not None:
+                run_on_written(response)
             pieces = await self._framed(answer) if may_compress else self._plain(answer)
+            if len(pieces) == 1:
+                await self._channel.answer(200, head, pieces[0], trailers)
+                return None
             await self._channel.start(200, head, trailers=True)
             for index, piece in enumerate(pieces):
                 await self._channel.body(piece, more=index + 1 < len(pieces))
@@ -254,7 +287,7 @@ class RpcExchange:
         return None
 
     async def _write_stream(
-        self, response: Response, head: list[tuple[bytes, bytes]], *, may_compress: bool
+        self, response: Response, head: Sequence[tuple[bytes, bytes]], *, may_compress: bool
     ) -> _Failure | None:
         await self._channel.start(200, head, trailers=True)
         if response.stream is None:
@@ -282,11 +315,11 @@ class RpcExchange:
         return [prefix + packed] if len(packed) < _JOIN_BELOW_BYTES else [prefix, packed]
 
     def _plain(self, message: bytes) -> list[bytes]:
-        limit = self._skin.options.max_message_bytes
-        if len(message) > limit:
-            raise AnswerTooLargeError(len(message), limit)
-        prefix = encode_prefix(len(message))
-        return [prefix + message] if len(message) < _JOIN_BELOW_BYTES else [prefix, message]
+        size_bytes, limit = len(message), self._skin.options.max_message_bytes
+        if size_bytes > limit:
+            raise AnswerTooLargeError(size_bytes, limit)
+        prefix = encode_prefix(size_bytes)
+        return [prefix + message] if size_bytes < _JOIN_BELOW_BYTES else [prefix, message]
 
     async def _write_failure(self, failure: _Failure) -> None:
         try:
@@ -319,11 +352,17 @@ def _message_encoding(name: str) -> Encoding | None:
     return known
 
 
-def _known_name(raw: bytes) -> str:
-    name = raw.decode("latin-1").lower()
-    if len(_NAMES) < _MAX_NAMES and len(raw) <= _MAX_KNOWN_NAME_BYTES:
-        _NAMES[raw] = name
-    return name
+def _kind_of(name: bytes) -> int:
+    """Tell what a header is, and remember it."""
+    lower = name.lower()
+    kind = _OTHER
+    if lower.startswith(b"grpc-"):
+        kind = _OWN
+    elif lower.endswith(b"-bin"):
+        kind = _BINARY
+    if len(_KINDS) < _MAX_KINDS and len(name) <= _MAX_KNOWN_NAME_BYTES:
+        _KINDS[name] = kind
+    return kind
 
 
 def _lines(pairs: Headers) -> list[tuple[bytes, bytes]]:

@@ -205,6 +205,17 @@ async def test_when_the_launcher_has_gone_the_server_is_ended(monkeypatch):
     await living
 
 
+async def test_a_further_lifespan_may_be_begun_where_no_loop_runs():
+    there, landlord, _ = launched()
+    await there.start()
+
+    async def nothing(*_events):
+        raise AssertionError
+
+    await asyncio.to_thread(lambda: landlord.app({"type": "lifespan"}, nothing, nothing).close())
+    await there.stop()
+
+
 async def test_requests_of_other_loops_are_carried_to_the_tenant_s():
     there, landlord, _ = launched()
     await there.start()

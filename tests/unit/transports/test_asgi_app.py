@@ -75,7 +75,7 @@ async def test_an_ok_answer_is_head_message_and_trailers():
     assert events[0]["trailers"] is True
     assert (b"content-type", b"application/grpc") in events[0]["headers"]
     assert events[1] == {"type": "http.response.body", "body": framed(b"hello"), "more_body": False}
-    assert events[2]["headers"] == [(b"grpc-status", b"0")]
+    assert list(events[2]["headers"]) == [(b"grpc-status", b"0")]
 
 
 @pytest.mark.parametrize("offers", [False, True])

@@ -209,22 +209,26 @@ async def test_a_large_answer_is_compressed_whole():
 # --- when clients are looked for ------------------------------------------------------------------------
 
 
+class Looking:
+    """A call that notes when it begins to look for its client."""
+
+    def __init__(self, begun):
+        self._begun = begun
+
+    def begin_to_look(self):
+        self._begun.append(self)
+
+
 async def test_what_ends_before_the_second_look_is_never_looked_for():
     watch, begun = DisconnectWatch(0.001), []
-
-    def short():
-        begun.append("short")
-
-    def long():
-        begun.append("long")
-
+    short, long = Looking(begun), Looking(begun)
     watch.add(long)
     for _ in range(5):
         watch.add(short)
         watch.discard(short)
         watch.discard(short)
         await asyncio.sleep(0.002)
-    assert begun == ["long"]
+    assert begun == [long]
 
 
 async def until(condition):
@@ -235,11 +239,11 @@ async def until(condition):
 
 async def test_every_call_is_looked_for_once():
     watch, begun = DisconnectWatch(0.001), []
-    calls = [lambda number=number: begun.append(number) for number in range(3)]
+    calls = [Looking(begun) for _ in range(3)]
     for each in calls:
         watch.add(each)
     await until(lambda: len(begun) == 3)
     watch.add(calls[0])
     await until(lambda: len(begun) == 4)
     await asyncio.sleep(0.02)
-    assert sorted(begun) == [0, 0, 1, 2]
+    assert [begun.count(each) for each in calls] == [2, 1, 1]
