@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from navi_core.cli.new_plugin_names import PluginNames, core_requirement, problem_of_plugin_name
+from navi_core.cli.new_plugin_names import (
+    PluginNames,
+    clash_of_distribution,
+    core_requirement,
+    problem_of_plugin_name,
+)
 from navi_core.cli.state import BUILT_IN, CliState
 
 if TYPE_CHECKING:
@@ -50,6 +55,10 @@ def make_command(state: CliState) -> click.Command:
         _refuse(_problem_of_word(state.registry, kind, names), "NAME")
         target = Path(name) if folder is None else folder
         _refuse(_problem_of_folder(target), "--dir" if folder else "NAME")
+        for clash in filter(
+            None, (clash_of_distribution(name), _clash_of_plugin(state.registry, kind, names))
+        ):
+            click.echo(f"warning: {clash}", err=True)
         _write(target, _render(kind, _values(kind, names)))
         click.echo(
             f"{target}: a {kind} '{_registered_name(kind, names)}' that works; what to change is marked CHANGE"
@@ -98,6 +107,21 @@ def _problem_of_word(registry: Registry, kind: str, names: PluginNames) -> str:
     for record in registry.records:
         if record.distribution != names.distribution and (kind, name) in record.provides:
             return f"the {kind} '{name}' is registered by {record.distribution} {record.version}"
+    return ""
+
+
+def _clash_of_plugin(registry: Registry, kind: str, names: PluginNames) -> str:
+    """Return which installed plugin people would take this one for; empty: none."""
+    for record in registry.records:
+        others = sorted(what for what, name in record.provides if name == names.word and what != kind)
+        if record.distribution == names.distribution:
+            continue
+        if others:
+            return (
+                f"the {others[0]} '{names.word}' of {record.distribution} {record.version} has the same name"
+            )
+        if record.name == names.word:
+            return f"{record.distribution} {record.version} is a plugin '{names.word}' already"
     return ""
 
 

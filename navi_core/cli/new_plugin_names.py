@@ -14,7 +14,13 @@ from packaging.version import Version
 
 from navi_core.hookspecs import ENTRY_POINT_GROUP
 
-__all__ = ["MAX_NAME_LENGTH", "PluginNames", "core_requirement", "problem_of_plugin_name"]
+__all__ = [
+    "MAX_NAME_LENGTH",
+    "PluginNames",
+    "clash_of_distribution",
+    "core_requirement",
+    "problem_of_plugin_name",
+]
 
 MAX_NAME_LENGTH: Final = 30
 
@@ -84,6 +90,24 @@ def problem_of_plugin_name(name: str) -> str:
     if module in _RESERVED:
         return f"'{module}' stands for something else"
     return _problem_of_module(names)
+
+
+def clash_of_distribution(name: str) -> str:
+    """Return what installing the package would do to one that is installed; empty: nothing.
+
+    pip goes by the distribution's name alone: another one of that name is uninstalled, whatever it imports as.
+    """
+    names = PluginNames.of(name)
+    try:
+        installed = importlib.metadata.distribution(names.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    if _is_plugin(names):
+        return ""
+    return (
+        f"{names.distribution} {installed.version} is installed: installing this package takes its place; "
+        "choose another name, or change 'name' in pyproject.toml"
+    )
 
 
 def _problem_of_module(names: PluginNames) -> str:

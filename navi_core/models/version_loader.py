@@ -64,14 +64,14 @@ class VersionLoader:
                 raise
             seconds = time.monotonic() - started
         self._metrics.load_finished(name, version, seconds, ok=True)
+        more = {"converter": loaded.converter, "notes": list(loaded.notes)}
         log.info(
             "servable_loaded",
             model=name,
             version=version,
             runtime=loaded.runtime,
-            converter=loaded.converter or None,
             seconds=round(seconds, 3),
-            notes=list(loaded.notes) or None,
+            **{key: value for key, value in more.items() if value},
         )
         return loaded
 

@@ -280,7 +280,7 @@ async def test_the_document_is_made_once_and_served():
 
     [service] = built([OpenApiService], openapi=openapi)
     assert not made
-    [route] = service.http_routes()
+    route, _ = service.http_routes()
     for _ in range(2):
         response = await route.handler(Call(path="/openapi.json"))
         assert (response.status, json.loads(response.body)) == (200, {"openapi": "3.0.3"})

@@ -1,4 +1,4 @@
-"""OpenApiService: the description of what the host offers over HTTP, at ``/openapi.json``."""
+"""OpenApiService: what the host offers over HTTP: for programs at ``/openapi.json``, for people at ``/``."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ import msgspec
 
 from navi_core.contracts.service import Call, HttpRoute, Operation, Response, Service
 from navi_core.contracts.service_context import ServiceContext
+from navi_core.services.openapi.welcome import welcome
 
-__all__ = ["PATH", "OpenApiService"]
+__all__ = ["PATH", "WELCOME_PATH", "OpenApiService"]
 
 PATH: Final = "/openapi.json"
+WELCOME_PATH: Final = "/"
+
+_HEADERS: Final = (("content-type", "application/json"),)
 
 
 class OpenApiService(Service):
-    """Serves one document, made with the first request for it.
+    """Serves the document, made with the first request for it, and a page with the way around.
 
-    Reading it needs no token: it shows no model and no setting that a request would not show, and tools fetch it
+    Reading them needs no token: they show no model and no setting that a request would not show, and tools fetch it
     before they know which token to bring.
 
     Parameters
@@ -34,6 +38,7 @@ class OpenApiService(Service):
 
     def __init__(self, context: ServiceContext) -> None:
         self._compose: Final[Callable[[], Mapping[str, Any]]] = context.openapi
+        self._rpc_services: Final = context.rpc_services
 
     @classmethod
     def create(cls, context: ServiceContext) -> Self:
@@ -41,16 +46,36 @@ class OpenApiService(Service):
         return cls(context)
 
     def http_routes(self) -> Sequence[HttpRoute]:
-        """Return the one route, a READ operation."""
+        """Return the routes, READ operations."""
         return (
             HttpRoute(
                 verb="GET", pattern=re.compile(re.escape(PATH)), handler=self._show, operation=Operation.READ
             ),
+            # a service that has something else to say there may
+            HttpRoute(
+                verb="GET",
+                pattern=re.compile(re.escape(WELCOME_PATH)),
+                handler=self._welcome,
+                operation=Operation.READ,
+                fallback=True,
+            ),
         )
 
     @cached_property
+    def _composed(self) -> Mapping[str, Any]:
+        return self._compose()
+
+    @cached_property
     def _document(self) -> bytes:
-        return msgspec.json.encode(self._compose())
+        return msgspec.json.encode(self._composed)
+
+    @cached_property
+    def _page(self) -> bytes:
+        page = welcome(self._composed, self._rpc_services())
+        return msgspec.json.format(msgspec.json.encode(page), indent=2) + b"\n"
 
     async def _show(self, _call: Call) -> Response:
-        return Response(status=200, headers=(("content-type", "application/json"),), body=self._document)
+        return Response(status=200, headers=_HEADERS, body=self._document)
+
+    async def _welcome(self, _call: Call) -> Response:
+        return Response(status=200, headers=_HEADERS, body=self._page)

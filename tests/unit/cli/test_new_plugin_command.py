@@ -114,3 +114,19 @@ def test_a_word_that_another_plugin_has__is_refused(navi_host):
 
 def test_the_same_plugin__is_written_again_while_it_is_installed(navi_host):
     assert navi_host("new-plugin", "toy-runtime", plugins=("toy_runtime",)).status == 0
+
+
+def test_a_distribution_that_is_installed__is_warned_of(navi_host, tmp_path):
+    # what pip would uninstall for it; its module is called otherwise, so nothing is hidden
+    ended = navi_host("new-plugin", "grpcio")
+    assert ended.status == 0
+    assert ended.err.startswith("warning: grpcio ")
+    assert "installing this package takes its place" in ended.err
+    assert (tmp_path / "grpcio/pyproject.toml").exists()
+
+
+def test_a_plugin_of_the_same_name_and_another_kind__is_warned_of(navi_host, tmp_path):
+    ended = navi_host("new-plugin", "navi-toy", "--kind", "converter", plugins=("toy_runtime",))
+    assert ended.status == 0
+    assert ended.err == "warning: the runtime 'toy' of toy-runtime 1.0 has the same name\n"
+    assert (tmp_path / "navi-toy/pyproject.toml").exists()
