@@ -15,6 +15,7 @@ from navi_torch.options import MethodOptions
 from navi_torch.probe import find_outputs
 from navi_torch.script import arguments_of, call_of, default_method, open_module, public_methods
 from navi_torch.script_state import changed_buffers, snapshot, written_by
+from navi_torch.script_storages import check_storages
 from navi_torch.traced import TracedTensor, read_traced_inputs
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ def open_script(source: Source) -> Opened:
     ------
     DescriptionError
         Its tensors are not known well enough, or it changes itself unasked; says what to write.
+    ArchiveError
+        It claims more weights than it has.
     """
+    check_storages(source.stream, source.listing)
     module, note = open_module(source.stream, source.path, source.device)
     names = public_methods(module)
     default = default_method(names, source.load.signature)
