@@ -8,6 +8,7 @@ import json
 import shutil
 import struct
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,12 +44,12 @@ def launch(**more) -> LaunchedProbe:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
+def plain():
     """Envoy in plain text, on a port and on a Unix socket."""
-    path = Path("/tmp") / f"{tmp_path_factory.getbasetemp().name}-envoy.sock"
-    probe = launch(own=EnvoyOptions(unix_socket=str(path), max_header_kib=16))
-    yield probe
-    probe.close()
+    with tempfile.TemporaryDirectory(prefix="navi-") as folder:  # a socket's path is to be short
+        probe = launch(own=EnvoyOptions(unix_socket=str(Path(folder) / "envoy.sock"), max_header_kib=16))
+        yield probe
+        probe.close()
 
 
 @pytest.fixture(scope="module")
