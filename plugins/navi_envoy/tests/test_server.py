@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
 import socket
+import subprocess
+import sys
+import tempfile
 
 import pytest
+from navi_envoy import follow_parent
 from navi_envoy.options import EnvoyOptions
 from navi_envoy.transport import EnvoyTransport
 
@@ -48,6 +55,58 @@ async def test_what_envoy_refuses_ends_the_start(capfd):
     with pytest.raises(LifecycleError, match="Envoy did not start: Envoy ended with status 1"):
         await launched.start()
     assert "no_such_field" in capfd.readouterr().err
+
+
+@pytest.fixture
+def deaf(monkeypatch):
+    """Return a program in the place of Envoy's that never listens."""
+    program = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
+    monkeypatch.setattr("navi_envoy.server._command", lambda *_: (program, dict(os.environ)))
+
+
+async def test_an_envoy_that_never_listens_is_ended_and_said(deaf, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    launched = server(options=EnvoyOptions(start_timeout_s=0.2))
+    with pytest.raises(
+        LifecycleError, match=r"within 0\.2 s \(start_timeout_s\), its admin interface does not answer"
+    ):
+        await launched.start()
+    assert await launched.wait() == "Envoy was ended by SIGTERM"
+    assert not list(tmp_path.iterdir())
+
+
+async def test_how_far_envoy_came_is_said_when_it_takes_too_long(deaf, monkeypatch):
+    asked = asyncio.Event()
+
+    class StillStarting:
+        def __init__(self, path):
+            pass
+
+        async def state(self):
+            if asked.is_set():
+                await asyncio.Event().wait()
+            asked.set()
+            return "INITIALIZING"
+
+    monkeypatch.setattr("navi_envoy.server.Admin", StillStarting)
+    with pytest.raises(LifecycleError, match=r"\(start_timeout_s\), it says INITIALIZING"):
+        await server(options=EnvoyOptions(start_timeout_s=0.2)).start()
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux alone has SCHED_BATCH")
+@pytest.mark.parametrize("is_batch", [True, False])
+def test_scheduling_survives_the_change_of_program(is_batch, tmp_path):
+    wanted = {
+        "argv": [sys.executable, "-I", "-S", "-c", "import os; print(os.sched_getscheduler(0))"],
+        "environ": dict(os.environ),
+        "parent": os.getpid(),
+        "is_batch": is_batch,
+    }
+    (tmp_path / "exec.json").write_text(json.dumps(wanted))
+    command = [sys.executable, "-I", "-S", follow_parent.__file__, str(tmp_path / "exec.json")]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    before = os.sched_getscheduler(0)
+    assert int(shown) == (os.SCHED_BATCH if is_batch else before)
 
 
 async def test_a_server_that_was_not_started_can_be_stopped():

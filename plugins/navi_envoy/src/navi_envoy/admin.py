@@ -39,16 +39,15 @@ class Admin:
         shown = json.loads(await self._ask("GET", "/listeners?format=json"))
         return {each["name"]: each["local_address"] for each in shown.get("listener_statuses", ())}
 
-    async def is_live(self) -> bool:
-        """Tell whether Envoy has started its workers: only then do listeners accept.
+    async def state(self) -> str:
+        """Return how far Envoy is; at ``LIVE`` it has started its workers: only then do listeners accept.
 
         Raises
         ------
         AdminError
             It does not answer (yet).
         """
-        shown = json.loads(await self._ask("GET", "/server_info"))
-        return bool(shown["state"] == "LIVE")
+        return str(json.loads(await self._ask("GET", "/server_info"))["state"])
 
     async def counters(self, *names: str) -> dict[str, int]:
         """Return counters or gauges of these names; 0 for those that Envoy has not made.

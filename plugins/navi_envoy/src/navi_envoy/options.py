@@ -23,6 +23,12 @@ class EnvoyOptions(AsgiOptions, frozen=True, kw_only=True, forbid_unknown_fields
         Envoy's worker threads. The models run elsewhere; one is the fastest on few cores.
     loop
         The event loop that navi runs on inside Envoy.
+    batch_scheduling
+        Linux: have the kernel schedule Envoy's threads, navi's among them, as ``SCHED_BATCH``: what comes in does not
+        take a core away from the thread that computes on it, but waits for its turn.
+    start_timeout_s
+        An Envoy that does not listen by then is ended, and the start fails. It waits for what navi imports, frameworks
+        too, and not for models.
     http3
         Listen for HTTP/3 on the same port of UDP; needs TLS.
     grpc_web
@@ -49,6 +55,8 @@ class EnvoyOptions(AsgiOptions, frozen=True, kw_only=True, forbid_unknown_fields
 
     concurrency: Annotated[int, Meta(ge=1, le=1024)] = 1
     loop: Literal["uvloop", "asyncio"] = "uvloop"
+    batch_scheduling: bool = True
+    start_timeout_s: _Seconds = 300.0
     http3: bool = False
     grpc_web: bool = True
     unix_socket: Annotated[str, Meta(min_length=1, max_length=107)] | None = None

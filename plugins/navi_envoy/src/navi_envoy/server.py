@@ -189,16 +189,31 @@ class EnvoyServer(ForeignServer):
         )
         (folder / "envoy.json").write_text(json.dumps(config), encoding="utf-8")
         argv, environ = _command(plan, own, folder / "envoy.json")
-        wanted = {"argv": argv, "environ": environ, "parent": os.getpid()}
+        wanted = {
+            "argv": argv,
+            "environ": environ,
+            "parent": os.getpid(),
+            "is_batch": own.batch_scheduling,
+        }
         (folder / "exec.json").write_text(json.dumps(wanted), encoding="utf-8")
 
     async def _listening(self, process: asyncio.subprocess.Process, admin: Admin) -> Sequence[Address]:
         """Wait until Envoy accepts connections; it does once the application has started."""
-        while process.returncode is None:
-            with suppress(AdminError):
-                if await admin.is_live():
-                    return self._addresses(await admin.listeners())
-            await asyncio.sleep(_POLL_S)
+        limit_s = self._own.start_timeout_s
+        state = "its admin interface does not answer"
+        try:
+            async with asyncio.timeout(limit_s):
+                while process.returncode is None:
+                    with suppress(AdminError):
+                        found = await admin.state()
+                        if found == "LIVE":
+                            return self._addresses(await admin.listeners())
+                        state = f"it says {found}"
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            raise LifecycleError(
+                f"Envoy did not start: expected it to listen within {limit_s:g} s (start_timeout_s), {state}"
+            ) from None
         raise LifecycleError(f"Envoy did not start: {_words(process.returncode)}, see its log above")
 
     def _addresses(self, listeners: dict[str, dict[str, Any]]) -> Sequence[Address]:
