@@ -12,23 +12,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Final, NamedTuple, cast
 
-from navi_core.contracts.service import Call, Response
+from navi_core.contracts.service import Call
 from navi_core.errors import MemoryBudgetError, NaviError
-from navi_core.transports.body import BodyHold, closing_stream, join_body
+from navi_core.transports.body import BodyHold, closing_stream
 from navi_core.transports.http.handling import Exchange, Handling
-from navi_core.transports.http.plain_answer import answer_head, has_body, stream_head
 from navi_core.transports.http.plain_request import HEAD_END, PlainHead, read_head
+from navi_core.transports.http.plain_writer import PlainWriter
 from navi_core.transports.http_rules import (
     EarlyAnswer,
     body_refused,
-    encode_answer,
     find_route,
-    internal_error,
 )
-from navi_core.types import Bytes
 
 __all__ = ["HandOver", "PlainConnection"]
 
@@ -38,9 +35,6 @@ _PATIENCE_S: Final = 1.0
 
 _MAX_AHEAD_BYTES: Final = 1 << 18
 """So much of later requests is taken before reading pauses."""
-
-_JOINED_BYTES: Final = 1 << 16
-"""Up to so many bytes, to join a head and a body costs less than a second write."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +74,7 @@ class PlainConnection(asyncio.Protocol):
         "_connections",
         "_hand_over",
         "_handling",
+        "_held",
         "_idle_since_s",
         "_idle_timer",
         "_loop",
@@ -88,7 +83,7 @@ class PlainConnection(asyncio.Protocol):
         "_peer",
         "_task",
         "_transport",
-        "_writable",
+        "_writer",
     )
 
     def __init__(
@@ -111,8 +106,9 @@ class PlainConnection(asyncio.Protocol):
         self._awaited: _Awaited | None = None
         self._missing_bytes = 0
         self._task: asyncio.Task[None] | None = None
+        self._held: BodyHold | None = None
         self._ahead: list[bytes] = []
-        self._writable: asyncio.Future[None] | None = None
+        self._writer: PlainWriter | None = None
 
     # --- the connection --------------------------------------------------------------------------
 
@@ -120,6 +116,7 @@ class PlainConnection(asyncio.Protocol):
         """Begin to wait for the first request."""
         transport = cast(asyncio.Transport, transport)  # uvloop's say that they are none
         self._transport = transport
+        self._writer = PlainWriter(transport, self._handling, self._loop)
         self._connections.add(self)
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) else str(peer or "")
@@ -133,6 +130,8 @@ class PlainConnection(asyncio.Protocol):
         """Cancel the handler: its client has gone."""
         if self._awaited is not None:
             self._awaited.hold.release()
+        if self._held is not None:  # a task that is cancelled before its first step does nothing at all
+            self._held.release()
         self._leave()
         if self._task is not None:
             self._task.cancel()
@@ -150,13 +149,13 @@ class PlainConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Have whoever writes wait: the client takes too little."""
-        self._writable = self._loop.create_future()
+        if self._writer is not None:
+            self._writer.pause()
 
     def resume_writing(self) -> None:
         """Let them go on."""
-        writable, self._writable = self._writable, None
-        if writable is not None and not writable.done():
-            writable.set_result(None)
+        if self._writer is not None:
+            self._writer.resume()
 
     def _check_idle(self) -> None:
         timeout_s = self._handling.own.keepalive_timeout_s
@@ -215,7 +214,7 @@ class PlainConnection(asyncio.Protocol):
             self._missing_bytes = missing_bytes
             self._awaited = _Awaited(head, [data[:size], data[size:]], hold, self._loop.time(), timer)
             return
-        self._task = self._loop.create_task(self._answer(head, data[size:], hold))
+        self._begin(head, data[size:], hold)
 
     def _may_await(self, head: PlainHead) -> bool:
         """Tell whether a body may come later; one that is long, or that nobody will read, is aiohttp's."""
@@ -233,9 +232,11 @@ class PlainConnection(asyncio.Protocol):
         if not self._missing_bytes:
             awaited.timer.cancel()
             self._awaited = None
-            self._task = self._loop.create_task(
-                self._answer(awaited.head, b"".join(awaited.came[1:]), awaited.hold)
-            )
+            self._begin(awaited.head, b"".join(awaited.came[1:]), awaited.hold)
+
+    def _begin(self, head: PlainHead, body: bytes, hold: BodyHold) -> None:
+        self._held = hold
+        self._task = self._loop.create_task(self._answer(head, body, hold))
 
     def _came_ahead(self, data: bytes) -> None:
         """Keep what comes before the answer is written."""
@@ -268,8 +269,10 @@ class PlainConnection(asyncio.Protocol):
     # --- answering ---------------------------------------------------------------------------------
 
     async def _answer(self, head: PlainHead, body: bytes, hold: BodyHold) -> None:
-        handling, transport = self._handling, self._transport
+        handling, transport, writer = self._handling, self._transport, self._writer
         assert transport is not None  # noqa: S101 - something came through it
+        assert writer is not None  # noqa: S101 - it is made with the transport
+        self._held = None
         call = Call(
             path=head.path,
             query=head.query,
@@ -291,13 +294,13 @@ class PlainConnection(asyncio.Protocol):
                     raise body_refused(error) from None
                 response = await handling.respond(exchange, route)
                 if response.stream is None:
-                    await self._write(transport, exchange, response)
+                    await writer.write(exchange, response)
                 else:
                     async with closing_stream(response.stream):
-                        await self._write_stream(transport, exchange, response, response.stream)
+                        await writer.write_stream(exchange, response, response.stream)
             except EarlyAnswer as early:
                 exchange.close |= early.close
-                await self._write(transport, exchange, early.response)
+                await writer.write(exchange, early.response)
         except asyncio.CancelledError:
             call.cancelled()
             transport.abort()
@@ -314,60 +317,3 @@ class PlainConnection(asyncio.Protocol):
             self._pass_on(b"".join(self._ahead))
         else:
             self._idle_since_s = self._loop.time()
-
-    async def _write(self, transport: asyncio.Transport, exchange: Exchange, response: Response) -> None:
-        handling = self._handling
-        exchange.close |= handling.is_draining
-        keeps_open = not exchange.close
-        try:
-            body, headers = response.body, response.headers
-            if not isinstance(body, bytes) or len(body) >= handling.compression.min_bytes:
-                accepts = str(exchange.call.metadata.get("accept-encoding", ""))
-                headers, body = await encode_answer(response, accepts, handling.compression)
-            head = answer_head(response.status, headers, len(body), keeps_open=keeps_open)
-        except ValueError:
-            _log.exception("answer of %s %s cannot be written", exchange.call.verb, exchange.call.path)
-            response = internal_error().response
-            body = join_body(response.body)
-            head = answer_head(response.status, response.headers, len(body), keeps_open=keeps_open)
-        if not has_body(response.status):
-            body = b""
-        if transport.is_closing():
-            exchange.call.cancelled()
-        elif len(body) <= _JOINED_BYTES:
-            transport.write(head + body)
-        else:
-            transport.write(head)
-            transport.write(body)
-        if self._writable is not None:
-            await self._writable
-
-    async def _write_stream(
-        self,
-        transport: asyncio.Transport,
-        exchange: Exchange,
-        response: Response,
-        stream: AsyncIterator[Bytes],
-    ) -> None:
-        """Write chunk by chunk; the head goes out with the first, so that an early failure has a status."""
-        handling = self._handling
-        exchange.close |= handling.is_draining
-        try:
-            head = stream_head(response.status, response.headers, keeps_open=not exchange.close)
-        except ValueError:
-            _log.exception("answer of %s %s cannot be written", exchange.call.verb, exchange.call.path)
-            raise internal_error() from None
-        chunk = await handling.first_chunk(exchange, stream)
-        try:
-            while chunk is not None:
-                if len(chunk):  # an empty one would be the end
-                    transport.write(b"%b%x\r\n%b\r\n" % (head, memoryview(chunk).nbytes, join_body(chunk)))
-                    head = b""
-                if self._writable is not None:
-                    await self._writable
-                chunk = await anext(stream, None)
-            transport.write(head + b"0\r\n\r\n")
-        except (Exception, asyncio.CancelledError) as error:
-            if not handling.is_cut_off(exchange, error):
-                raise
-            transport.abort()

@@ -318,6 +318,17 @@ async def test_a_client_that_goes_before_its_body_has_come_holds_nothing():
     assert played.successor is None
 
 
+async def test_a_client_that_goes_before_the_handler_has_begun_holds_nothing():
+    played = Played(echo)
+    await played.send(request(b"x"), turns=0)
+    assert played.budget.in_use_bytes == 1
+    played.connection.connection_lost(None)
+    await asyncio.sleep(0.01)
+    assert not played.budget.in_use_bytes
+    assert not played.written
+    assert not len(played.handling.calls)
+
+
 async def test_early_answers_and_the_last_one():
     played = Played(echo)
     await played.send(request(b"x", target="/nowhere"))
