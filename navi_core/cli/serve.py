@@ -108,7 +108,7 @@ def make_command(state: CliState) -> click.Command:
             )
             return
         if foreign is not None:
-            reason = "the server that hosts navi reads the configuration once"
+            reason = "over this transport the configuration is read at the start, and again on SIGHUP"
             if followed is not None:
                 log.warning("flag_ignored", flag=FOLLOW_FLAG, reason=reason)
             if folders:
