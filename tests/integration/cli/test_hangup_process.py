@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import time
+import urllib.error
 import urllib.request
+from contextlib import suppress
 
 import pytest
 
@@ -14,9 +16,19 @@ pytestmark = pytest.mark.integration
 WAIT_S = 120.0
 
 
-def models(served):
-    with urllib.request.urlopen(f"{served.http}/healthz/ready", timeout=60) as answer:
-        return sorted(json.load(answer)["models"])
+def serves(served, *names):
+    """Wait until a host serves these models: several workers know it a moment after their parent has said so."""
+    end, found = time.monotonic() + WAIT_S, None
+    while time.monotonic() < end:
+        with (
+            suppress(urllib.error.HTTPError),
+            urllib.request.urlopen(f"{served.http}/healthz/ready", timeout=60) as answer,
+        ):
+            found = sorted(json.load(answer)["models"])
+        if found == list(names):
+            return True
+        time.sleep(0.02)
+    raise AssertionError(f"expected {names}, got {found}")
 
 
 def hang_up(served, event, count=1):
@@ -46,17 +58,17 @@ def test_the_models_of_the_file_are_served(serve, toy_model, tmp_path, workers):
     write(two, three)
     done = hang_up(served, "config_reloaded")
     assert (done["added"], done["removed"]) == (["three"], ["one"])
-    assert models(served) == ["flag", "three", "two"]
+    assert serves(served, "flag", "three", "two")
     write(two, three, tmp_path / "nowhere")
     refused = hang_up(served, "config_refused")
     assert "nowhere" in refused["error"]
-    assert models(served) == ["flag", "three", "two"]
+    assert serves(served, "flag", "three", "two")
     file.write_text("models = 7\n")
     refused = hang_up(served, "config_refused", 2)
     assert str(file) in refused["error"]
     write(two, three)
     hang_up(served, "config_unchanged")
-    assert models(served) == ["flag", "three", "two"]
+    assert serves(served, "flag", "three", "two")
     assert served.stop() == 0
 
 
@@ -77,7 +89,7 @@ def test_the_file_of_tensorflow_serving_is_read_again(serve, toy_model, tmp_path
     write(second=toy)
     done = hang_up(served, "config_reloaded")
     assert (done["added"], done["removed"]) == (["second"], ["first"])
-    assert models(served) == ["second"]
+    assert serves(served, "second")
     assert served.stop() == 0
 
 
@@ -85,5 +97,5 @@ def test_without_a_file_it_changes_nothing(serve, toy_model):
     served = serve("-m", str(toy_model()))
     served.wait_for("ready")
     assert hang_up(served, "signal_ignored")["signal"] == "SIGHUP"
-    assert models(served) == ["scaled"]
+    assert serves(served, "scaled")
     assert served.stop() == 0
