@@ -11,6 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
+import msgspec
 import structlog
 
 from navi_core.batching.batcher import Batcher
@@ -456,40 +457,30 @@ class HostDataPlane:
         return self._metrics.render(accept) if whole is None else whole
 
 
-class _Release:
+class _Release(msgspec.Struct, eq=False):
     """Gives an answer's buffers back, once, and notes how long encoding took."""
 
-    __slots__ = ("_is_released", "_lease", "_metrics", "_now", "_started", "_tally")
-
-    def __init__(
-        self,
-        lease: Lease | None,
-        metrics: SignatureMetrics,
-        tally: VersionTally,
-        now: Callable[[], float],
-        started: float,
-    ) -> None:
-        self._is_released = False
-        self._lease = lease
-        self._metrics = metrics
-        self._tally = tally
-        self._now = now
-        self._started = started
+    lease: Lease | None
+    metrics: SignatureMetrics
+    tally: VersionTally
+    now: Callable[[], float]
+    started: float
+    is_released: bool = False
 
     @property
     def is_pooled(self) -> bool:
         """Whether the outputs may be views of buffers that will be reused."""
-        return self._lease is not None and not self._is_released
+        return self.lease is not None and not self.is_released
 
     def __call__(self) -> None:
-        if self._is_released:
+        if self.is_released:
             return
-        self._is_released = True
-        seconds = self._now() - self._started
-        self._metrics.encoded(seconds)
-        self._tally.encoded(seconds)
-        if self._lease is not None:
-            self._lease.release()
+        self.is_released = True
+        seconds = self.now() - self.started
+        self.metrics.encoded(seconds)
+        self.tally.encoded(seconds)
+        if self.lease is not None:
+            self.lease.release()
 
 
 def own_outputs(response: InferenceResponse) -> dict[str, Array]:

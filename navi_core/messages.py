@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from navi_core.types import NamedArrays, Parameters
 
@@ -32,9 +34,8 @@ class ModelRef:
     label: str | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class InferenceRequest:
-    """One request, decoded.
+class InferenceRequest(msgspec.Struct, kw_only=True):
+    """One request, decoded. A struct, as the answer: a dataclass takes four times as long to make.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ class InferenceRequest:
     inputs: NamedArrays
     signature: str = ""
     outputs: tuple[str, ...] = ()
-    parameters: Parameters = field(default_factory=lambda: _NO_PARAMETERS)
+    parameters: Parameters = msgspec.field(default_factory=lambda: _NO_PARAMETERS)
     deadline: float | None = None
     priority: int = 0
     body_bytes: int = 0
@@ -73,8 +74,7 @@ def _nothing() -> None:
     """Release nothing: the arrays belong to the caller."""
 
 
-@dataclass(slots=True, kw_only=True)
-class InferenceResponse:
+class InferenceResponse(msgspec.Struct, kw_only=True):
     """One answer.
 
     Parameters

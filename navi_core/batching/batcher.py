@@ -198,11 +198,12 @@ class Batcher:
         reason = CloseReason.FREE_WORKER if request.key is not None and policy.enabled else CloseReason.ALONE
         run = run_alone(request, self._loaded.servable, self._pool, self._model)
         self._ran_inline(lane, gate, run.run_seconds, now)
-        lane.metrics.batch_finished(
-            (0.0,), 1, request.num_rows, 0, reason, 0.0, run.run_seconds, ok=run.error is None, where="loop"
-        )
         if run.error is not None:
+            lane.metrics.batch_finished(
+                (0.0,), 1, request.num_rows, 0, reason, 0.0, run.run_seconds, ok=False, where="loop"
+            )
             raise run.error
+        lane.metrics.ran_at_once(request.num_rows, reason, run.run_seconds)
         return run.answer
 
     def _ran_inline(self, lane: Lane, gate: InlineGate, seconds: float, began_at: float) -> None:

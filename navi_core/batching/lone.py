@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import NamedTuple
+
+import msgspec
 
 from navi_core.batching.buffers import BufferPool
 from navi_core.batching.contexts import LoneContext
@@ -16,7 +17,7 @@ from navi_core.types import NamedArrays
 __all__ = ["LoneRun", "run_alone"]
 
 
-class LoneRun(NamedTuple):
+class LoneRun(msgspec.Struct):
     """What came of it.
 
     Parameters

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+
+import msgspec
 
 from navi_core.batching.buffers import Lease
 from navi_core.contracts.converter import Plan
@@ -13,8 +14,7 @@ from navi_core.types import NamedArrays, Parameters
 __all__ = ["Answer", "Prepared"]
 
 
-@dataclass(slots=True, kw_only=True)
-class Prepared:
+class Prepared(msgspec.Struct, kw_only=True):
     """A checked request, ready to be queued.
 
     Parameters
@@ -53,8 +53,7 @@ class Prepared:
     priority: int = 0
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct):
     """What a request got, and where its time went.
 
     Parameters

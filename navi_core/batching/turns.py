@@ -33,7 +33,8 @@ class TurnTime:
     def took(self, seconds: float, limit_s: float) -> None:
         """Count a run of somebody with this limit."""
         self._taken_s += seconds
-        self.is_over(limit_s)  # a lone caller comes in the next turn, which is to begin anew
+        if self._taken_s > limit_s:
+            self.is_over(limit_s)  # a lone caller comes in the next turn, which is to begin anew
 
     def is_over(self, limit_s: float) -> bool:
         """Tell whether runs have taken more than the limit; then everything else has its turn first."""

@@ -289,6 +289,9 @@ class Metrics:
         return (to_metric(spec, values) for spec, values in self._own_families())
 
     def _own_families(self) -> Iterator[tuple[FamilySpec, FamilySnapshot]]:
+        with self._store.lock:
+            for recorder in self._signatures.values():
+                recorder.count_noted()
         gauges = self._gauges()
         for name, family in self._store.families.items():
             if name in gauges:

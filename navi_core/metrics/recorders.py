@@ -1,26 +1,34 @@
 """Recorders: the objects that count what happens to one signature of one loaded version.
 
-Their cells are bound when they are made, so that a call is a lock and a few additions.
+Their cells are bound when they are made, so that a call is a lock and a few additions. What every request of a small model
+does is only noted when it happens, and counted with others of its kind: once there are :data:`MAX_NOTED`, or when somebody
+wants to see the counts.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from threading import Lock
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from navi_core.errors import ErrorCode
 from navi_core.metrics.cells import HistogramCell, HistogramFamily, Labels, ScalarCell, ScalarFamily
 from navi_core.metrics.compat.base import CompatModel
 from navi_core.metrics.families import FAMILIES
 
-__all__ = ["CallCells", "MetricStore", "RunPlace", "SignatureMetrics", "WorkSaved"]
+__all__ = ["MAX_NOTED", "CallCells", "MetricStore", "RunPlace", "SignatureMetrics", "WorkSaved"]
 
 RunPlace: TypeAlias = Literal["loop", "thread", "async"]
 WorkSaved: TypeAlias = Literal["cancelled", "late", "stale"]
 
+MAX_NOTED: Final = 256
+"""How much is noted of a kind before it is counted; to count that takes some 100 microseconds."""
+
 _MAX_WORDS: Final = 64
 _OTHER: Final = "_other_"
+
+_Noted = TypeVar("_Noted")
 
 
 class MetricStore:
@@ -97,15 +105,24 @@ class CallCells:
         total_seconds: float | None,
     ) -> None:
         """Count one answer, whose request took so long, unless it was refused before that counts; the lock is held."""
-        key = (service, transport, method, code, reason)
+        requests, seconds = self._of(service, transport, method, code, reason)
+        requests.value += 1
+        if total_seconds is not None:
+            seconds.observe(total_seconds)
+
+    def count_good(self, service: str, transport: str, method: str, total_seconds: Sequence[float]) -> None:
+        """Count good answers, whose requests took so long each; the lock is held."""
+        requests, seconds = self._of(service, transport, method, ErrorCode.OK, "")
+        requests.value += len(total_seconds)
+        seconds.observe_all(total_seconds)
+
+    def _of(self, *key: *tuple[str, str, str, ErrorCode, str]) -> tuple[ScalarCell, HistogramCell]:
         cells = self._cells.get(key)
         if cells is None:
             cells = self._make(*key)
             if len(self._cells) < _MAX_WORDS * _MAX_WORDS:
                 self._cells[key] = cells
-        cells[0].value += 1
-        if total_seconds is not None:
-            cells[1].observe(total_seconds)
+        return cells
 
     def _make(
         self, service: str, transport: str, method: str, code: ErrorCode, reason: str
@@ -170,6 +187,9 @@ class SignatureMetrics:
         self._convert = store.histogram("navi_convert_seconds").child(*target)
         self._run = store.histogram("navi_run_seconds").child(*target)
         self._encode = store.histogram("navi_encode_seconds").child(*target)
+        self._noted_answers: list[tuple[tuple[str, str, str], float, int]] = []
+        self._noted_runs: list[tuple[int, str, float]] = []
+        self._noted_encodings: list[float] = []
 
     def request_finished(
         self,
@@ -182,6 +202,13 @@ class SignatureMetrics:
         rows: int,
     ) -> None:
         """Count an answer, good or bad; ``total_seconds`` None: its request was refused before it was decoded."""
+        if code is ErrorCode.OK and total_seconds is not None and not reason and not self._compat:
+            noted = self._noted_answers
+            noted.append(((service, transport, method), total_seconds, rows))
+            if len(noted) >= MAX_NOTED:
+                with self._lock:
+                    self._count_answers()
+            return
         with self._lock:
             self._calls.count(service, transport, method, code, reason, total_seconds)
             self._rows.value += rows
@@ -241,6 +268,23 @@ class SignatureMetrics:
                     compat.converted(convert_seconds, num_rows)
                     compat.ran(run_seconds)
 
+    def ran_at_once(self, num_rows: int, close_reason: str, run_seconds: float) -> None:
+        """Count a request that was run by itself on the event loop, well, without a queue.
+
+        Parameters
+        ----------
+        num_rows, close_reason, run_seconds
+            See :meth:`batch_finished`.
+        """
+        if self._compat:
+            self.batch_finished((0.0,), 1, num_rows, 0, close_reason, 0.0, run_seconds, ok=True, where="loop")
+            return
+        noted = self._noted_runs
+        noted.append((num_rows, close_reason, run_seconds))
+        if len(noted) >= MAX_NOTED:
+            with self._lock:
+                self._count_runs()
+
     def inline_stopped(self) -> None:
         """Count that runs on the event loop took too long, and go to threads for a while."""
         with self._lock:
@@ -248,6 +292,13 @@ class SignatureMetrics:
 
     def encoded(self, seconds: float) -> None:
         """Count the time that one answer took to encode."""
+        if not self._compat:
+            noted = self._noted_encodings
+            noted.append(seconds)
+            if len(noted) >= MAX_NOTED:
+                with self._lock:
+                    self._encode.observe_all(_taken(noted))
+            return
         with self._lock:
             self._encode.observe(seconds)
             for compat in self._compat:
@@ -266,7 +317,42 @@ class SignatureMetrics:
         with self._lock:
             self._retried.value += requests
 
+    def count_noted(self) -> None:
+        """Count what was only noted so far; the lock is held."""
+        self._count_answers()
+        self._count_runs()
+        self._encode.observe_all(_taken(self._noted_encodings))
+
+    def _count_answers(self) -> None:
+        alike: dict[tuple[str, str, str], list[float]] = {}
+        for call, total_seconds, rows in _taken(self._noted_answers):
+            alike.setdefault(call, []).append(total_seconds)
+            self._rows.value += rows
+        for call, seconds in alike.items():
+            self._calls.count_good(*call, seconds)
+
+    def _count_runs(self) -> None:
+        runs = _taken(self._noted_runs)
+        if not runs:
+            return
+        self._queue_wait.observe_alike(0.0, len(runs))
+        self._batch_requests.observe_alike(1, len(runs))
+        self._convert.observe_alike(0.0, len(runs))
+        self._places.cell("loop").value += len(runs)
+        for (num_rows, close_reason), times in Counter(run[:2] for run in runs).items():
+            self._batch_rows.observe_alike(num_rows, times)
+            self._closed.cell(close_reason).value += times
+        self._run.observe_all([run[2] for run in runs])
+
     def detach(self) -> None:
         """Count nowhere from now on; the lock is held."""
         self._calls.detached = self._closed.detached = self._saved.detached = self._places.detached = True
         self._compat = ()
+
+
+def _taken(noted: list[_Noted]) -> list[_Noted]:
+    """Empty a list; returns what was in it. The lock is held, but whoever notes something does not take it."""
+    count = len(noted)
+    taken = noted[:count]
+    del noted[:count]  # what came meanwhile stays
+    return taken

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -335,7 +336,7 @@ def outcome(prepare_it, asked):
         field.name: {name: id(array) for name, array in found.inputs.items()}
         if field.name == "inputs"
         else getattr(found, field.name)
-        for field in fields(found)
+        for field in msgspec.structs.fields(found)
     }
 
 

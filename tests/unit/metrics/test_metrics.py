@@ -18,6 +18,7 @@ from navi_core.metrics.cells import HistogramCell
 from navi_core.metrics.families import BUCKETS, FAMILIES, UNKNOWN
 from navi_core.metrics.metrics import Metrics
 from navi_core.metrics.process import PROCESS_FAMILIES
+from navi_core.metrics.recorders import MAX_NOTED
 
 SPECS = Path(__file__).parents[3] / "specs" / "metrics"
 CALL = ("tensorflow", "grpc", "Predict")
@@ -343,6 +344,8 @@ def test_recording__loses_nothing_between_threads(metrics):
         for _ in range(2000):
             recorder.request_finished(*CALL, ErrorCode.OK, "", 0.001, 1)
             recorder.batch_finished((0.0,), 1, 2, 0, "rows", 0.0, 0.0, ok=True)
+            recorder.ran_at_once(3, "alone", 0.001)
+            recorder.encoded(0.001)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -351,4 +354,41 @@ def test_recording__loses_nothing_between_threads(metrics):
         thread.join()
     assert value(metrics, "navi_requests_total", **CALLED, code="OK", reason="") == 8000
     assert value(metrics, "navi_request_rows_total", **TARGET) == 8000
-    assert value(metrics, "navi_batch_rows_sum", **TARGET) == 16000
+    assert value(metrics, "navi_batch_rows_sum", **TARGET) == 16000 + 24000
+    assert value(metrics, "navi_runs_total", **TARGET, where="loop") == 8000
+    assert value(metrics, "navi_encode_seconds_count", **TARGET) == 8000
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 40), st.sampled_from(["alone", "free_worker"]), st.floats(0, 20, allow_nan=False)
+        ),
+        max_size=20,
+    ),
+    st.sampled_from([1, MAX_NOTED // 3, MAX_NOTED]),
+    st.booleans(),
+)
+def test_recording__a_run_at_once_counts_as_a_batch_of_its_own(runs, times, looked_at):
+    noted, counted = Metrics(), Metrics()
+    ours, theirs = (metrics.for_signature("m", 7, "s") for metrics in (noted, counted))
+    for num_rows, reason, seconds in runs * times:
+        ours.ran_at_once(num_rows, reason, seconds)
+        theirs.batch_finished((0.0,), 1, num_rows, 0, reason, 0.0, seconds, ok=True, where="loop")
+        if looked_at and times == 1:
+            noted.render()
+    found, expected = samples(noted), samples(counted)
+    assert found.keys() == expected.keys()
+    assert [key for key in expected if found[key] != pytest.approx(expected[key])] == []
+
+
+def test_recording__what_is_noted_when_a_version_goes_does_not_come_back(metrics):
+    recorder = metrics.for_signature("m", 7, "s")
+    recorder.request_finished(*CALL, ErrorCode.OK, "", 0.001, 1)
+    recorder.ran_at_once(1, "alone", 0.001)
+    metrics.forget("m", 7)
+    for _ in range(2 * MAX_NOTED):
+        recorder.ran_at_once(1, "alone", 0.001)
+        recorder.encoded(0.001)
+        recorder.request_finished(*CALL, ErrorCode.OK, "", 0.001, 1)
+    assert "m" not in labels_seen(metrics, "model")
