@@ -23,10 +23,10 @@ from pathlib import Path
 
 from cases import CASES, question, write_models
 from environments import PEERS, MissingError, install, versions
-from load import LoadError
-from measuring import Turns, World, WrongAnswerError, cores, sampled, turn
-from processes import StartError, last_words
+from measuring import Turns, World, cores, sampled, turn
+from processes import StartError
 from report import read_run, terminal, write_docs
+from rounds import take_turns
 from servers import SERVERS
 from stages import table
 
@@ -106,27 +106,10 @@ def measure_all(arguments, not_installed):
     servers = [server for server in SERVERS if _wanted(server.name, arguments.server)]
     if not cases or not servers:
         raise SystemExit("--case or --server: no name begins so")
-    left_out, noted, turns = {}, {}, {server.name: [] for server in servers}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         world = make_world(folder, cases, seconds, arguments)
-        for number in range(rounds):
-            # another one begins each round: whatever comes and goes on the machine meets all of them
-            begin = number % len(servers)
-            for server in servers[begin:] + servers[:begin]:
-                if server.name in left_out:
-                    continue
-                try:
-                    turns[server.name].append(turn(server, world))
-                    if server.packages and server.name not in noted:
-                        noted[server.name] = versions(server.python(), server.packages)
-                except MissingError as error:
-                    left_out[server.name] = str(error)
-                except (StartError, WrongAnswerError, LoadError) as error:
-                    said = last_words(folder / "server.log")
-                    left_out[server.name] = f"{error} ({said})" if said not in str(error) else str(error)
-                word = left_out.get(server.name) or "measured"
-                print(f"round {number + 1} of {rounds}, {server.name}: {word}", file=sys.stderr, flush=True)
+        found = take_turns(servers, rounds, lambda server: turn(server, world), folder / "server.log")
         bare_s = [opening_s(folder / "models" / "mlp" / "1" / "model.onnx") for _ in range(max(rounds, 3))]
     return {
         "measured": time.strftime("%Y-%m-%d %H:%M"),
@@ -138,10 +121,14 @@ def measure_all(arguments, not_installed):
         "opening_s": bare_s,
         "rows": {server.name: list(server.endpoints) for server in servers},
         "forms": {row: form for server in servers for row, form in server.endpoints.items()},
-        "turns": turns,
-        "left_out": left_out,
+        "turns": found.turns,
+        "left_out": found.left_out,
         "not_installed": not_installed,
-        "versions": noted,
+        "versions": {
+            server.name: versions(server.python(), server.packages)
+            for server in servers
+            if server.packages and found.turns[server.name]
+        },
     }
 
 

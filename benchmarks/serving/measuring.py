@@ -164,9 +164,10 @@ def _port(form: Form, place: Place) -> int:
 
 def _memory_mb(process: subprocess.Popen[bytes]) -> float:
     """Return what a server holds, which may have gone under its load."""
-    if process.poll() is not None:
+    held = resident_mb(process.pid) if process.poll() is None else None
+    if held is None:
         raise load.LoadError("it ended while it was asked")
-    return resident_mb(process.pid)
+    return held
 
 
 def _wait_for_answer(
@@ -195,7 +196,7 @@ def _verify(server: Server, form: Form, place: Place, world: World, case: Case) 
     try:
         message = form.ask(_port(form, place), case.model, world.message(form, case.model))
     except (OSError, grpc.RpcError, http.client.HTTPException) as error:
-        raise WrongAnswerError(f"{form.title}: {error}"[:300]) from None
+        raise WrongAnswerError(f"{form.title}, {case.name}: {error}"[:300]) from None
     if server.answers == "prediction":
         y = form.decode(message, asked.y.shape)
         if not np.allclose(y, asked.y, rtol=1e-4, atol=1e-5):
@@ -215,7 +216,9 @@ def _load(form: Form, place: Place, world: World, case: Case, process: int, size
     found = load.parse(output, log, seconds)
     # h2load takes an error of gRPC for a success: its body is empty. Answers that the end cut off count in part.
     if not size <= found.answer_bytes <= size * (1 + 2 * case.in_flight / found.requests) + 1:
-        raise WrongAnswerError(f"answers of {found.answer_bytes:.1f} bytes under load, not {size}")
+        raise WrongAnswerError(
+            f"{form.title}, {case.name}: answers of {found.answer_bytes:.1f} bytes under load, not {size}"
+        )
     server_us = used / found.requests * 1e6
     return {**asdict(found), "generator_busy": generator_s / taken, "server_us_per_request": server_us}
 

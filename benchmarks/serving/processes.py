@@ -37,15 +37,19 @@ def tree(root: int) -> list[int]:
     return found
 
 
-def resident_mb(root: int) -> float:
-    """Return what a tree holds in memory: the largest process whole, of the others what is theirs alone."""
+def resident_mb(root: int) -> float | None:
+    """Return what a tree holds in memory: the largest process whole, of the others what is theirs alone; None: it is gone."""
     whole, own = [], []
     for process in tree(root):
         with contextlib.suppress(OSError):
             lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
             sizes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+            if not sizes:  # it ends just now
+                continue
             whole.append(sizes["Rss"])
             own.append(sizes["Private_Clean"] + sizes["Private_Dirty"])
+    if not whole:
+        return None
     largest = whole.index(max(whole))
     return (whole[largest] + sum(own) - own[largest]) * 1024 / 1e6
 
