@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from navi_core.plugins.discovery import discover, installed_entry_points
 from navi_core.plugins.registry import Registry
 
 WAIT_S = 120.0
+
+OF_GRPC = re.compile(r"^[IWE]\d{4} [\d:.]+ +\d+ \S+\] .*\n", re.MULTILINE)
+"""What gRPC's own threads write, of connections of other tests too: that one was closed, for instance."""
 
 
 class Served:
@@ -112,7 +116,7 @@ def command(toy_site, environ, capfd, monkeypatch):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         status = run(args, CliState(registry))
         captured = capfd.readouterr()
-        return subprocess.CompletedProcess(args, status, captured.out, captured.err)
+        return subprocess.CompletedProcess(args, status, captured.out, OF_GRPC.sub("", captured.err))
 
     yield invoke
     logging.captureWarnings(capture=False)
