@@ -32,6 +32,7 @@ from navi_core.metrics.metrics import Metrics, SignatureMetrics
 from navi_core.metrics.tallies import Tallies, VersionTally
 from navi_core.models.keeper import VersionKeeper
 from navi_core.models.records import VersionRecord
+from navi_core.models.served import LoadedVersion
 from navi_core.plugins.observers import Observers
 from navi_core.request_ids import id_fields
 from navi_core.signature import DEFAULT_SIGNATURE, Signature
@@ -42,77 +43,69 @@ __all__ = ["Handle", "HostDataPlane", "own_outputs"]
 log = structlog.get_logger(__name__)
 
 
-class Handle:
+class Handle(msgspec.Struct, eq=False):
     """The right to use one version: a :class:`~navi_core.contracts.planes.ModelHandle`."""
 
-    __slots__ = ("_loaded", "_plane", "_record", "_released")
-
-    def __init__(self, plane: HostDataPlane, record: VersionRecord) -> None:
-        if record.loaded is None:
-            msg = (
-                f"a handle of version {record.version} of model '{record.artifact.name}', which is not loaded"
-            )
-            raise LifecycleError(msg)
-        self._plane = plane
-        self._record = record
-        self._loaded = record.loaded
-        self._released = False
+    plane: HostDataPlane
+    record: VersionRecord
+    loaded: LoadedVersion
+    is_released: bool = False
 
     @property
     def model(self) -> str:
         """The model's name."""
-        return self._record.artifact.name
+        return self.record.artifact.name
 
     @property
     def version(self) -> int:
         """The resolved version."""
-        return self._record.version
+        return self.record.version
 
     @property
     def platform(self) -> str:
         """The runtime's name and the artifact's kind."""
-        return f"{self._loaded.runtime}_{self._loaded.kind}"
+        return f"{self.loaded.runtime}_{self.loaded.kind}"
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
         """What clients send and get."""
-        return self._loaded.client_signatures
+        return self.loaded.client_signatures
 
     @property
     def max_batch_rows(self) -> int:
         """The most rows that requests are joined to."""
-        return self._loaded.policy.max_batch_rows
+        return self.loaded.policy.max_batch_rows
 
     @property
     def priority_levels(self) -> int:
         """Levels that requests may ask to be queued at."""
-        return self._loaded.policy.priority_levels
+        return self.loaded.policy.priority_levels
 
     @property
     def default_priority_level(self) -> int:
         """The level of requests that ask for none."""
-        policy = self._loaded.policy
+        policy = self.loaded.policy
         return policy.level_of(0) + 1 if policy.priority_levels else 0
 
     @property
     def service_options(self) -> Mapping[str, Any]:
         """What the model says to services."""
-        return self._loaded.service_options
+        return self.loaded.service_options
 
     def model_signature(self, name: str) -> Signature:
         """Return the model's own signature; raises SignatureNotFoundError."""
-        served = self._loaded.signatures.get(name or DEFAULT_SIGNATURE)
+        served = self.loaded.signatures.get(name or DEFAULT_SIGNATURE)
         if served is None:
-            raise SignatureNotFoundError(name, model=self.model, known=tuple(self._loaded.signatures))
+            raise SignatureNotFoundError(name, model=self.model, known=tuple(self.loaded.signatures))
         return served.model
 
     def infer(self, request: InferenceRequest) -> Coroutine[Any, Any, InferenceResponse]:
         """Run one request on this version; raises typed errors."""
-        batcher = self._record.batcher
+        batcher = self.record.batcher
         if batcher is None:
             msg = f"version {self.version} of model '{self.model}' was used after its handle was given back"
             raise LifecycleError(msg)
-        return self._plane.run(batcher, request)
+        return self.plane.run(batcher, request)
 
     def __enter__(self) -> Self:
         return self
@@ -120,9 +113,9 @@ class Handle:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._released:
-            self._released = True
-            self._plane.manager.release(self._record)
+        if not self.is_released:
+            self.is_released = True
+            self.plane.manager.release(self.record)
 
 
 class AllWorkers(Protocol):
@@ -178,7 +171,13 @@ class HostDataPlane:
 
     def acquire(self, ref: ModelRef) -> Handle:
         """Resolve a reference to a version that is available now; raises ModelError."""
-        return Handle(self, self.manager.acquire(ref))
+        record = self.manager.acquire(ref)
+        if record.loaded is None:
+            msg = (
+                f"a handle of version {record.version} of model '{record.artifact.name}', which is not loaded"
+            )
+            raise LifecycleError(msg)
+        return Handle(self, record, record.loaded)
 
     async def infer(self, ref: ModelRef, request: InferenceRequest) -> InferenceResponse:
         """Acquire, infer, release; raises typed errors."""

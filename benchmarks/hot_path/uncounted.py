@@ -16,7 +16,10 @@ def _nothing(*_arguments: object, **_more: object) -> None:
 
 
 for _recorder, _names in (
-    (SignatureMetrics, ("request_finished", "batch_finished", "encoded", "work_saved", "retried")),
+    (
+        SignatureMetrics,
+        ("request_finished", "batch_finished", "ran_at_once", "encoded", "work_saved", "retried"),
+    ),
     (VersionTally, ("succeeded", "failed", "encoded")),
 ):
     for _name in _names:

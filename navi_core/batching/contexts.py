@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from navi_core.batching.buffers import BufferPool, Lease
@@ -61,32 +62,31 @@ class BatchContext:
         return self._lease.allocate(shape, dtype)
 
 
-class LoneContext:
+class LoneContext(msgspec.Struct, eq=False):
     """The same for a request that runs by itself while its caller stands by: nothing is made that nobody asks for.
 
-    Attributes
+    Parameters
     ----------
-    deadline, parameters
+    num_rows
+        The request's; None: it is not batched.
+    parameters, deadline
         The request's.
+    pool
+        Where buffers come from.
     lease
         What was allocated; None: nothing.
     """
 
-    __slots__ = ("_num_rows", "_pool", "deadline", "lease", "parameters")
-
-    def __init__(
-        self, num_rows: int | None, parameters: Parameters, deadline: float | None, pool: BufferPool
-    ) -> None:
-        self._num_rows = num_rows
-        self._pool = pool
-        self.parameters = parameters
-        self.deadline = deadline
-        self.lease: Lease | None = None
+    num_rows: int | None
+    parameters: Parameters
+    deadline: float | None
+    pool: BufferPool
+    lease: Lease | None = None
 
     @property
     def row_ends(self) -> Int64Array:
         """(requests,) int64: the row after the request's last; empty if it is not batched."""
-        return np.array([] if self._num_rows is None else [self._num_rows], dtype=np.int64)
+        return np.array([] if self.num_rows is None else [self.num_rows], dtype=np.int64)
 
     def is_cancelled(self) -> bool:
         """Tell whether the caller has gone, which it cannot: it waits for this very run."""
@@ -95,5 +95,5 @@ class LoneContext:
     def allocate(self, shape: Sequence[int], dtype: Any) -> Array:
         """Return an uninitialised array from the pool."""
         if self.lease is None:
-            self.lease = self._pool.lease()
+            self.lease = self.pool.lease()
         return self.lease.allocate(shape, dtype)
