@@ -31,6 +31,9 @@ def output_type(name: str, array: Array) -> OipType:
     UnsupportedError
         It has none.
     """
+    known = BY_NUMPY.get(array.dtype)
+    if known is not None:
+        return known
     dtype = dtype_of(array)
     kind = OIP_TYPES.get(dtype)
     if kind is None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from navi_core.errors import DecodeError, TensorMismatchError
-from navi_core.tensors import DType, string_array
+from navi_core.tensors import DType, string_items
 from navi_core.types import Array, Bytes
 from navi_core.wire.oip_dtypes import BY_NAME, OipType
 from navi_core.wire.oip_request import InputHead
@@ -194,7 +194,7 @@ def raw_bytes(array: Array) -> Bytes:
     """
     if array.dtype.kind in "OSU":
         pieces: list[bytes] = []
-        for item in string_array(array).reshape(-1).tolist():
+        for item in string_items(array):
             pieces += (_LENGTH.pack(len(item)), item)
         return b"".join(pieces)
     little = array if _IS_LITTLE and array.dtype.isnative else array.astype(array.dtype.newbyteorder("<"))
