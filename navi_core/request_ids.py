@@ -16,6 +16,7 @@ __all__ = [
     "REQUEST_ID_HEADER",
     "current_request_id",
     "id_fields",
+    "id_headers",
     "new_request_id",
     "request_id_of",
     "trace_id_of",
@@ -58,6 +59,12 @@ def trace_id_of(metadata: Mapping[str, str | bytes]) -> str | None:
     if version == _NO_VERSION or (version == _FIRST_VERSION and more is not None):
         return None
     return trace_id if trace_id.strip("0") and parent_id.strip("0") else None
+
+
+def id_headers(metadata: Mapping[str, str | bytes]) -> tuple[tuple[str, str], ...]:
+    """Return what a transport adds to an answer of its own: the request's id; empty: it has none."""
+    found = request_id_of(metadata)
+    return () if found is None else ((REQUEST_ID_HEADER, found),)
 
 
 def id_fields() -> dict[str, str]:

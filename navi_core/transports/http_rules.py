@@ -10,6 +10,7 @@ from typing import Final
 from navi_core.contracts.service import Call, Headers, HttpRoute, Response
 from navi_core.contracts.transport import HttpMatch, Router
 from navi_core.errors import InvalidRequestError, NaviError
+from navi_core.request_ids import id_headers
 from navi_core.transports.answer_encoding import accepts_gzip, gzip_body
 from navi_core.transports.body import join_body
 from navi_core.transports.early_errors import (
@@ -77,9 +78,9 @@ def _error(status: int, message: str, *, headers: Headers = ()) -> Response:
     )
 
 
-def internal_error() -> EarlyAnswer:
-    """Return the answer to a bug; the log has the rest."""
-    return EarlyAnswer(_error(500, INTERNAL_TEXT))
+def internal_error(call: Call | None = None) -> EarlyAnswer:
+    """Return the answer to a bug; the log has the rest, and the id of the call that it is found by."""
+    return EarlyAnswer(_error(500, INTERNAL_TEXT, headers=() if call is None else id_headers(call.metadata)))
 
 
 def refused(error: NaviError) -> EarlyAnswer:

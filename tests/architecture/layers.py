@@ -150,7 +150,7 @@ _PROTOCOL_PARTS = (
 ISLANDS: dict[str, tuple[str, ...]] = {
     "wire": ("errors", "types", "clock", "tensors", "signature", "messages"),
     "services": (*_PROTOCOL_PARTS, "config"),  # admin operations take a model's configuration
-    "transports": _PROTOCOL_PARTS,
+    "transports": (*_PROTOCOL_PARTS, "request_ids"),  # an answer of a transport's own has the call's id
     "clients": _PROTOCOL_PARTS,
     "converters": _PROTOCOL_PARTS,
     "bench": (  # the load generator: a client of hosts, and nothing of a host

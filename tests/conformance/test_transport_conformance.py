@@ -6,6 +6,7 @@ import pytest
 
 from navi_core.testing import TransportConformance
 from navi_core.testing.asgi_clients import AsgiHarness
+from navi_core.testing.transport_probe import HTTP_PREFIX, RPC_PREFIX
 from navi_core.transports.asgi.options import AsgiOptions
 from navi_core.transports.asgi.transport import AsgiTransport
 from navi_core.transports.grpc.options import GrpcOptions
@@ -14,8 +15,33 @@ from navi_core.transports.http.transport import HttpTransport
 
 pytestmark = pytest.mark.integration
 
+FAULTY = "mine-7"
+HOSTILE = "two words"
 
-class TestGrpc(TransportConformance):
+
+class CarriesRpc:
+    """What else transports of navi-core do that carry RPCs."""
+
+    @pytest.mark.parametrize("said", [FAULTY, HOSTILE])
+    async def test_rpc_the_answer_to_a_fault_has_the_call_s_id(self, said: str) -> None:
+        async with self.rpc() as (_, client):
+            reply = await client.unary(RPC_PREFIX + "Raise", metadata=(("x-request-id", said),))
+        assert reply.status == 13
+        assert reply.trailers.get("x-request-id") == (said if said == FAULTY else None)
+
+
+class CarriesHttp:
+    """What else transports of navi-core do that carry HTTP."""
+
+    @pytest.mark.parametrize("said", [FAULTY, HOSTILE])
+    async def test_http_the_answer_to_a_fault_has_the_call_s_id(self, said: str) -> None:
+        async with self.http() as (_, client):
+            reply = await client.request("GET", HTTP_PREFIX + "raise", headers={"x-request-id": said})
+        assert reply.status == 500
+        assert reply.headers.get("x-request-id") == (said if said == FAULTY else None)
+
+
+class TestGrpc(CarriesRpc, TransportConformance):
     plugin_module = "navi_core.plugins.builtin"
     transport_type = GrpcTransport
 
@@ -26,7 +52,7 @@ class TestGrpcThatCompresses(TransportConformance):
     compresses_answers = True
 
 
-class TestHttp(TransportConformance):
+class TestHttp(CarriesHttp, TransportConformance):
     plugin_module = "navi_core.plugins.builtin"
     transport_type = HttpTransport
     compresses_answers = True
@@ -42,7 +68,7 @@ class TestHttpOnUvloop(TestHttp):
     """On the event loop that the command line uses where it exists."""
 
 
-class TestAsgi(TransportConformance):
+class TestAsgi(CarriesRpc, CarriesHttp, TransportConformance):
     """Under a server with the habits of Envoy's Python module: nothing waits, nothing is cancelled."""
 
     plugin_module = "navi_core.plugins.builtin"

@@ -147,7 +147,7 @@ class HttpExchange:
             raise self._why_cancelled(running) from None
         except Exception:
             _log.exception("handler of %s %s failed", call.verb, call.path)
-            raise internal_error() from None
+            raise internal_error(call) from None
         finally:
             if timer is not None:
                 timer.cancel()

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from navi_core.contracts.service import Call, Headers, Operation, Response, RpcMethod, StreamError
 from navi_core.errors import ErrorCode, NaviError, UnsupportedError
+from navi_core.request_ids import id_headers
 from navi_core.transports.answer_encoding import accepts_gzip, gzip_body
 from navi_core.transports.asgi.channel import Channel, ClientGoneError, Scope
 from navi_core.transports.asgi.framing import PREFIX_BYTES, encode_prefix, whole_message_bytes
@@ -191,7 +192,7 @@ class RpcExchange:
             if inbound is not None and inbound.refusal is not None and error is inbound.refusal:
                 return _refusal(inbound.refusal)
             _log.exception("handler of %s failed", self._call.path)
-            return _INTERNAL
+            return replace(_INTERNAL, trailers=id_headers(self._call.metadata))
 
     def _is_whole(self, piece: bytes) -> bool:
         """Take a piece that is one plain message and nothing else, as almost all are; tell whether it was."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, Protocol, cast
 
 import grpc
@@ -26,6 +26,7 @@ from navi_core.contracts.service import (
 )
 from navi_core.contracts.transport import Router, TransportOptions
 from navi_core.errors import ErrorCode, NaviError
+from navi_core.request_ids import id_headers
 from navi_core.transports.body import BodyHold, closing_stream, join_body, run_on_written
 from navi_core.transports.early_errors import GRPC_STATUS, INTERNAL_TEXT, AnswerTooLargeError, grpc_status
 from navi_core.transports.in_flight import DRAINING_TEXT, Ending, InFlight, RunningCall
@@ -222,7 +223,8 @@ class _Rpc(RunningCall):
             if self._inbound is not None and error is self._inbound.refusal:
                 return _Failure(grpc_status(self._inbound.refusal), self._inbound.refusal.message)
             _log.exception("handler of %s failed", self._details.method)
-            return _INTERNAL
+            metadata = {} if self._call is None else self._call.metadata
+            return replace(_INTERNAL, trailers=id_headers(metadata))
         return answer
 
     def _start(self, context: _Context, body: bytes | None) -> Awaitable[Response]:
