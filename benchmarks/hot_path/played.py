@@ -1,6 +1,6 @@
 """REST requests played to the transports without a socket: microseconds of processor time, skin by skin.
 
-aiohttp's protocol and the ASGI application get what a client's bytes would become; so nothing of the kernel is in
+The HTTP transport's connection and the ASGI application get what a client's bytes would become; so nothing of the kernel is in
 the figures. "A constant" is a service that answers the same bytes always: what the skin costs alone.
 """
 
@@ -44,7 +44,7 @@ class Wire(asyncio.Transport):
 
 
 async def play_http(connect: Callable[[], asyncio.Protocol], asked: bytes) -> float:
-    """Return microseconds a request on one connection of an aiohttp server."""
+    """Return microseconds a request on one connection."""
     loop = asyncio.get_running_loop()
     done, left = loop.create_future(), TIMES
 
@@ -142,9 +142,9 @@ async def played(host: Host, rounds: int) -> dict[str, float]:
 
     cases: dict[str, Callable[[], Awaitable[float]]] = {
         "aiohttp alone, an echo": lambda: play_http(bare, message("v1")),
-        "navi over aiohttp, a constant": over_http("a constant", "v1"),
-        "navi over aiohttp, v1": over_http("the model", "v1"),
-        "navi over aiohttp, v2": over_http("the model", "v2"),
+        "navi over HTTP, a constant": over_http("a constant", "v1"),
+        "navi over HTTP, v1": over_http("the model", "v1"),
+        "navi over HTTP, v2": over_http("the model", "v2"),
         "navi over ASGI, a constant": lambda: play_asgi(apps["a constant"], *TARGETS["v1"]),
         "navi over ASGI, v1": lambda: play_asgi(apps["the model"], *TARGETS["v1"]),
         "navi over ASGI, v2": lambda: play_asgi(apps["the model"], *TARGETS["v2"]),
