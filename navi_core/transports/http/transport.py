@@ -1,4 +1,4 @@
-"""HttpTransport: HTTP/1.1 over aiohttp."""
+"""HttpTransport: HTTP/1.1, plain requests by itself and all others over aiohttp."""
 
 from __future__ import annotations
 
