@@ -1,8 +1,12 @@
-"""SIGHUP: the configuration is read again, and its models are served as it says now."""
+"""SIGHUP: the configuration is read again, and its models are served as it says now.
+
+The same signal says that the terminal is gone: whoever was started in it ends then, as on Ctrl-C.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from types import FrameType
@@ -21,6 +25,8 @@ log = structlog.get_logger(__name__)
 _SIGNAL: Final = getattr(signal, "SIGHUP", None)
 """None: this system has none."""
 
+_STANDARD_STREAMS: Final = (0, 1, 2)
+
 
 class Hangup:
     """What SIGHUP does to a host; a context manager, for the main thread, entered before anything is read.
@@ -38,8 +44,10 @@ class Hangup:
         self._source: Final = source
         self._is_due = False
         self._wake: Callable[[], object] | None = None
+        self._terminals: tuple[int, ...] = ()
 
     def __enter__(self) -> Self:
+        self._terminals = tuple(filter(os.isatty, _STANDARD_STREAMS))
         if _SIGNAL is not None:
             self._before = signal.signal(_SIGNAL, self._came)
         return self
@@ -50,6 +58,9 @@ class Hangup:
 
     def _came(self, _number: int, _frame: FrameType | None) -> None:
         """Take the signal, at any moment of the main thread."""
+        if not all(map(os.isatty, self._terminals)):
+            signal.raise_signal(signal.SIGTERM)
+            return
         self._is_due = True
         if self._wake is not None:
             self._wake()
