@@ -148,6 +148,7 @@ PATHS = {
         "GET /healthz/ready",
         "GET /metrics",
         "GET /openapi.json",
+        "GET /",
     ],
 }
 """What a path is for, in every spelling that finds it."""

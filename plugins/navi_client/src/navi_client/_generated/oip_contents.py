@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from navi_client.errors import DecodeError, TensorMismatchError
-from navi_client._generated.tensors import DType, string_array
+from navi_client._generated.tensors import DType, string_items
 from navi_client.types import Array, Bytes
 from navi_client._generated import oip
 from navi_client._generated.descriptors import parse_message
@@ -164,10 +164,10 @@ def encode_contents(array: Array, kind: OipType) -> list[Bytes]:
     if kind.fixed:
         data = raw_bytes(array)
         return [varint(kind.field_number << 3 | 2) + varint(len(data)), data]
-    values = string_array(array) if kind.dtype is DType.STRING else array
     if kind.field in _LANES and array.size > _FEW:
         run = encode_varints(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(-1))
         return [varint(kind.field_number << 3 | 2) + varint(len(run)), run]
     contents = oip.InferTensorContents()
-    getattr(contents, kind.field).extend(values.reshape(-1).tolist())
+    items = string_items(array) if kind.dtype is DType.STRING else array.ravel().tolist()
+    getattr(contents, kind.field).extend(items)
     return [contents.SerializeToString()]

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from navi_client.errors import DecodeError, TensorMismatchError
-from navi_client._generated.tensors import DType, string_array
+from navi_client._generated.tensors import DType, string_items
 from navi_client.types import Array, Bytes
 from navi_client._generated.oip_dtypes import BY_NAME, OipType
 from navi_client.oip_head import InputHead
@@ -195,7 +195,7 @@ def raw_bytes(array: Array) -> Bytes:
     """
     if array.dtype.kind in "OSU":
         pieces: list[bytes] = []
-        for item in string_array(array).reshape(-1).tolist():
+        for item in string_items(array):
             pieces += (_LENGTH.pack(len(item)), item)
         return b"".join(pieces)
     little = array if _IS_LITTLE and array.dtype.isnative else array.astype(array.dtype.newbyteorder("<"))

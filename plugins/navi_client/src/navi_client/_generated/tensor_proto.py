@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from navi_client.errors import DecodeError
-from navi_client._generated.tensors import DType, dtype_of, string_array
+from navi_client._generated.tensors import DType, dtype_of, string_items
 from navi_client.types import Array, Bytes
 from navi_client._generated import tf_serving
 from navi_client._generated.descriptors import parse_message
@@ -343,12 +343,12 @@ def encode_tensor(array: Array, *, as_content: bool = False) -> list[Bytes]:
     TypeError
         A dtype that navi does not carry, or an item of an object array that is no string.
     """
-    kind = TF_TYPES[dtype_of(array)]
+    kind = _BY_NUMPY.get(array.dtype) or TF_TYPES[dtype_of(array)]
     head = _head(kind.number, array.shape)
     if not array.size:
         return [head]
     if kind.dtype is DType.STRING:
-        strings = string_array(array).reshape(-1).tolist()
+        strings = string_items(array)
         if as_content:
             return [head, *_delimited(_CONTENT_KEY, _string_content(strings))]
         return [head, tf_serving.TensorProto(string_val=strings).SerializeToString()]
@@ -356,13 +356,17 @@ def encode_tensor(array: Array, *, as_content: bool = False) -> list[Bytes]:
         return [head, *_delimited(_CONTENT_KEY if as_content else _VALUE_KEYS[kind.dtype], _memory(array))]
     if kind.dtype is DType.BOOL:  # a packed run of bools is one byte each
         return [head, *_delimited(_VALUE_KEYS[kind.dtype], _memory(array))]
-    native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(-1)
-    numbers = native.view(np.uint16) if kind.field == "half_val" else native
+    numbers = _native(array).view(np.uint16) if kind.field == "half_val" else array
     if numbers.size <= _FEW:
         message = tf_serving.TensorProto()
-        getattr(message, kind.field).extend(numbers.tolist())
+        getattr(message, kind.field).extend(numbers.ravel().tolist())
         return [head, message.SerializeToString()]
-    return [head, *_delimited(_VALUE_KEYS[kind.dtype], encode_varints(numbers))]
+    return [head, *_delimited(_VALUE_KEYS[kind.dtype], encode_varints(_native(numbers)))]
+
+
+def _native(array: Array) -> Array:
+    """Return an array flat, row-major and in this machine's byte order."""
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(-1)
 
 
 def fixed_head(dtype: np.dtype, shape: tuple[int, ...], *, as_content: bool) -> bytes | None:

@@ -15,7 +15,15 @@ import numpy as np
 
 from navi_client.types import Array
 
-__all__ = ["DType", "dtype_of", "itemsize_bytes", "numpy_dtype", "string_array", "tensor_size_bytes"]
+__all__ = [
+    "DType",
+    "dtype_of",
+    "itemsize_bytes",
+    "numpy_dtype",
+    "string_array",
+    "string_items",
+    "tensor_size_bytes",
+]
 
 
 class DType(StrEnum):
@@ -96,6 +104,9 @@ def itemsize_bytes(dtype: DType) -> int | None:
     return None if dtype is DType.STRING else _NUMPY[dtype].itemsize
 
 
+_ONLY_BYTES: Final = frozenset({bytes})
+
+
 def string_array(values: Array) -> Array:
     """Return a string tensor as an object array of ``bytes``.
 
@@ -114,7 +125,7 @@ def string_array(values: Array) -> Array:
     TypeError
         An item is neither ``bytes`` nor ``str``.
     """
-    if values.dtype.kind == "O" and all(type(item) is bytes for item in values.flat):
+    if values.dtype.kind == "O" and _ONLY_BYTES.issuperset(map(type, values.ravel().tolist())):
         return values
     out = np.empty(values.shape, dtype=object)
     flat = out.reshape(-1)
@@ -127,6 +138,26 @@ def string_array(values: Array) -> Array:
             msg = f"string tensor: expected bytes or str, got {type(item).__name__} at flat index {index}"
             raise TypeError(msg)
     return out
+
+
+def string_items(values: Array) -> list[bytes]:
+    """Return the items of a string tensor, row-major.
+
+    Parameters
+    ----------
+    values
+        See `string_array`.
+
+    Raises
+    ------
+    TypeError
+        An item is neither ``bytes`` nor ``str``.
+    """
+    if values.dtype.kind == "O":
+        items: list[bytes] = values.ravel().tolist()
+        if _ONLY_BYTES.issuperset(map(type, items)):
+            return items
+    return string_array(values).ravel().tolist()
 
 
 def tensor_size_bytes(array: Array) -> int:
