@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping
 LIBRARIES = "gRPC or HTTP library, event loop"
 STARTING = ("/navi_core/__main__.py", "/navi_core/cli/")  # at the bottom of every stack
 STAGES = {  # by the innermost frame whose file has one of these in its path
-    "the framework's run": ("/onnxruntime/",),
+    "the framework's run": (
+        "/onnxruntime/",
+        "/navi_onnx/servable.py",
+    ),  # who calls it: its own frames are not Python
     "reading requests, writing answers": ("/navi_core/wire/", "/navi_core/services/"),
     "metrics and observers": ("/navi_core/metrics/", "/navi_core/plugins/", "/navi_core/logs.py"),
     "transport, navi's part": ("/navi_core/transports/", "/navi_core/routing.py", "/navi_core/hosted/"),

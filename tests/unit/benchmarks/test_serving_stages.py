@@ -22,7 +22,7 @@ LOOP = "main (/x/navi_core/__main__.py:5);run (/lib/asyncio/runners.py:190)"
             "reading requests, writing answers",
         ),
         (";run (/x/navi_onnx/servable.py:1);run (/y/onnxruntime/capi/session.py:1)", "the framework's run"),
-        (";run (/x/navi_onnx/servable.py:1)", "checks, queue, batches, hand-over"),
+        (";run (/x/navi_onnx/servable.py:1)", "the framework's run"),
         (";batch_finished (/x/navi_core/metrics/signature.py:1)", "metrics and observers"),
     ],
 )
