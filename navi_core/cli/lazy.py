@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.metadata
 from typing import Any
 
 import click
@@ -83,6 +84,24 @@ def _set_up_logs() -> None:
 def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         cli_state(ctx).debug = True
+
+
+def version_option() -> click.Option:
+    """Return ``--version``, which shows it and ends."""
+    return click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_print_version,
+        help="Show the version.",
+    )
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"navi-core {importlib.metadata.version('navi-core')}")
+        ctx.exit()
 
 
 def debug_option() -> click.Option:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 from collections.abc import Sequence
 
-import click
-
 from navi_core.cli.ending import end_process
 from navi_core.cli.failures import EXIT_BAD_USAGE, report
-from navi_core.cli.lazy import LazyGroup, debug_option, normalise
+from navi_core.cli.lazy import LazyGroup, debug_option, normalise, version_option
 from navi_core.cli.state import BUILT_IN, CliState
 from navi_core.start_collection import collect_rarely
 
 __all__ = ["main", "run"]
-
-
-def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        click.echo(f"navi-core {importlib.metadata.version('navi-core')}")
-        ctx.exit()
 
 
 def make_group() -> LazyGroup:
@@ -30,14 +21,7 @@ def make_group() -> LazyGroup:
         help="Serve machine-learning models, and look at what is served.",
         context_settings={"token_normalize_func": normalise, "help_option_names": ["-h", "--help"]},
         params=[
-            click.Option(
-                ["--version"],
-                is_flag=True,
-                is_eager=True,
-                expose_value=False,
-                callback=_print_version,
-                help="Show the version.",
-            ),
+            version_option(),
             debug_option(),
         ],
     )

@@ -8,7 +8,6 @@ obeyed mean. ``--port`` and ``--version`` are navi's own flags, too, and stand h
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Final
 import click
 from msgspec import Meta
 
+from navi_core.cli.lazy import version_option
 from navi_core.cli.sections import OTHERS, Section
 from navi_core.cli.serve_options import Value
 from navi_core.config.records import NonNegativeInt, Port
@@ -248,14 +248,6 @@ def tf_serving_sections() -> list[Section]:
     They are hidden: whoever moves here has them in a script, and the documentation tells what each does.
     """
     obeyed = ", ".join(flag.name for flag in TF_SERVING_FLAGS if not flag.is_own and not flag.is_inert)
-    version = click.Option(
-        ["--version"],
-        is_flag=True,
-        is_eager=True,
-        expose_value=False,
-        callback=_print_version,
-        help="Show the version.",
-    )
     return [
         Section(
             "TensorFlow Serving's flags",
@@ -263,7 +255,7 @@ def tf_serving_sections() -> list[Section]:
             f"As tensorflow_model_server has them: {obeyed}. All its others are taken, too, and have no effect "
             "(docs: coming from TensorFlow Serving).",
         ),
-        Section(OTHERS, [version]),
+        Section(OTHERS, [version_option()]),
     ]
 
 
@@ -285,12 +277,6 @@ def _option(flag: TfServingFlag) -> click.Option:
             hidden=True,
         )
     return click.Option(names, type=Value(flag.kind, flag.metavar or "VALUE"), help=text, hidden=True)
-
-
-def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        click.echo(f"navi-core {importlib.metadata.version('navi-core')}")
-        ctx.exit()
 
 
 def given_flags(values: Mapping[str, Any]) -> dict[str, Any]:
