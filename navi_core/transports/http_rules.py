@@ -20,12 +20,11 @@ from navi_core.transports.early_errors import (
     http_error_body,
     http_status,
 )
-from navi_core.transports.in_flight import DRAINING_TEXT, Ending
+from navi_core.transports.in_flight import DRAINING_TEXT, Ending, RunningCall
 from navi_core.transports.inflate import ENCODINGS, Encoding, known_encoding
 from navi_core.types import Bytes
 
 __all__ = [
-    "DEADLINE_SLACK_S",
     "TIMEOUT_HEADER",
     "AnswerCompression",
     "EarlyAnswer",
@@ -39,12 +38,13 @@ __all__ = [
     "refused",
     "request_deadline",
     "split_target",
+    "watch_deadline",
 ]
 
 TIMEOUT_HEADER: Final = "request-timeout-ms"
 """A request header: the client waits so long."""
 
-DEADLINE_SLACK_S: Final = 0.1
+_DEADLINE_SLACK_S: Final = 0.1
 """A passed deadline is the handler's to answer; after this time more the transport does."""
 
 _THREAD_FROM_BYTES: Final = 1 << 20
@@ -174,6 +174,14 @@ def request_deadline(text: str | None, now: float) -> float | None:
     if not 0.0 < timeout_ms <= 1e12:
         raise InvalidRequestError(f"{TIMEOUT_HEADER}: expected a number above 0")
     return now + timeout_ms / 1000.0
+
+
+def watch_deadline(call: Call, running: RunningCall, now: float) -> asyncio.TimerHandle | None:
+    """Interrupt a call some time after its deadline: no HTTP server does it. None: it has no deadline."""
+    if call.deadline is None:
+        return None
+    delay_s = call.deadline - now + _DEADLINE_SLACK_S
+    return asyncio.get_running_loop().call_later(delay_s, running.interrupt, Ending.DEADLINE)
 
 
 def split_target(target: str) -> tuple[str, str]:

@@ -10,8 +10,8 @@ from navi_core.contracts.transport import Router, TransportOptions
 from navi_core.transports.asgi.channel import Scope
 from navi_core.transports.asgi.disconnects import DisconnectWatch
 from navi_core.transports.asgi.options import AsgiOptions
-from navi_core.transports.http_rules import DEADLINE_SLACK_S, AnswerCompression
-from navi_core.transports.in_flight import Ending, InFlight, RunningCall
+from navi_core.transports.http_rules import AnswerCompression, watch_deadline
+from navi_core.transports.in_flight import InFlight, RunningCall
 
 __all__ = ["Skin", "peer_of"]
 
@@ -46,10 +46,7 @@ class Skin:
 
     def watch_deadline(self, call: Call, running: RunningCall) -> asyncio.TimerHandle | None:
         """Interrupt a call some time after its deadline: no foreign server does it."""
-        if call.deadline is None:
-            return None
-        delay_s = call.deadline - self.options.now() + DEADLINE_SLACK_S
-        return asyncio.get_running_loop().call_later(delay_s, running.interrupt, Ending.DEADLINE)
+        return watch_deadline(call, running, self.options.now())
 
 
 def peer_of(scope: Scope) -> str:

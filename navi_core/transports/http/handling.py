@@ -13,13 +13,13 @@ from navi_core.errors import NaviError
 from navi_core.transports.body import BodyHold, run_on_written
 from navi_core.transports.http.options import HttpOptions
 from navi_core.transports.http_rules import (
-    DEADLINE_SLACK_S,
     TIMEOUT_HEADER,
     AnswerCompression,
     answer_for_ending,
     internal_error,
     refused,
     request_deadline,
+    watch_deadline,
 )
 from navi_core.transports.in_flight import Ending, InFlight, RunningCall
 from navi_core.types import Bytes
@@ -106,10 +106,7 @@ class Handling:
         except NaviError as error:
             raise refused(error) from None
         exchange.running = running = self.calls.begin(is_read=route.operation is Operation.READ)
-        timer = None
-        if call.deadline is not None:
-            delay_s = call.deadline - self.options.now() + DEADLINE_SLACK_S
-            timer = asyncio.get_running_loop().call_later(delay_s, running.interrupt, Ending.DEADLINE)
+        timer = None if call.deadline is None else watch_deadline(call, running, self.options.now())
         try:
             exchange.response = await awaitable
         except asyncio.CancelledError:
